@@ -1,0 +1,1 @@
+"""Recorded and drawn camera images. Imports no ROS."""

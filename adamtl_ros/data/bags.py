@@ -1,0 +1,136 @@
+"""Camera topics of a bag, found by type and by looking at the first image."""
+
+from __future__ import annotations
+
+import struct
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.rosbag2 import ReaderError
+from rosbags.typesys import Stores, get_typestore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rosbags.interfaces import Connection
+    from rosbags.typesys.store import Typestore
+
+RAW = 'sensor_msgs/msg/Image'
+COMPRESSED = 'sensor_msgs/msg/CompressedImage'
+CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
+
+
+class BagError(ValueError):
+    """A bag that cannot be read, or has no camera."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera in a bag.
+
+    Attributes:
+        image: Topic of the images.
+        compressed: They are `CompressedImage`.
+        info: Topic of the calibration; None if there is none.
+        frames: Number of images.
+        duration_s: Length of the bag.
+
+    """
+
+    image: str
+    compressed: bool
+    info: str | None
+    frames: int
+    duration_s: float
+
+
+def typestore() -> Typestore:
+    """Return the types for bags that do not bring their own definitions."""
+    return get_typestore(Stores.ROS2_JAZZY)
+
+
+@contextmanager
+def open_bag(path: Path) -> Iterator[AnyReader]:
+    """Open a ROS 2 bag, MCAP or SQLite3, for the length of a `with` block.
+
+    Raises:
+        BagError: Not a whole ROS 2 bag.
+
+    """
+    try:
+        reader = AnyReader([path], default_typestore=typestore())
+        reader.open()
+    except (AnyReaderError, ReaderError, OSError) as error:
+        raise BagError(f'{path} is not a ROS 2 bag that can be read: {error}') from error
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def find_camera(path: Path, topic: str = '') -> Camera:
+    """Find the camera of a bag.
+
+    Args:
+        path: Folder of the bag, or a single .mcap file.
+        topic: Name of the image topic; by default colour goes before grey, then the topic
+            with the most images.
+
+    Raises:
+        BagError: The bag cannot be read, or holds no such topic.
+
+    """
+    with open_bag(path) as reader:
+        images = [c for c in reader.connections if c.msgtype in (RAW, COMPRESSED) and c.msgcount]
+        if topic:
+            images = [c for c in images if c.topic == topic]
+        ranked = sorted(images, key=lambda c: (-_colours(reader, c), -c.msgcount, c.topic))
+        if not ranked or not _colours(reader, ranked[0]):
+            found = ', '.join(sorted({f'{c.topic} ({c.msgtype})' for c in reader.connections}))
+            wanted = f'no images on {topic}' if topic else 'no camera images'
+            raise BagError(f'{path}: {wanted}; it holds: {found or "nothing"}')
+        best = ranked[0]
+        return Camera(
+            image=best.topic,
+            compressed=best.msgtype == COMPRESSED,
+            info=_find_info(reader, best.topic),
+            frames=best.msgcount,
+            duration_s=reader.duration / 1e9,
+        )
+
+
+def header_stamp(raw: bytes | memoryview) -> int:
+    """Return the stamp [ns] of a serialised message that begins with a header."""
+    # CDR: four bytes of encapsulation, the second of which tells the byte order; then the stamp.
+    seconds, nanoseconds = struct.unpack_from('<iI' if raw[1] & 1 else '>iI', raw, 4)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+
+def _colours(reader: AnyReader, connection: Connection) -> int:
+    """Return 3 for a colour camera, 1 for a grey one, 0 for depth and the like."""
+    _, _, raw = next(reader.messages([connection]))
+    message = reader.deserialize(raw, connection.msgtype)
+    if connection.msgtype == COMPRESSED:
+        image = cv2.imdecode(message.data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+        if image is None or image.dtype != np.uint8:
+            return 0
+        return 3 if image.ndim == 3 else 1
+    if message.encoding in ('mono8', 'mono16'):
+        return 1
+    return 3 if message.encoding.startswith(('rgb', 'bgr', 'yuv', 'uyvy', 'bayer')) else 0
+
+
+def _find_info(reader: AnyReader, image: str) -> str | None:
+    """Return the calibration topic that shares the longest path with the image topic."""
+    topics = [c.topic for c in reader.connections if c.msgtype == CAMERA_INFO and c.msgcount]
+    return max(topics, key=lambda topic: (_shared(topic, image), topic), default=None)
+
+
+def _shared(one: str, other: str) -> int:
+    parts = zip(one.split('/'), other.split('/'), strict=False)
+    return next((i for i, (a, b) in enumerate(parts) if a != b), 0)

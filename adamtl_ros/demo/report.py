@@ -1,0 +1,167 @@
+"""What a demo run leaves to read: the statistics as a table, a plot, and a summary."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import numpy as np
+
+mpl.use('Agg')
+
+from matplotlib import pyplot  # noqa: E402  after the choice of backend
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from adamtl_ros.demo.session import Run
+    from adamtl_ros.msg import ComputeStats
+
+STAGES = ('decode_ms', 'preprocess_ms', 'infer_ms', 'postprocess_ms', 'publish_ms')
+COLUMNS = (
+    'requested_budget', 'effective_budget', 'limit_reason', 'macs', 'macs_full', 'blocks_run',
+    'blocks_total', 'windows_run', 'windows_total', *STAGES, 'latency_ms', 'age_ms',
+    'frames_received', 'frames_processed', 'frames_dropped', 'frames_idle', 'frames_refused',
+    'frames_late', 'battery', 'temperature', 'energy',
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run in numbers.
+
+    Attributes:
+        sent: Images that the player sent.
+        received: Images that reached the node.
+        processed: Images whose results the node published.
+        dropped: Images that a newer one replaced.
+        refused: Images that could not be read.
+        complete: Processed images of which every task's result was recorded.
+        rate_hz: Processed images per second, from the first to the last.
+        work_ms: Median and 95th percentile of decoding to publishing, without waiting.
+        latency_ms: The same from arrival at the node to publication.
+        age_ms: The same from leaving the player to the last result in the recorder.
+        macs: Mean multiply-accumulates per frame.
+        share: Mean share of the full multiply-accumulates.
+
+    """
+
+    sent: int
+    received: int
+    processed: int
+    dropped: int
+    refused: int
+    complete: int
+    rate_hz: float
+    work_ms: tuple[float, float]
+    latency_ms: tuple[float, float]
+    age_ms: tuple[float, float]
+    macs: float
+    share: float
+
+    def __str__(self) -> str:
+        """Return the lines that the demo prints."""
+        lost = self.sent - self.received
+        return '\n'.join(
+            [
+                f'frames      {self.sent} sent, {self.received} received'
+                f' ({lost} lost on the way), {self.processed} processed,'
+                f' {self.dropped} dropped for a newer one, {self.refused} refused',
+                f'complete    {self.complete} of {self.processed} processed frames'
+                ' came out on all tasks with equal stamps',
+                f'rate        {self.rate_hz:.1f} frames/s',
+                _times('work', self.work_ms, 'decode to publish'),
+                _times('latency', self.latency_ms, 'work and waiting for it, in the node'),
+                _times('result age', self.age_ms, 'from the player to the recorder'),
+                f'compute     {self.macs / 1e6:.1f} million MACs a frame,'
+                f' {100 * self.share:.1f} % of full',
+            ]
+        )
+
+
+def _times(label: str, values: tuple[float, float], meaning: str) -> str:
+    return f'{label:<11} p50 {values[0]:.1f} ms, p95 {values[1]:.1f} ms ({meaning})'
+
+
+def summarise(run: Run) -> Summary:
+    """Sum up a run. Numbers that nothing is known of are NaN."""
+    frames = processed_stats(run)
+    images = [by for topic, by in run.arrivals.items() if topic.endswith('/image')]
+    complete = set.intersection(*(set(by) for by in images)) if images else set()
+    ages = [(max(by[s] for by in images) - run.sent[s]) / 1e6 for s in complete if s in run.sent]
+    stats_topic = next((by for topic, by in run.arrivals.items() if 'compute_stats' in topic), {})
+    done = sorted(arrived for stamp, arrived in stats_topic.items() if stamp)
+    span = (done[-1] - done[0]) / 1e9 if len(done) > 1 else float('nan')
+    last = run.stats[-1]
+    return Summary(
+        sent=len(run.sent),
+        received=last.frames_received,
+        processed=last.frames_processed,
+        dropped=last.frames_dropped,
+        refused=last.frames_refused,
+        complete=len(complete),
+        rate_hz=(len(done) - 1) / span,
+        work_ms=_percentiles([work_ms(stats) for stats in frames]),
+        latency_ms=_percentiles([stats.latency_ms for stats in frames]),
+        age_ms=_percentiles(ages),
+        macs=float(np.mean([stats.macs for stats in frames])) if frames else float('nan'),
+        share=float(np.mean([stats.macs / stats.macs_full for stats in frames]))
+        if frames
+        else float('nan'),
+    )
+
+
+def processed_stats(run: Run) -> list[ComputeStats]:
+    """Return the statistics of processed frames, without the idle ones."""
+    return [stats for stats in run.stats if stats.tasks]
+
+
+def work_ms(stats: ComputeStats) -> float:
+    """Return the time that the node worked on a frame [ms]."""
+    return float(sum(getattr(stats, stage) for stage in STAGES))
+
+
+def write_table(run: Run, path: Path) -> None:
+    """Write all statistics as CSV, a line each."""
+    with path.open('w', newline='') as file:
+        writer = csv.writer(file)
+        writer.writerow(['stamp', *COLUMNS, 'tasks'])
+        for stats in run.stats:
+            stamp = f'{stats.header.stamp.sec}.{stats.header.stamp.nanosec:09d}'
+            values = [getattr(stats, column) for column in COLUMNS]
+            writer.writerow([stamp, *values, ' '.join(stats.tasks)])
+
+
+def write_plot(run: Run, path: Path) -> None:
+    """Plot budget, compute and latency over the time of the recording."""
+    frames = processed_stats(run)
+    stamps = [stats.header.stamp.sec + stats.header.stamp.nanosec / 1e9 for stats in frames]
+    times = [stamp - stamps[0] for stamp in stamps]
+    figure, (top, middle, bottom) = pyplot.subplots(3, 1, sharex=True, figsize=(9, 8))
+    top.step(times, [s.requested_budget for s in frames], label='requested', where='post')
+    top.step(times, [s.effective_budget for s in frames], '--', label='effective', where='post')
+    top.plot(times, [s.macs / s.macs_full for s in frames], '.', label='spent')
+    top.set(ylabel='share of the full MACs', ylim=(0, 1.05))
+    middle.plot(times, [s.macs / 1e6 for s in frames], '.', color='tab:green', label='spent')
+    middle.plot(times, [s.macs_full / 1e6 for s in frames], color='grey', label='full')
+    middle.set(ylabel='million MACs per frame', ylim=(0, None))
+    layers = [[getattr(s, stage) for s in frames] for stage in STAGES]
+    bottom.stackplot(times, layers, labels=[stage[:-3] for stage in STAGES], alpha=0.8)
+    bottom.plot(times, [s.latency_ms for s in frames], 'k.', label='latency')
+    bottom.set(ylabel='ms', xlabel='time in the recording [s]', ylim=(0, None))
+    for axes in (top, middle, bottom):
+        axes.grid(alpha=0.3)
+        axes.legend(loc='lower right', ncols=3, fontsize='small')
+    figure.suptitle('Budget, compute and latency per frame')
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def _percentiles(values: list[float]) -> tuple[float, float]:
+    if not values:
+        return float('nan'), float('nan')
+    median, high = np.percentile(values, [50, 95])
+    return float(median), float(high)

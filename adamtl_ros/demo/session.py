@@ -1,0 +1,169 @@
+"""One run: the node and the player as processes, everything that comes out recorded."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rclpy
+from ament_index_python.packages import get_package_prefix
+from rclpy.executors import ExternalShutdownException
+from tqdm import tqdm
+
+from adamtl_ros.demo.recorder import Recorder
+from adamtl_ros.runtime.memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+    from adamtl_ros.data.bags import Camera
+    from adamtl_ros.msg import ComputeStats
+
+NODE = 'adamtl'
+NAMESPACE = '/demo'
+START_TIMEOUT_S = 120.0
+DRAIN_S = 1.5
+"""After the last image is played, wait until nothing new has come for so long."""
+
+
+class DemoError(RuntimeError):
+    """The run could not be done."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run recorded.
+
+    Attributes:
+        sent: By stamp of each image [ns], the steady clock when it left the player [ns].
+        arrivals: By topic, by stamp [ns], the steady clock when the result was there [ns].
+        stats: The compute statistics, in order.
+
+    """
+
+    sent: dict[int, int]
+    arrivals: dict[str, dict[int, int]]
+    stats: list[ComputeStats]
+
+
+def record(
+    bag: Path, camera: Camera, out: Path, overrides: dict[str, str], *, color: bool
+) -> Run:
+    """Play a bag's camera to a node of its own and record what the node publishes.
+
+    Args:
+        bag: The bag.
+        camera: Its camera.
+        out: Folder for the output bag and the logs.
+        overrides: Parameters of the node that differ from their defaults.
+        color: Record the `color` topics too.
+
+    Raises:
+        DemoError: A process did not start or ended early; its log is named.
+
+    """
+    _isolate()
+    keep_freed_memory()
+    overrides = {**overrides, 'image_transport': 'compressed' if camera.compressed else 'raw'}
+    rclpy.init()
+    node = rclpy.create_node('demo_recorder')
+    recorder = Recorder(node, f'{NAMESPACE}/{NODE}', out / 'spool', color=color)
+    spinner = threading.Thread(target=_spin, args=[node], daemon=True)
+    spinner.start()
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        processes.append(_start(_node_command(overrides), out / 'node.log'))
+        _await_active(recorder, processes[0], out / 'node.log')
+        processes.append(_start(_player_command(bag, camera, out), out / 'player.log'))
+        _watch(recorder, processes, camera.frames, out)
+    finally:
+        for process in reversed(processes):
+            _end(process)
+        rclpy.try_shutdown()
+        spinner.join()
+        node.destroy_node()
+    recorder.write_bag(out / 'bag')
+    return Run(_read_log(out / 'sent.csv'), dict(recorder.arrivals), recorder.stats)
+
+
+def _isolate() -> None:
+    """Keep the demo to this machine and away from other ROS graphs, and let images through."""
+    os.environ.setdefault('ROS_DOMAIN_ID', '42')
+    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+
+
+def _node_command(overrides: dict[str, str]) -> list[str]:
+    executable = Path(get_package_prefix('adamtl_ros')) / 'lib' / 'adamtl_ros' / 'perception_node'
+    command = [sys.executable, str(executable), '--ros-args', '-r', f'__ns:={NAMESPACE}']
+    for name, value in overrides.items():
+        command += ['-p', f'{name}:={value}']
+    return command
+
+
+def _player_command(bag: Path, camera: Camera, out: Path) -> list[str]:
+    command = [sys.executable, '-m', 'adamtl_ros.demo.player', str(bag)]
+    command += ['--topic', camera.image, '--log', str(out / 'sent.csv')]
+    return [*command, '--ros-args', '-r', f'__ns:={NAMESPACE}']
+
+
+def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open('wb') as file:
+        return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _await_active(recorder: Recorder, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until the node is active and knows that every task is subscribed to."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not recorder.ready.wait(0.1):
+        if process.poll() is not None:
+            raise DemoError(f'the node ended with status {process.returncode}; see {log}')
+        if time.monotonic() > deadline:
+            raise DemoError(f'the node was not active within {START_TIMEOUT_S:g} s; see {log}')
+
+
+def _watch(
+    recorder: Recorder, processes: list[subprocess.Popen[bytes]], frames: int, out: Path
+) -> None:
+    """Show the progress until everything is played and nothing more comes."""
+    node, player = processes
+    with tqdm(total=frames, unit='frame', desc='playing') as bar:
+        while player.poll() is None or time.monotonic_ns() - recorder.latest_ns < DRAIN_S * 1e9:
+            if node.poll() is not None:
+                raise DemoError(f'the node ended with {node.returncode}; see {out / "node.log"}')
+            if recorder.stats:
+                latest = recorder.stats[-1]
+                bar.n = int(latest.frames_received)
+                bar.set_postfix(processed=latest.frames_processed, refresh=True)
+            time.sleep(0.2)
+    if player.returncode:
+        raise DemoError(f'the player ended with {player.returncode}; see {out / "player.log"}')
+
+
+def _read_log(path: Path) -> dict[int, int]:
+    with path.open(newline='') as file:
+        return {int(row['stamp_ns']): int(row['sent_ns']) for row in csv.DictReader(file)}
+
+
+def _spin(node: Node) -> None:
+    try:
+        rclpy.spin(node)
+    except ExternalShutdownException:
+        pass

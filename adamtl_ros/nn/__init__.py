@@ -1,0 +1,1 @@
+"""The adaptive network. Imports torch and the task table, nothing above them."""

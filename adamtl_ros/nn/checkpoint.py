@@ -1,0 +1,146 @@
+"""Networks as files: safetensors with a JSON header that says what the weights are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from adamtl_ros.nn.architecture import ARCHITECTURES, Architecture
+from adamtl_ros.nn.network import AdaptiveNetwork, random_network
+from adamtl_ros.tasks import TASKS, Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = 1
+HEADER_KEY = 'adamtl'
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class CheckpointError(ValueError):
+    """A file that is missing, damaged or of another network."""
+
+
+@dataclass
+class Model:
+    """A network and what is needed to use it.
+
+    Attributes:
+        network: The network, in evaluation mode.
+        name: For people: the architecture's name, or the file's.
+        mean: Subtracted from RGB values in 0..1.
+        std: Divides them afterwards.
+        trained: False for random weights, whose predictions mean nothing.
+        notes: Anything else worth keeping: recipe, data, seed, metrics.
+
+    """
+
+    network: AdaptiveNetwork
+    name: str
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    trained: bool = False
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width that the network is meant for."""
+        return self.network.arch.input_size
+
+
+def load_model(source: str, seed: int = 0) -> Model:
+    """Load a checkpoint file, or build an architecture by name with random weights.
+
+    Args:
+        source: Path of a `.safetensors` file, or the name of an architecture.
+        seed: Seed of random weights.
+
+    Raises:
+        CheckpointError: Neither a file nor a name; or the file cannot be used.
+
+    """
+    if source in ARCHITECTURES:
+        return Model(random_network(source, seed), source)
+    if not Path(source).is_file():
+        names = ', '.join(ARCHITECTURES)
+        raise CheckpointError(
+            f"model '{source}': no such file; give the path of a .safetensors file or one of: {names}"
+        )
+    return read_model(Path(source))
+
+
+def save_model(model: Model, path: Path) -> None:
+    """Write a model to one `.safetensors` file."""
+    network = model.network
+    header = {
+        'format': FORMAT,
+        'architecture': network.arch.to_dict(),
+        'tasks': {name: list(task.classes) for name, task in network.tasks.items()},
+        'mean': model.mean,
+        'std': model.std,
+        'trained': model.trained,
+        'notes': model.notes,
+    }
+    tensors = {key: value.contiguous() for key, value in network.state_dict().items()}
+    save_file(tensors, path, {HEADER_KEY: json.dumps(header)})
+
+
+def read_model(path: Path) -> Model:
+    """Read a model that `save_model()` wrote.
+
+    Raises:
+        CheckpointError: Not such a file, damaged, or its weights do not fit its header.
+
+    """
+    header, tensors = _read(path)
+    try:
+        arch = Architecture.from_dict(header['architecture'])
+        tasks = {name: _task(name, classes) for name, classes in header['tasks'].items()}
+        mean, std = tuple(header['mean']), tuple(header['std'])
+        network = AdaptiveNetwork(arch, tasks)
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f'{path}: unusable header: {error}') from error
+    _fill(network, tensors, path)
+    return Model(network.eval(), path.stem, mean, std, header['trained'], header['notes'])
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        with safe_open(path, 'pt') as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f'{path}: not a whole safetensors file: {error}') from error
+    if HEADER_KEY not in metadata:
+        raise CheckpointError(f"{path}: has no '{HEADER_KEY}' header, so it is not one of ours")
+    header: dict[str, Any] = json.loads(metadata[HEADER_KEY])
+    if header.get('format') != FORMAT:
+        raise CheckpointError(f'{path}: format {header.get("format")}, this version reads {FORMAT}')
+    return header, tensors
+
+
+def _task(name: str, classes: list[str]) -> Task:
+    if name not in TASKS:
+        raise ValueError(f"unknown task '{name}', known are: {', '.join(TASKS)}")
+    return TASKS[name].with_classes(classes)
+
+
+def _fill(network: AdaptiveNetwork, tensors: dict[str, Tensor], path: Path) -> None:
+    """Load weights into the network, naming the first key that does not fit."""
+    expected = network.state_dict()
+    for key, value in expected.items():
+        if key not in tensors:
+            raise CheckpointError(f"{path}: '{key}' is missing, expected shape {tuple(value.shape)}")
+        if tensors[key].shape != value.shape:
+            found, wanted = tuple(tensors[key].shape), tuple(value.shape)
+            raise CheckpointError(f"{path}: '{key}' has shape {found}, expected {wanted}")
+    surplus = sorted(set(tensors) - set(expected))
+    if surplus:
+        raise CheckpointError(f"{path}: '{surplus[0]}' belongs to no part of the network")
+    network.load_state_dict(tensors)

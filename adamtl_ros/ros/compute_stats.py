@@ -1,0 +1,95 @@
+"""The `ComputeStats` message: what a frame cost, or that nothing ran."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from rclpy.time import Time
+
+from adamtl_ros.msg import ComputeStats
+
+if TYPE_CHECKING:
+    from rclpy.clock import Clock
+    from std_msgs.msg import Header
+
+    from adamtl_ros.runtime.engine import Inference
+    from adamtl_ros.runtime.statistics import Counts
+
+NAN = math.nan
+OLDEST_S = 60.0
+"""A stamp older than this, or from the future, belongs to another clock, such as a bag's."""
+
+
+def frame_stats(
+    header: Header,
+    inference: Inference,
+    budget: float,
+    decode_ms: float,
+    publish_ms: float,
+    latency_ms: float,
+    age_ms: float,
+) -> ComputeStats:
+    """Describe a processed frame; counters and model are left to `complete()`."""
+    cost = inference.cost
+    return ComputeStats(
+        header=header,
+        tasks=list(inference.results),
+        requested_budget=budget,
+        effective_budget=max(budget, cost.share) if cost.floor else budget,
+        limit_reason=ComputeStats.FLOOR if cost.floor else ComputeStats.USER,
+        macs=cost.macs,
+        macs_full=cost.macs_full,
+        blocks_run=cost.blocks_run,
+        blocks_total=cost.blocks_total,
+        windows_run=cost.windows_run,
+        windows_total=cost.windows_total,
+        decode_ms=decode_ms,
+        preprocess_ms=float(inference.preprocess_ms),
+        infer_ms=float(inference.infer_ms),
+        postprocess_ms=float(inference.postprocess_ms),
+        publish_ms=publish_ms,
+        latency_ms=latency_ms,
+        age_ms=age_ms,
+    )
+
+
+def idle_stats(budget: float) -> ComputeStats:
+    """Describe a moment at which no frame is processed: every time is unknown."""
+    return ComputeStats(
+        requested_budget=budget,
+        effective_budget=budget,
+        limit_reason=ComputeStats.USER,
+        decode_ms=NAN,
+        preprocess_ms=NAN,
+        infer_ms=NAN,
+        postprocess_ms=NAN,
+        publish_ms=NAN,
+        latency_ms=NAN,
+        age_ms=NAN,
+    )
+
+
+def complete(
+    stats: ComputeStats, sequence: int, model: str, device: str, counts: Counts
+) -> ComputeStats:
+    """Fill in what all such messages share. Battery, heat and energy are not known yet."""
+    stats.sequence = sequence
+    stats.model = model
+    stats.device = device
+    stats.frames_received = counts.received
+    stats.frames_processed = counts.processed
+    stats.frames_dropped = counts.dropped
+    stats.frames_idle = counts.idle
+    stats.frames_refused = counts.refused
+    stats.frames_late = counts.late
+    stats.battery = stats.temperature = stats.energy = NAN
+    return stats
+
+
+def age_ms(header: Header, clock: Clock) -> float:
+    """Return how long ago an image was taken [ms]; NaN if its stamp is of another clock."""
+    if not (header.stamp.sec or header.stamp.nanosec):
+        return NAN
+    age = (clock.now() - Time.from_msg(header.stamp, clock_type=clock.clock_type)).nanoseconds
+    return age / 1e6 if 0 <= age <= OLDEST_S * 1e9 else NAN

@@ -1,0 +1,112 @@
+"""The node's health as `/diagnostics`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+if TYPE_CHECKING:
+    from rclpy.time import Time
+
+    from adamtl_ros.runtime.statistics import Counts
+
+SILENT_AFTER_S = 2.0
+"""Without an image for so long, the input is stale."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """What the node knows of itself.
+
+    Attributes:
+        node: Full name of the node.
+        model: Name of the network.
+        trained: The weights are not random.
+        device: Torch device.
+        image_topic: Topic of the camera.
+        silent_s: Seconds since the last image; infinite before the first.
+        counts: What became of the frames.
+        fresh: The same for the time since the last report.
+        latency_ms: Median and 95th percentile of recent latencies.
+        deadline_ms: Latency above which a frame is late; 0 is none.
+        refusal: Why the last refused frame was refused.
+        wanted: Tasks that somebody subscribes to.
+
+    """
+
+    node: str
+    model: str
+    trained: bool
+    device: str
+    image_topic: str
+    silent_s: float
+    counts: Counts
+    fresh: Counts
+    latency_ms: tuple[float, float]
+    deadline_ms: float
+    refusal: str
+    wanted: tuple[str, ...]
+
+
+def diagnostics(health: Health, now: Time) -> DiagnosticArray:
+    """Report the input, the inference and the model."""
+    array = DiagnosticArray(status=[_input(health), _inference(health), _model(health)])
+    array.header.stamp = now.to_msg()
+    return array
+
+
+def _input(health: Health) -> DiagnosticStatus:
+    level, message = DiagnosticStatus.OK, 'images arrive'
+    if health.silent_s > SILENT_AFTER_S:
+        level, message = DiagnosticStatus.STALE, f'no image on {health.image_topic}'
+    elif health.fresh.refused:
+        level, message = DiagnosticStatus.WARN, f'image refused: {health.refusal}'
+    values = {
+        'topic': health.image_topic,
+        'seconds since last image': f'{health.silent_s:.1f}',
+        'received': health.counts.received,
+        'refused': health.counts.refused,
+    }
+    return _status(health, 'input', level, message, values)
+
+
+def _inference(health: Health) -> DiagnosticStatus:
+    level, message = DiagnosticStatus.OK, 'running'
+    if health.fresh.late:
+        level = DiagnosticStatus.WARN
+        message = f'{health.fresh.late} frames over the deadline of {health.deadline_ms:g} ms'
+    elif not health.fresh.processed:
+        message = 'idle: no image' if not health.fresh.received else 'idle: no subscriber'
+    median, high = health.latency_ms
+    values = {
+        'processed': health.counts.processed,
+        'dropped': health.counts.dropped,
+        'idle': health.counts.idle,
+        'late': health.counts.late,
+        'latency p50 [ms]': f'{median:.1f}',
+        'latency p95 [ms]': f'{high:.1f}',
+        'device': health.device,
+        'subscribed tasks': ' '.join(health.wanted),
+    }
+    return _status(health, 'inference', level, message, values)
+
+
+def _model(health: Health) -> DiagnosticStatus:
+    level = DiagnosticStatus.OK if health.trained else DiagnosticStatus.WARN
+    message = 'loaded' if health.trained else 'random weights: the results mean nothing'
+    return _status(health, 'model', level, message, {'name': health.model})
+
+
+def _status(
+    health: Health, part: str, level: bytes, message: str, values: dict[str, object]
+) -> DiagnosticStatus:
+    pairs = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+    return DiagnosticStatus(
+        level=level,
+        name=f'{health.node}: {part}',
+        message=message,
+        hardware_id=health.node,
+        values=pairs,
+    )

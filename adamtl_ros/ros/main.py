@@ -1,0 +1,45 @@
+"""Entry point of the executable `perception_node`."""
+
+from __future__ import annotations
+
+import sys
+
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import TransitionCallbackReturn
+
+from adamtl_ros.ros.node import PerceptionNode
+from adamtl_ros.runtime.memory import keep_freed_memory
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until it is told to stop.
+
+    Returns:
+        Exit status: 0, or 1 if the node could not start.
+
+    """
+    keep_freed_memory()
+    try:
+        rclpy.init(args=args)
+        node = PerceptionNode()
+    except ValueError as error:
+        print(f'perception_node: {error}', file=sys.stderr)
+        rclpy.try_shutdown()
+        return 1
+    try:
+        if node.parameters['autostart']:
+            autostart(node)
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def autostart(node: PerceptionNode) -> None:
+    """Configure and activate; a failure has been logged and leaves the node unconfigured."""
+    if node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+        node.trigger_activate()

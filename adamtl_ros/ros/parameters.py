@@ -1,0 +1,200 @@
+"""The node's parameters: what they mean, their ranges, and how they change at run time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from ament_index_python.packages import get_package_share_directory
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.parameter import Parameter
+
+from adamtl_ros.tasks import TASKS, select
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rclpy.node import Node
+
+CHOICES = {'image_transport': ('raw', 'compressed'), 'output_size': ('input', 'network')}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One parameter.
+
+    Attributes:
+        name: Its name.
+        description: One sentence for `ros2 param describe` and the README.
+        low: Smallest value of a number.
+        high: Largest value of a number.
+        live: Can change at run time.
+
+    """
+
+    name: str
+    description: str
+    low: float | None = None
+    high: float | None = None
+    live: bool = False
+
+
+SPECS = (
+    Spec('autostart', 'Configure and activate the node when it starts.'),
+    Spec('model', 'Path of a .safetensors file, or nano, tiny, small, base for random weights.'),
+    Spec('device', "Torch device such as cpu or cuda:0, or 'auto': the GPU if there is one."),
+    Spec('threads', 'CPU threads of the network; 0 leaves one core to the robot.', 0, 1024),
+    Spec('image_transport', 'Input is a raw or a compressed image.'),
+    Spec('output_size', 'Results have the size of the input image or of the network input.'),
+    Spec('budget', 'Share of the full MACs that a frame may cost.', 0.01, 1.0, live=True),
+    Spec('tasks', 'Tasks that may run; each runs only while somebody subscribes.', live=True),
+    Spec('max_rate_hz', 'Most frames per second to process; 0 is no limit.', 0.0, 1000.0, live=True),
+    Spec('deadline_ms', 'Latency above which a frame counts as late; 0 is none.', 0.0, 60000.0, live=True),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The run-time parameters of one moment; the worker reads them once per frame."""
+
+    budget: float
+    tasks: tuple[str, ...]
+    max_rate_hz: float
+    deadline_ms: float
+
+
+def default_values() -> dict[str, Any]:
+    """Return the values of the installed `config/perception.yaml`."""
+    path = Path(get_package_share_directory('adamtl_ros')) / 'config' / 'perception.yaml'
+    values: dict[str, Any] = yaml.safe_load(path.read_text())['/**']['ros__parameters']
+    return values
+
+
+class Parameters:
+    """Declares the parameters on a node and keeps `settings` up to date."""
+
+    def __init__(self, node: Node) -> None:
+        """Declare all parameters.
+
+        Raises:
+            ValueError: An override of the wrong type or outside its range.
+
+        """
+        self._node = node
+        self._available: tuple[str, ...] = tuple(TASKS)
+        defaults = default_values()
+        for spec in SPECS:
+            self._declare(spec, defaults[spec.name])
+        self.settings = self._read()
+        node.add_pre_set_parameters_callback(self._coerce)
+        node.add_on_set_parameters_callback(self._validate)
+        node.add_post_set_parameters_callback(self._apply)
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401
+        """Return the value of a parameter."""
+        return self._node.get_parameter(name).value
+
+    def restrict_tasks(self, available: Iterable[str]) -> None:
+        """Allow only the tasks of the model from now on.
+
+        Raises:
+            ValueError: The parameter `tasks` names another one.
+
+        """
+        available = tuple(available)
+        select(self['tasks'], available)
+        self._available = available
+
+    def _declare(self, spec: Spec, default: Any) -> None:  # noqa: ANN401
+        """Declare with the default's type; a whole number is good enough for a double."""
+        # Declared without a type first, since an override such as `budget:=1` would raise.
+        given = self._node.declare_parameter(
+            spec.name, default, ParameterDescriptor(dynamic_typing=True)
+        ).value
+        self._node.undeclare_parameter(spec.name)
+        value = _like(default, given)
+        problem = _problem(spec, default, value)
+        if problem:
+            raise ValueError(problem)
+        self._node.declare_parameter(
+            spec.name, value, _descriptor(spec, default), ignore_override=True
+        )
+
+    def _read(self) -> Settings:
+        return Settings(
+            self['budget'], tuple(self['tasks']), self['max_rate_hz'], self['deadline_ms']
+        )
+
+    def _coerce(self, parameters: list[Parameter]) -> list[Parameter]:
+        return [
+            Parameter(parameter.name, value=_like(self[parameter.name], parameter.value))
+            if self._node.has_parameter(parameter.name)
+            else parameter
+            for parameter in parameters
+        ]
+
+    def _validate(self, parameters: list[Parameter]) -> SetParametersResult:
+        for parameter in parameters:
+            if parameter.name == 'tasks':
+                problem = _tasks_problem(parameter.value, self._available)
+                if problem:
+                    return SetParametersResult(successful=False, reason=problem)
+        return SetParametersResult(successful=True)
+
+    def _apply(self, _parameters: list[Parameter]) -> None:
+        self.settings = self._read()
+
+
+def _like(example: Any, value: Any) -> Any:  # noqa: ANN401
+    """Turn an int into a float where a float is expected."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if isinstance(example, float) and whole else value
+
+
+def _descriptor(spec: Spec, default: Any) -> ParameterDescriptor:  # noqa: ANN401
+    descriptor = ParameterDescriptor(description=spec.description, read_only=not spec.live)
+    if spec.name in CHOICES:
+        descriptor.additional_constraints = f'One of: {", ".join(CHOICES[spec.name])}'
+    if spec.low is not None and spec.high is not None:
+        if isinstance(default, float):
+            span = FloatingPointRange(from_value=spec.low, to_value=spec.high)
+            descriptor.floating_point_range = [span]
+        else:
+            descriptor.integer_range = [
+                IntegerRange(from_value=int(spec.low), to_value=int(spec.high))
+            ]
+    return descriptor
+
+
+def _problem(spec: Spec, default: Any, value: Any) -> str:  # noqa: ANN401
+    """Say what is wrong with a start value; empty when nothing is."""
+    if type(value) is not type(default):
+        return (
+            f"parameter '{spec.name}' must be of type {type(default).__name__} "
+            f'such as {default!r}, got {value!r}'
+        )
+    if spec.name in CHOICES and value not in CHOICES[spec.name]:
+        allowed = ', '.join(CHOICES[spec.name])
+        return f"parameter '{spec.name}' must be one of: {allowed}; got '{value}'"
+    if spec.low is not None and spec.high is not None and not spec.low <= value <= spec.high:
+        return f"parameter '{spec.name}' must lie in [{spec.low}, {spec.high}], got {value}"
+    return _tasks_problem(value, tuple(TASKS)) if spec.name == 'tasks' else ''
+
+
+def _tasks_problem(names: Any, available: tuple[str, ...]) -> str:  # noqa: ANN401
+    """Say what is wrong with a list of tasks; empty when nothing is."""
+    if not names:
+        return f'name at least one task of: {", ".join(available)}; or deactivate the node'
+    try:
+        select(names, available)
+    except ValueError as error:
+        return str(error)
+    return ''
+

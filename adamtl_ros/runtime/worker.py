@@ -1,0 +1,57 @@
+"""The thread that runs the engine, so that nothing else ever waits for it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from adamtl_ros.runtime.mailbox import Mailbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar('T')
+
+
+class Worker(Generic[T]):
+    """Takes the newest item of its mailbox, handles it, and again, on a thread of its own."""
+
+    def __init__(self, handle: Callable[[T], None], min_period: Callable[[], float]) -> None:
+        """Prepare; `start()` starts it.
+
+        Args:
+            handle: Called with each item taken. An exception ends the worker, so it must
+                deal with its own.
+            min_period: Gives the seconds from one start of work to the next; asked every time.
+
+        """
+        self.mailbox: Mailbox[T] = Mailbox()
+        self._handle = handle
+        self._min_period = min_period
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name='adamtl-worker', daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> bool:
+        """Let the item in work finish, drop the one that waits, and end the thread.
+
+        Returns:
+            Whether an item waited.
+
+        """
+        self._stopping.set()
+        dropped = self.mailbox.close()
+        self._thread.join()
+        return dropped
+
+    def _run(self) -> None:
+        started = float('-inf')
+        while not self._stopping.wait(max(0.0, started + self._min_period() - time.monotonic())):
+            item = self.mailbox.take()
+            if item is not None:
+                started = time.monotonic()
+                self._handle(item)
