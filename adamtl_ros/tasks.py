@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """The task table: every dense prediction that the network can make, in one place."""
 
 from __future__ import annotations

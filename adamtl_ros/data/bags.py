@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Camera topics of a bag, found by type and by looking at the first image."""
 
 from __future__ import annotations
@@ -5,7 +7,6 @@ from __future__ import annotations
 import struct
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -16,6 +17,7 @@ from rosbags.typesys import Stores, get_typestore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from rosbags.interfaces import Connection
     from rosbags.typesys.store import Typestore

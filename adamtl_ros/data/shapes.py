@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """A short bag of moving shapes, for a machine that has no recording at hand."""
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from rosbags.typesys.store import Typestore
 
 HEIGHT, WIDTH, RATE_HZ = 480, 640, 15
 FOCAL_PX = 525.0
@@ -66,7 +69,7 @@ def draw_shapes(frames: int, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
 
 def _draw(
     image: NDArray[np.uint8],
-    disc: bool,  # noqa: FBT001
+    disc: bool,
     centre: tuple[float, float],
     size: float,
     angle: float,
@@ -80,7 +83,7 @@ def _draw(
         cv2.fillConvexPoly(image, corners, shade, cv2.LINE_AA)
 
 
-def _calibration(store, header):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _calibration(store: Typestore, header: object) -> object:
     fx, cx, cy = FOCAL_PX, WIDTH / 2, HEIGHT / 2
     roi = store.types['sensor_msgs/msg/RegionOfInterest'](0, 0, 0, 0, False)
     return store.types[CAMERA_INFO](

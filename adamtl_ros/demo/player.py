@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Plays the camera of a bag over DDS in real time, as a process of its own.
 
 `ros2 bag play` for machines without it: the serialised messages go out as they are, with
@@ -7,12 +9,13 @@ their stamps, and when each image left is written down.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rclpy
 from rclpy.duration import Duration
@@ -72,7 +75,7 @@ def main(args: Sequence[str] | None = None) -> int:
     return 0
 
 
-def play(bag: Path, publishers: dict[str, Publisher], image: str, log: Path) -> None:
+def play(bag: Path, publishers: dict[str, Publisher[Any]], image: str, log: Path) -> None:
     """Publish the messages of some topics at the pace of the bag.
 
     Args:
@@ -98,10 +101,8 @@ def play(bag: Path, publishers: dict[str, Publisher], image: str, log: Path) -> 
 
 
 def _spin(node: Node) -> None:
-    try:
+    with contextlib.suppress(ExternalShutdownException):
         rclpy.spin(node)
-    except ExternalShutdownException:
-        pass
 
 
 def _parse(args: Sequence[str] | None) -> argparse.Namespace:

@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Records the node's outputs as serialised messages, and when each arrived."""
 
 from __future__ import annotations
@@ -118,14 +120,16 @@ class Recorder:
         self._file.write(RECORD.pack(index, time.time_ns(), len(raw)))
         self._file.write(raw)
         if kind is ComputeStats:
-            message = deserialize_message(raw, ComputeStats)
+            message: ComputeStats = deserialize_message(raw, ComputeStats)
             self.stats.append(message)
             self.latest_ns = now if message.tasks else self.latest_ns
         elif kind is DiagnosticArray and not self.ready.is_set():
-            message = deserialize_message(raw, DiagnosticArray)
-            values = {pair.key: pair.value for status in message.status for pair in status.values}
-            if set(values.get('subscribed tasks', '').split()) == set(TASKS):
-                self.ready.set()
+            self._look_for_tasks(deserialize_message(raw, DiagnosticArray))
+
+    def _look_for_tasks(self, message: DiagnosticArray) -> None:
+        values = {pair.key: pair.value for status in message.status for pair in status.values}
+        if set(values.get('subscribed tasks', '').split()) == set(TASKS):
+            self.ready.set()
 
 
 def _topics(name: str, *, color: bool) -> Iterator[tuple[str, Any]]:

@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """What a demo run leaves to read: the statistics as a table, a plot, and a summary."""
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import numpy as np
 
 mpl.use('Agg')
 
-from matplotlib import pyplot  # noqa: E402  after the choice of backend
+from matplotlib import pyplot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -139,7 +141,7 @@ def write_plot(run: Run, path: Path) -> None:
     frames = processed_stats(run)
     stamps = [stats.header.stamp.sec + stats.header.stamp.nanosec / 1e9 for stats in frames]
     times = [stamp - stamps[0] for stamp in stamps]
-    figure, (top, middle, bottom) = pyplot.subplots(3, 1, sharex=True, figsize=(9, 8))
+    figure, (top, middle, bottom) = pyplot.subplots(3, 1, sharex=True, figsize=(10, 8))
     top.step(times, [s.requested_budget for s in frames], label='requested', where='post')
     top.step(times, [s.effective_budget for s in frames], '--', label='effective', where='post')
     top.plot(times, [s.macs / s.macs_full for s in frames], '.', label='spent')
@@ -153,7 +155,7 @@ def write_plot(run: Run, path: Path) -> None:
     bottom.set(ylabel='ms', xlabel='time in the recording [s]', ylim=(0, None))
     for axes in (top, middle, bottom):
         axes.grid(alpha=0.3)
-        axes.legend(loc='lower right', ncols=3, fontsize='small')
+        axes.legend(loc='center left', bbox_to_anchor=(1, 0.5), frameon=False)
     figure.suptitle('Budget, compute and latency per frame')
     figure.tight_layout()
     figure.savefig(path, dpi=110)

@@ -1,7 +1,10 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """One run: the node and the player as processes, everything that comes out recorded."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import signal
@@ -54,9 +57,7 @@ class Run:
     stats: list[ComputeStats]
 
 
-def record(
-    bag: Path, camera: Camera, out: Path, overrides: dict[str, str], *, color: bool
-) -> Run:
+def record(bag: Path, camera: Camera, out: Path, overrides: dict[str, str], *, color: bool) -> Run:
     """Play a bag's camera to a node of its own and record what the node publishes.
 
     Args:
@@ -163,7 +164,5 @@ def _read_log(path: Path) -> dict[int, int]:
 
 
 def _spin(node: Node) -> None:
-    try:
+    with contextlib.suppress(ExternalShutdownException):
         rclpy.spin(node)
-    except ExternalShutdownException:
-        pass

@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """The recorded results beside the camera image, as a video."""
 
 from __future__ import annotations
@@ -44,9 +46,7 @@ def write_video(
 
     """
     rate = Fraction(max(1.0, camera.frames / max(camera.duration_s, 1e-3))).limit_denominator(100)
-    by_stamp = {
-        s.header.stamp.sec * 1_000_000_000 + s.header.stamp.nanosec: s for s in stats
-    }
+    by_stamp = {s.header.stamp.sec * 1_000_000_000 + s.header.stamp.nanosec: s for s in stats}
     frames = _frames(bag, camera, results, by_stamp)
     with av.open(str(path), 'w') as container:
         stream: Any = None
@@ -104,7 +104,7 @@ def _camera_images(bag: Path, camera: Camera) -> Iterator[tuple[int, Picture]]:
         for connection, _, raw in reader.messages(connections):
             message = reader.deserialize(raw, connection.msgtype)
             image = message_to_cvimage(message, 'rgb8')
-            yield header_stamp(raw), image  # type: ignore[misc]
+            yield header_stamp(raw), image
 
 
 def _tile(image: Picture, label: str) -> Picture:
@@ -130,6 +130,7 @@ def _panel(empty: Picture, stats: ComputeStats | None) -> Picture:
         _write(panel, 'no result yet', (8, 17))
         return panel
     lines = [
+        stats.model,
         f'budget {stats.requested_budget:.2f}',
         f'spent {stats.macs / 1e6:.0f} of {stats.macs_full / 1e6:.0f} M MACs',
         f'blocks {stats.blocks_run} of {stats.blocks_total}',

@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Sizes of the networks that can be built by name."""
 
 from __future__ import annotations
@@ -58,7 +60,9 @@ class Architecture:
             ValueError: Missing or unknown keys.
 
         """
-        tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        tuples: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
         try:
             return cls(**tuples)
         except TypeError as error:

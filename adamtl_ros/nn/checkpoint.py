@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Networks as files: safetensors with a JSON header that says what the weights are."""
 
 from __future__ import annotations
@@ -66,11 +68,12 @@ def load_model(source: str, seed: int = 0) -> Model:
 
     """
     if source in ARCHITECTURES:
-        return Model(random_network(source, seed), source)
+        return Model(random_network(source, seed), f'{source} (random weights)')
     if not Path(source).is_file():
         names = ', '.join(ARCHITECTURES)
         raise CheckpointError(
-            f"model '{source}': no such file; give the path of a .safetensors file or one of: {names}"
+            f"model '{source}': no such file; give the path of a .safetensors file, or one of: "
+            f'{names}'
         )
     return read_model(Path(source))
 
@@ -136,7 +139,9 @@ def _fill(network: AdaptiveNetwork, tensors: dict[str, Tensor], path: Path) -> N
     expected = network.state_dict()
     for key, value in expected.items():
         if key not in tensors:
-            raise CheckpointError(f"{path}: '{key}' is missing, expected shape {tuple(value.shape)}")
+            raise CheckpointError(
+                f"{path}: '{key}' is missing, expected shape {tuple(value.shape)}"
+            )
         if tensors[key].shape != value.shape:
             found, wanted = tuple(tensors[key].shape), tuple(value.shape)
             raise CheckpointError(f"{path}: '{key}' has shape {found}, expected {wanted}")

@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Exact multiply-accumulates (MACs) of the network, in closed form.
 
 Counted are matrix products, convolutions and attention products, as executed: padding

@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """One light decoder per task: a top-down pyramid of all four scales, one 3x3 and one 1x1."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """What runs: the plan of one frame, known before the encoder starts."""
 
 from __future__ import annotations

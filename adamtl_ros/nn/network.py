@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """The whole network: encoder, one decoder per task, and a budget."""
 
 from __future__ import annotations
@@ -107,9 +109,7 @@ class AdaptiveNetwork(nn.Module):
         """Count the MACs of one image of that size, by part."""
         return complexity(self.arch, (height, width), tuple(self.tasks.values()))
 
-    def _cost(
-        self, counts: Complexity, plan: Plan, tasks: tuple[str, ...], budget: float
-    ) -> Cost:
+    def _cost(self, counts: Complexity, plan: Plan, tasks: tuple[str, ...], budget: float) -> Cost:
         everything = full_plan(self.arch.depths)
         macs_full = counts.total(everything, tasks)
         return Cost(
@@ -133,7 +133,8 @@ def random_network(name: str, seed: int = 0) -> AdaptiveNetwork:
         ValueError: An unknown name.
 
     """
-    network = AdaptiveNetwork(architecture(name))
+    with torch.random.fork_rng(devices=[]):
+        network = AdaptiveNetwork(architecture(name))
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):

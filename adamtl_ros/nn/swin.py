@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Swin encoder (Liu et al. 2021) for any input size, with blocks that can be left out.
 
 Parameter names follow Microsoft's repository, so that its ImageNet files load.
@@ -83,10 +85,10 @@ class WindowAttention(nn.Module):
 
         Kept between calls while no gradient is asked for and the table does not change.
         """
-        if torch.is_grad_enabled():
-            return self._make_bias(grid, dtype)
         table = self.relative_position_bias_table
-        key = (grid, dtype, table.device, table.data_ptr(), table._version)
+        if torch.is_grad_enabled() or table.is_inference():
+            return self._make_bias(grid, dtype)
+        key = (grid, dtype, table.device, table.data_ptr(), table._version)  # noqa: SLF001
         if key not in self._cache:
             stale = [old for old in self._cache if old[2:] != key[2:]]
             for old in stale:
@@ -186,7 +188,7 @@ class SwinEncoder(nn.Module):
         for layer, norm, chosen in zip(self.layers, self.norms, run, strict=True):
             x = layer(x, chosen)
             features.append(norm(x))
-            if layer.downsample is not None:
+            if isinstance(layer.downsample, PatchMerging):
                 x = layer.downsample(x)
         return features
 
@@ -194,7 +196,8 @@ class SwinEncoder(nn.Module):
 def _relative_index(window: int) -> Tensor:
     """Row of the bias table for each pair of slots, (slots, slots)."""
     axis = torch.arange(window)
-    rows, columns = axis.repeat_interleave(window), axis.repeat(window)
+    rows, columns = torch.meshgrid(axis, axis, indexing='ij')
+    rows, columns = rows.flatten(), columns.flatten()
     dy = rows[:, None] - rows[None, :] + window - 1
     dx = columns[:, None] - columns[None, :] + window - 1
     return dy * (2 * window - 1) + dx

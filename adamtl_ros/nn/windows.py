@@ -1,7 +1,10 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """How a grid of tokens is cut into attention windows, as index vectors.
 
 Tokens travel through a stage in window order. Between an unshifted and a shifted block one
 gather moves them, which takes the place of the usual reverse, roll, roll back and partition.
+Index vectors are kept, so they are made outside of inference mode: training may use them later.
 """
 
 from __future__ import annotations
@@ -49,6 +52,7 @@ class WindowGrid:
         return (height // self.window) * (width // self.window)
 
     @cached_property
+    @torch.inference_mode(mode=False)
     def order(self) -> Tensor:
         """Row-major index into the padded grid of each slot in window order, (tokens,)."""
         height, width = self.padded
@@ -57,6 +61,7 @@ class WindowGrid:
         return index.reshape(-1)
 
     @cached_property
+    @torch.inference_mode(mode=False)
     def mask(self) -> Tensor | None:
         """Which pairs of slots may not attend, (windows, slots, slots) bool; None for no pair.
 
@@ -91,6 +96,7 @@ def window_grid(height: int, width: int, window: int, shifted: bool) -> WindowGr
 
 
 @lru_cache(maxsize=256)
+@torch.inference_mode(mode=False)
 def regather(source: WindowGrid | None, target: WindowGrid | None, device: torch.device) -> Tensor:
     """Index that moves tokens from one window order to another, (tokens,).
 

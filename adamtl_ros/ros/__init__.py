@@ -1,1 +1,3 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """The thin ROS layer: messages to arrays and back, parameters, topics, the node."""

@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Camera calibration for results of another size than the image."""
 
 from __future__ import annotations

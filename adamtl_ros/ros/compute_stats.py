@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """The `ComputeStats` message: what a frame cost, or that nothing ran."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Camera messages to RGB arrays, and results to messages."""
 
 from __future__ import annotations
@@ -73,7 +75,7 @@ def to_message(
     msg.step = array.strides[0]
     # Appending bytes takes 0.4 ms for full HD; assigning the array itself takes 467 ms.
     del msg.data[:]
-    msg.data.frombytes(memoryview(array).cast('B'))  # type: ignore[attr-defined]
+    msg.data.frombytes(array.data.cast('B'))
     return msg
 
 
@@ -123,15 +125,15 @@ def _converter() -> Callable[[Any], NDArray[np.uint8]]:
     cv_bridge built for numpy 1 imports beside numpy 2 and then fails, hence the trial.
     """
     try:
-        from cv_bridge import CvBridge  # type: ignore[import-not-found]
+        from cv_bridge import CvBridge
 
         bridge = CvBridge()
         bridge.imgmsg_to_cv2(Image(height=1, width=1, step=3, encoding='bgr8', data=b'abc'), 'rgb8')
     except Exception:  # noqa: BLE001  whatever breaks in it, the other one serves
         from rosbags.image import image_to_cvimage
 
-        return lambda image: image_to_cvimage(image, 'rgb8')  # type: ignore[return-value]
-    return lambda image: bridge.imgmsg_to_cv2(image, 'rgb8')  # type: ignore[no-any-return]
+        return lambda image: image_to_cvimage(image, 'rgb8')
+    return lambda image: bridge.imgmsg_to_cv2(image, 'rgb8')
 
 
 def _decompress(msg: CompressedImage) -> NDArray[np.uint8]:
@@ -139,4 +141,4 @@ def _decompress(msg: CompressedImage) -> NDArray[np.uint8]:
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if image is None:
         raise ImageError(f"{data.size} bytes of format '{msg.format}' are not a whole image")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

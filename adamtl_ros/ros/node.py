@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """The lifecycle node `adamtl`: camera images in, one topic per task out."""
 
 from __future__ import annotations
@@ -5,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -40,7 +42,7 @@ class PerceptionNode(LifecycleNode):
     The engine has a thread of its own; the executor's thread only swaps references.
     """
 
-    def __init__(self, **options: object) -> None:
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401
         """Declare the parameters.
 
         Args:
@@ -50,12 +52,12 @@ class PerceptionNode(LifecycleNode):
             ValueError: A parameter override that cannot be used.
 
         """
-        super().__init__('adamtl', **options)  # type: ignore[arg-type]
+        super().__init__('adamtl', **options)
         self.statistics = Statistics()
         self._engine: Engine | None = None
         self._processor: Processor | None = None
         self._worker: Worker[Frame] | None = None
-        self._subscriptions_in_use: list[Subscription] = []
+        self._subscriptions_in_use: list[Subscription[Any]] = []
         self._timer: Timer | None = None
         self._last_image = -math.inf
         self._reported = Counts()
@@ -149,9 +151,7 @@ class PerceptionNode(LifecycleNode):
             INPUT_QOS,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
-        info = self.create_subscription(
-            CameraInfo, 'camera_info', self._on_camera_info, INPUT_QOS
-        )
+        info = self.create_subscription(CameraInfo, 'camera_info', self._on_camera_info, INPUT_QOS)
         self._subscriptions_in_use = [image, info]
 
     def _on_image(self, message: Image | CompressedImage) -> None:

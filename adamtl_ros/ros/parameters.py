@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """The node's parameters: what they mean, their ranges, and how they change at run time."""
 
 from __future__ import annotations
@@ -55,8 +57,8 @@ SPECS = (
     Spec('output_size', 'Results have the size of the input image or of the network input.'),
     Spec('budget', 'Share of the full MACs that a frame may cost.', 0.01, 1.0, live=True),
     Spec('tasks', 'Tasks that may run; each runs only while somebody subscribes.', live=True),
-    Spec('max_rate_hz', 'Most frames per second to process; 0 is no limit.', 0.0, 1000.0, live=True),
-    Spec('deadline_ms', 'Latency above which a frame counts as late; 0 is none.', 0.0, 60000.0, live=True),
+    Spec('max_rate_hz', 'Most frames per second to process; 0: no limit.', 0.0, 1000.0, live=True),
+    Spec('deadline_ms', 'Latency above which a frame is late; 0: none.', 0.0, 60000.0, live=True),
 )  # fmt: skip
 
 
@@ -132,7 +134,7 @@ class Parameters:
             self['budget'], tuple(self['tasks']), self['max_rate_hz'], self['deadline_ms']
         )
 
-    def _coerce(self, parameters: list[Parameter]) -> list[Parameter]:
+    def _coerce(self, parameters: list[Parameter[Any]]) -> list[Parameter[Any]]:
         return [
             Parameter(parameter.name, value=_like(self[parameter.name], parameter.value))
             if self._node.has_parameter(parameter.name)
@@ -140,7 +142,7 @@ class Parameters:
             for parameter in parameters
         ]
 
-    def _validate(self, parameters: list[Parameter]) -> SetParametersResult:
+    def _validate(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
         for parameter in parameters:
             if parameter.name == 'tasks':
                 problem = _tasks_problem(parameter.value, self._available)
@@ -148,7 +150,7 @@ class Parameters:
                     return SetParametersResult(successful=False, reason=problem)
         return SetParametersResult(successful=True)
 
-    def _apply(self, _parameters: list[Parameter]) -> None:
+    def _apply(self, _parameters: list[Parameter[Any]]) -> None:
         self.settings = self._read()
 
 
@@ -197,4 +199,3 @@ def _tasks_problem(names: Any, available: tuple[str, ...]) -> str:  # noqa: ANN4
     except ValueError as error:
         return str(error)
     return ''
-

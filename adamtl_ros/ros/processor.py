@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """What happens to one camera frame, on the worker's thread."""
 
 from __future__ import annotations

@@ -1,15 +1,12 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """The node's output topics, and which tasks somebody listens to."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rclpy.qos import (
-    DurabilityPolicy,
-    HistoryPolicy,
-    QoSProfile,
-    ReliabilityPolicy,
-)
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -63,7 +60,9 @@ class TaskTopics:
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
         self._color = node.create_lifecycle_publisher(Image, f'{prefix}/color', OUTPUT_QOS)
-        self._info = node.create_lifecycle_publisher(CameraInfo, f'{prefix}/camera_info', OUTPUT_QOS)
+        self._info = node.create_lifecycle_publisher(
+            CameraInfo, f'{prefix}/camera_info', OUTPUT_QOS
+        )
         self._labels = None
         if HAS_LABEL_INFO and task.classes:
             self._labels = node.create_publisher(LabelInfo, f'{prefix}/label_info', LATCHED_QOS)
@@ -72,13 +71,9 @@ class TaskTopics:
     @property
     def wanted(self) -> bool:
         """Somebody subscribes to the result or to its colours."""
-        return (
-            self._image.get_subscription_count() > 0 or self._color.get_subscription_count() > 0
-        )
+        return self._image.get_subscription_count() > 0 or self._color.get_subscription_count() > 0
 
-    def publish(
-        self, result: NDArray[np.generic], header: Header, info: CameraInfo | None
-    ) -> None:
+    def publish(self, result: NDArray[np.generic], header: Header, info: CameraInfo | None) -> None:
         """Publish the result, and its calibration if one is known, to whoever subscribes.
 
         Args:

@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Task results as colour images for people."""
 
 from __future__ import annotations
@@ -31,12 +33,12 @@ def colourise(task: Task, result: NDArray[np.generic]) -> NDArray[np.uint8]:
 
     """
     if task.kind is Kind.LABELS:
-        return cv2.applyColorMap(result, _palette(len(task.classes)))  # type: ignore[call-overload,no-any-return]
+        return cv2.applyColorMap(result, _palette(len(task.classes)))
     if task.kind is Kind.NORMALS:
         return _normals(result.astype(np.float32, copy=False))
     if task.kind is Kind.DEPTH:
         return _depth(result.astype(np.float32, copy=False))
-    return cv2.cvtColor(result, cv2.COLOR_GRAY2RGB)  # type: ignore[call-overload,no-any-return]
+    return cv2.cvtColor(result, cv2.COLOR_GRAY2RGB)
 
 
 @lru_cache(maxsize=16)
@@ -50,7 +52,7 @@ def _normals(vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
     turn = np.array([[127.5, 0, 0], [0, -127.5, 0], [0, 0, -127.5]], np.float32)
     shift = np.full((3, 1), 127.5, np.float32)
     shown = cv2.transform(vectors, np.hstack([turn, shift]))
-    return cv2.convertScaleAbs(np.nan_to_num(shown, copy=False))  # type: ignore[return-value]
+    return cv2.convertScaleAbs(np.nan_to_num(shown, copy=False))
 
 
 def _depth(metres: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -60,4 +62,4 @@ def _depth(metres: NDArray[np.float32]) -> NDArray[np.uint8]:
     shade = np.clip(255 * nearness, 0, 255).astype(np.uint8)
     image = cv2.cvtColor(cv2.applyColorMap(shade, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
     image[~known] = 0
-    return image  # type: ignore[return-value]
+    return image

@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """One image in, the results of the wanted tasks out, with what they cost."""
 
 from __future__ import annotations
@@ -146,7 +148,9 @@ def find_device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"device '{name}' cannot be used ({reason}); try 'cpu' or 'auto'") from error
+        raise ValueError(
+            f"device '{name}' cannot be used ({reason}); try 'cpu' or 'auto'"
+        ) from error
     return device
 
 

@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """A mailbox with one slot: the newest frame wins."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Keeps memory that a frame has freed for the next one."""
 
 from __future__ import annotations

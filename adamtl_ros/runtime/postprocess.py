@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Raw maps of the network to task results at the size of the camera image.
 
 OpenCV resizes planes 5 to 20 times faster than torch does on a CPU, and the raw maps are
@@ -6,7 +8,7 @@ small, so they leave the device as they are and grow here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -64,7 +66,7 @@ def labels(logits: Planes, size: Size) -> NDArray[np.uint8]:
         np.maximum(ids, wins, out=ids)
     if unknown is not None:
         ids[unknown] = UNLABELLED
-    return cv2.resize(ids, (width, height), interpolation=cv2.INTER_NEAREST)  # type: ignore[return-value]
+    return cv2.resize(ids, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
 def normals(planes: Planes, size: Size) -> NDArray[np.float32]:
@@ -75,9 +77,9 @@ def normals(planes: Planes, size: Size) -> NDArray[np.float32]:
     length += z * z
     np.sqrt(length, out=length)
     with np.errstate(invalid='ignore', divide='ignore'):
-        for axis in (x, y, z):
-            axis /= length
-    return cv2.merge([x, y, z])  # type: ignore[return-value]
+        for plane in (x, y, z):
+            np.divide(plane, length, out=plane)
+    return cv2.merge([x, y, z])
 
 
 def depth(planes: Planes, size: Size) -> NDArray[np.float32]:
@@ -90,16 +92,16 @@ def depth(planes: Planes, size: Size) -> NDArray[np.float32]:
 def probability(planes: Planes, size: Size) -> NDArray[np.uint8]:
     """Return the probability of a logit, scaled to 0..255."""
     scaled = 255 / (1 + np.exp(-np.clip(np.nan_to_num(planes[0], nan=-30.0), -30, 30)))
-    return _resize(np.rint(scaled).astype(np.uint8), size)  # type: ignore[return-value]
+    return _resize(np.rint(scaled).astype(np.uint8), size)
 
 
-def _resize(plane: NDArray[np.generic], size: Size) -> Planes:
+def _resize(plane: NDArray[Any], size: Size) -> NDArray[Any]:
     height, width = size
-    return cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value,call-overload]
+    return cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _broken(planes: Planes) -> Planes:
-    return (~np.isfinite(planes)).any(0).astype(np.float32)
+    return np.where(np.isfinite(planes).all(axis=0), 0, 1).astype(np.float32)
 
 
 _FINISH: dict[Kind, Callable[[Planes, Size], NDArray[np.generic]]] = {

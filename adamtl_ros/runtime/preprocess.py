@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Camera image to network input."""
 
 from __future__ import annotations
@@ -33,15 +35,13 @@ class Preprocessor:
         if image.shape[:2] != (height, width):
             shrinks = height < image.shape[0]
             method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-            image = cv2.resize(image, (width, height), interpolation=method)  # type: ignore[assignment]
+            image = cv2.resize(image, (width, height), interpolation=method)
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
         normalised = pixels.float().mul_(self._scale).sub_(self._offset)
         return normalised.permute(2, 0, 1)[None]
 
 
-def network_size(
-    height: int, width: int, target: tuple[int, int], stride: int
-) -> tuple[int, int]:
+def network_size(height: int, width: int, target: tuple[int, int], stride: int) -> tuple[int, int]:
     """Return the input size for a camera image: its aspect, about the target's number of pixels.
 
     Sides are multiples of the stride, so nothing is spent on padding, and at least one stride.

@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Counters and times of the frames that went through the node."""
 
 from __future__ import annotations

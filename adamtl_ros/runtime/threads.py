@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """How many cores the engine takes, beside the other processes of a robot."""
 
 from __future__ import annotations

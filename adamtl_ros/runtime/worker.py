@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """The thread that runs the engine, so that nothing else ever waits for it."""
 
 from __future__ import annotations

@@ -1,0 +1,41 @@
+# make demo [BAG=path] [BUDGET=0.5] [OUT=folder]   a camera bag through the node, drawn
+# make test                                        all tests
+# make lint                                        style and types
+# make benchmark                                   speed, in ratios
+# make setup                                       the environment only; the others call it
+
+SHELL := /bin/bash
+PYTHON ?= python3
+BAG ?=
+BUDGET ?=
+OUT ?= demo_out
+RUN := . tools/activate.bash &&
+SOURCES := $(shell find adamtl_ros launch config msg scripts test/interfaces -type f -not -path '*/__pycache__/*') \
+	CMakeLists.txt package.xml
+
+.PHONY: setup demo test lint benchmark clean
+
+setup: install/.complete
+
+demo: setup
+	@$(RUN) adamtl demo --out "$(OUT)" $(if $(BAG),--bag "$(BAG)") $(if $(BUDGET),-p budget:=$(BUDGET))
+
+test: setup
+	@$(RUN) pytest
+
+lint: setup
+	@$(RUN) ruff check . && ruff format --check . && mypy
+
+benchmark: setup
+	@$(RUN) python benchmarks/run.py
+
+clean:
+	rm -rf .venv build install
+
+.venv/.complete: requirements-dev.txt tools/environment.py
+	@$(PYTHON) tools/environment.py create
+	@touch $@
+
+install/.complete: .venv/.complete $(SOURCES)
+	@$(PYTHON) tools/environment.py build
+	@touch $@

@@ -1,0 +1,61 @@
+"""Closed-form MACs against what the executed operators cost."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+
+from adamtl_ros.nn.architecture import architecture
+from adamtl_ros.nn.gating import full_plan
+from adamtl_ros.nn.network import random_network
+from adamtl_ros.tasks import TASKS
+
+NETWORKS = {name: random_network(name) for name in ('nano', 'tiny')}
+
+
+def attention_flops(q_shape, k_shape, v_shape, *_args, **_kwargs):
+    """Two products of every query with every key, at two operations a MAC."""
+    batch, heads, queries, dim = q_shape
+    return 2 * batch * heads * queries * k_shape[2] * (dim + v_shape[3])
+
+
+def executed_macs(network, size, **options):
+    mapping = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops}
+    with torch.inference_mode(), FlopCounterMode(display=False, custom_mapping=mapping) as counter:
+        prediction = network(torch.zeros(1, 3, *size), **options)
+    return counter.get_total_flops() // 2, prediction.cost
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+@pytest.mark.parametrize('size', [(224, 224), (192, 256), (199, 301)])
+@pytest.mark.parametrize('budget', [1.0, 0.6, 0.01])
+def test_equal_to_executed_operators(name, size, budget):
+    executed, cost = executed_macs(NETWORKS[name], size, budget=budget)
+    assert cost.macs == executed
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    size=st.tuples(st.integers(4, 130), st.integers(4, 130)),
+    tasks=st.sets(st.sampled_from(list(TASKS)), min_size=1),
+    budget=st.floats(0.01, 1),
+)
+def test_equal_to_executed_operators_anywhere(size, tasks, budget):
+    executed, cost = executed_macs(NETWORKS['nano'], size, budget=budget, tasks=tasks)
+    assert cost.macs == executed
+
+
+def test_swin_tiny_is_the_published_one():
+    # Liu et al. 2021 report 4.5 G for 224x224; here without the classifier.
+    counts = NETWORKS['tiny'].complexity(224, 224)
+    encoder = counts.total(full_plan(architecture('tiny').depths), [])
+    assert encoder == pytest.approx(4.49e9, rel=0.005)
+
+
+def test_decoders_are_cheap():
+    """Six decoders cost at most a fifth of the encoder (the released four cost 29 %)."""
+    for network, size in ((NETWORKS['tiny'], (224, 224)), (NETWORKS['nano'], (192, 256))):
+        counts = network.complexity(*size)
+        encoder = counts.total(full_plan(network.arch.depths), [])
+        assert sum(counts.decoders.values()) <= 0.2 * encoder

@@ -1,0 +1,126 @@
+"""The encoder against a plain Swin, and what leaving blocks out does."""
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from adamtl_ros.nn.architecture import architecture
+from adamtl_ros.nn.gating import full_plan
+from adamtl_ros.nn.network import random_network
+from adamtl_ros.nn.swin import SwinEncoder, WindowAttention
+from adamtl_ros.nn.windows import window_grid
+
+_spec = importlib.util.spec_from_file_location(
+    'reference_swin', Path(__file__).with_name('reference_swin.py')
+)
+reference_swin = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(reference_swin)
+
+
+def random_encoder(arch, seed=0):
+    """Return an encoder whose every weight, position bias included, is far from zero."""
+    torch.manual_seed(seed)
+    encoder = SwinEncoder(arch).eval()
+    for name, weight in encoder.named_parameters():
+        if 'bias_table' in name:
+            torch.nn.init.normal_(weight, std=1)
+    return encoder
+
+
+@pytest.mark.parametrize(('name', 'size'), [('tiny', (224, 224)), ('nano', (256, 512))])
+def test_encoder_equals_plain_swin(name, size):
+    arch = architecture(name)
+    encoder = random_encoder(arch)
+    image = torch.randn(2, 3, *size)
+    with torch.no_grad():
+        ours = encoder(image, full_plan(arch.depths).blocks)
+        plain = reference_swin.encode(
+            encoder.state_dict(), image, arch.depths, arch.heads, arch.window
+        )
+    for got, expected in zip(ours, plain, strict=True):
+        torch.testing.assert_close(got, expected, atol=2e-5, rtol=1e-4)
+
+
+def test_parameter_count_of_published_swin_tiny():
+    # Liu et al. 2021 report 28.3 M with a classifier of 769,000 weights; three norms are ours.
+    encoder = SwinEncoder(architecture('tiny'))
+    extra = sum(2 * dim for dim in architecture('tiny').dims[:3])
+    assert sum(weight.numel() for weight in encoder.parameters()) - extra == 27_519_354
+
+
+def test_padding_does_not_leak_into_the_image():
+    """On a padded grid, tokens must come out as if the padding were not there."""
+    attention = WindowAttention(8, 2, 4).eval()
+    torch.nn.init.normal_(attention.relative_position_bias_table)
+    grid = window_grid(3, 4, 4, shifted=False)
+    tokens = torch.randn(1, 16, 8)
+    other = tokens.clone()
+    other[:, 12:] = torch.randn(1, 4, 8)  # the padded row
+    with torch.no_grad():
+        torch.testing.assert_close(attention(tokens, grid)[:, :12], attention(other, grid)[:, :12])
+
+
+@pytest.mark.parametrize('size', [(199, 301), (33, 40), (7, 5), (192, 256)])
+def test_any_input_size(size):
+    arch = architecture('nano')
+    features = random_encoder(arch)(torch.randn(1, 3, *size), full_plan(arch.depths).blocks)
+    height, width = (-(-side // 4) for side in size)
+    for stage, feature in enumerate(features):
+        assert feature.shape == (1, height, width, arch.dims[stage])
+        assert feature.isfinite().all()
+        height, width = (height + 1) // 2, (width + 1) // 2
+
+
+def test_left_out_block_is_the_identity():
+    """A plan without a block equals a network whose block adds nothing."""
+    arch = replace(architecture('nano'), depths=(2, 2, 2, 2))
+    encoder, image = random_encoder(arch), torch.randn(1, 3, 96, 128)
+    plan = full_plan(arch.depths).without(2, 1)
+    with torch.no_grad():
+        skipped = encoder(image, plan.blocks)
+        for layer in (encoder.layers[2].blocks[1].attn.proj, encoder.layers[2].blocks[1].mlp.fc2):
+            layer.weight.zero_()
+            layer.bias.zero_()
+        silenced = encoder(image, full_plan(arch.depths).blocks)
+    for one, other in zip(skipped, silenced, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_left_out_block_is_not_called():
+    network = random_network('nano')
+    called = []
+    for stage, layer in enumerate(network.encoder.layers):
+        for index, block in enumerate(layer.blocks):
+            block.register_forward_hook(lambda *_, key=(stage, index): called.append(key))
+    plan = full_plan(network.arch.depths).without(2, 3).without(0, 0)
+    network.encoder(torch.zeros(1, 3, 64, 64), plan.blocks)
+    assert (2, 3) not in called
+    assert (0, 0) not in called
+    assert len(called) == network.arch.block_count - 2
+
+
+def test_position_bias_follows_its_table():
+    """The bias kept between calls must not outlive a change of the weights."""
+    attention = WindowAttention(8, 2, 4).eval()
+    grid = window_grid(8, 8, 4, shifted=True)
+    tokens = torch.randn(4, 16, 8)
+    with torch.no_grad():
+        before = attention(tokens, grid)
+        attention.relative_position_bias_table.normal_()
+        after = attention(tokens, grid)
+        assert not torch.equal(before, after)
+        with torch.enable_grad():
+            torch.testing.assert_close(attention(tokens, grid).detach(), after)
+
+
+def test_gradients_reach_every_weight():
+    arch = architecture('nano')
+    encoder = random_encoder(arch).train()
+    features = encoder(torch.randn(2, 3, 64, 96), full_plan(arch.depths).blocks)
+    sum(feature.square().mean() for feature in features).backward()
+    for name, weight in encoder.named_parameters():
+        assert weight.grad is not None, name
+        assert weight.grad.isfinite().all(), name

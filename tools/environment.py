@@ -1,0 +1,140 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the development environment: a virtual environment with ROS 2, and the built package.
+
+Runs on the system's Python with nothing installed. `make` calls it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / '.venv'
+PYTHONS = ((3, 10), (3, 13))
+ROS_VARIABLES = ('AMENT_PREFIX_PATH', 'CMAKE_PREFIX_PATH', 'COLCON_PREFIX_PATH', 'PYTHONPATH',
+                 'LD_LIBRARY_PATH', 'ROS_DISTRO')  # fmt: skip
+
+
+def main() -> int:
+    """Run the steps named on the command line: `create`, `build`."""
+    steps = {'create': create, 'build': build}
+    unknown = [name for name in sys.argv[1:] if name not in steps]
+    if unknown or not sys.argv[1:]:
+        print(f'usage: environment.py {" | ".join(steps)}', file=sys.stderr)
+        return 2
+    problem = missing()
+    if problem:
+        print(f'make setup: {problem}', file=sys.stderr)
+        return 1
+    for name in sys.argv[1:]:
+        steps[name]()
+    return 0
+
+
+def missing() -> str:
+    """Say what this machine lacks in one sentence; empty if nothing."""
+    version = sys.version_info[:2]
+    if not PYTHONS[0] <= version <= PYTHONS[1]:
+        found = platform.python_version()
+        return f'Python 3.10 to 3.13 is needed, {sys.executable} is {found}; give make PYTHON=...'
+    if (platform.system(), platform.machine()) != ('Linux', 'x86_64'):
+        return 'the ROS 2 wheels are for Linux on x86-64; elsewhere build in a ROS workspace.'
+    for commands, package in ((('cmake',), 'cmake'), (('c++', 'g++', 'clang++'), 'g++'),
+                              (('cc', 'gcc', 'clang'), 'gcc'), (('make',), 'make')):  # fmt: skip
+        if not any(map(shutil.which, commands)):
+            return f'{commands[0]} is missing; install it, say with apt-get install {package}.'
+    if not (Path(sysconfig.get_path('include')) / 'Python.h').is_file():
+        return "Python's headers are missing; install them, say with apt-get install python3-dev."
+    return ''
+
+
+def create() -> None:
+    """Make .venv and install the pinned packages into it."""
+    say(f'making {VENV.name} with {platform.python_implementation()} {platform.python_version()}')
+    shutil.rmtree(VENV, ignore_errors=True)
+    run([sys.executable, '-m', 'venv', VENV], dict(os.environ))
+    requirements = ROOT / 'requirements-dev.txt'
+    # torch first: with it there, nothing that asks for torch brings another build of it.
+    torch = re.search(r'^torch==\S+', requirements.read_text(), re.MULTILINE)
+    assert torch is not None
+    say(f'installing {torch[0]}')
+    install([torch[0]])
+    say(f'installing ROS 2 and the rest of {requirements.name}')
+    install(['-r', str(requirements)])
+    repair_cmake_files()
+
+
+def install(arguments: list[str]) -> None:
+    """Install packages into .venv."""
+    pip = [VENV / 'bin' / 'python', '-m', 'pip', 'install', '--quiet']
+    run([*pip, '--disable-pip-version-check', *arguments], ros_free_environment())
+
+
+def repair_cmake_files() -> None:
+    """Point the ROS wheels at this Python; they name the paths of the machine that built them."""
+    python = VENV / 'bin' / 'python'
+    query = (
+        'import numpy, sysconfig as s; print(s.get_path("include"), numpy.get_include(), sep="\\n")'
+    )
+    output = subprocess.check_output([python, '-c', query], text=True)
+    python_headers, numpy_headers = output.splitlines()
+    for path in VENV.glob('share/**/*.cmake'):
+        text = path.read_text()
+        fixed = re.sub(r'/opt/python/[^;"]*/numpy/_core/include', numpy_headers, text)
+        fixed = re.sub(r'/opt/python/[^;"]*/include/python3[.\d]*', python_headers, fixed)
+        if fixed != text:
+            path.write_text(fixed)
+
+
+def build() -> None:
+    """Build the package, and a stand-in for vision_msgs, into install/."""
+    say('building into install/')
+    source = ROOT / 'build' / 'src' / 'adamtl_ros'
+    source.parent.mkdir(parents=True, exist_ok=True)
+    if not source.is_symlink():
+        # CMake refuses include paths inside the source directory, and .venv lies in it; seen
+        # through this link it does not.
+        source.symlink_to(Path('..', '..'))
+    command = [
+        VENV / 'bin' / 'colcon', '--log-base', 'build/log', 'build', '--symlink-install',
+        '--build-base', 'build', '--install-base', 'install',
+        '--base-paths', source.relative_to(ROOT), 'test/interfaces/vision_msgs',
+        '--event-handlers', 'console_direct-',
+        '--cmake-args', '-DBUILD_TESTING=OFF',
+    ]  # fmt: skip
+    environment = ros_free_environment()
+    environment['PATH'] = f'{VENV / "bin"}{os.pathsep}{environment["PATH"]}'
+    for name in ('VIRTUAL_ENV', 'AMENT_PREFIX_PATH', 'CMAKE_PREFIX_PATH'):
+        environment[name] = str(VENV)
+    run(command, environment)
+
+
+def ros_free_environment() -> dict[str, str]:
+    """Return the environment without a ROS installation that may be sourced."""
+    return {name: value for name, value in os.environ.items() if name not in ROS_VARIABLES}
+
+
+def run(command: list[str | Path], environment: dict[str, str]) -> None:
+    """Run a command in the checkout; end with its status if it fails."""
+    words = [str(word) for word in command]
+    status = subprocess.run(words, cwd=ROOT, env=environment, check=False).returncode
+    if status:
+        say(f'failed: {" ".join(words)}')
+        sys.exit(status)
+
+
+def say(text: str) -> None:
+    """Tell what happens."""
+    print(f'make setup: {text}', flush=True)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
