@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 
 from adamtl_ros.ros.node import PerceptionNode
@@ -29,12 +29,18 @@ def main(args: list[str] | None = None) -> int:
         print(f'perception_node: {error}', file=sys.stderr)
         rclpy.try_shutdown()
         return 1
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
     try:
         if node.parameters['autostart']:
             autostart(node)
-        rclpy.spin(node)
+        executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except Exception:
+        if rclpy.ok():
+            raise
+        # Told to stop in the middle of a transition: what broke is the context that is gone.
     finally:
         node.destroy_node()
         rclpy.try_shutdown()

@@ -155,13 +155,14 @@ class PerceptionNode(LifecycleNode):
         self._subscriptions_in_use = [image, info]
 
     def _on_image(self, message: Image | CompressedImage) -> None:
-        assert self._worker is not None
-        assert self._processor is not None
+        worker, processor = self._worker, self._processor
+        if worker is None or processor is None:
+            return  # deactivated from another thread while this message was on its way
         self._last_image = time.monotonic()
         self.statistics.count('received')
-        if not self._processor.wanted():
+        if not processor.wanted():
             self.statistics.count('idle')
-        elif self._worker.mailbox.put(Frame(message, self._last_image)):
+        elif worker.mailbox.put(Frame(message, self._last_image)):
             self.statistics.count('dropped')
 
     def _on_camera_info(self, info: CameraInfo) -> None:

@@ -1,10 +1,9 @@
 """The encoder against a plain Swin, and what leaving blocks out does."""
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+import reference_swin
 import torch
 
 from adamtl_ros.nn.architecture import architecture
@@ -12,12 +11,6 @@ from adamtl_ros.nn.gating import full_plan
 from adamtl_ros.nn.network import random_network
 from adamtl_ros.nn.swin import SwinEncoder, WindowAttention
 from adamtl_ros.nn.windows import window_grid
-
-_spec = importlib.util.spec_from_file_location(
-    'reference_swin', Path(__file__).with_name('reference_swin.py')
-)
-reference_swin = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference_swin)
 
 
 def random_encoder(arch, seed=0):

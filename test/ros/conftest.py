@@ -1,0 +1,107 @@
+"""A real node on real DDS, on a domain of its own, and a client beside it."""
+
+import os
+import threading
+import time
+
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+
+from adamtl_ros.ros.node import PerceptionNode
+
+os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+TIMEOUT_S = 30.0
+
+
+class Graph:
+    """A perception node and a client node, spun by one thread each."""
+
+    def __init__(self, domain_id):
+        self.context = Context()
+        rclpy.init(context=self.context, domain_id=domain_id)
+        self.client = rclpy.create_node('client', context=self.context)
+        self.changed = threading.Condition()
+        self.nodes, self.threads = [], []
+        self._spin(self.client)
+
+    def perception(self, *, activate=True, namespace='', **parameters):
+        """Make a node; parameters by name, with `__` for a dot."""
+        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+        node = PerceptionNode(
+            context=self.context, namespace=namespace, parameter_overrides=overrides
+        )
+        self._spin(node)
+        if activate:
+            assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+            assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        return node
+
+    def listen(self, kind, topic, qos=10):
+        """Subscribe and return the list of messages, which grows."""
+        received = []
+
+        def receive(message):
+            with self.changed:
+                received.append(message)
+                self.changed.notify_all()
+
+        self.client.create_subscription(kind, topic, receive, qos)
+        return received
+
+    def until(self, condition, timeout=TIMEOUT_S):
+        """Wait until a condition on received messages or on the graph holds."""
+        deadline = time.monotonic() + timeout
+        with self.changed:
+            while not condition():
+                left = deadline - time.monotonic()
+                assert left > 0, 'timed out'
+                # The graph changes without a message, so look now and then as well.
+                self.changed.wait(min(left, 0.05))
+
+    def close(self):
+        for node in self.nodes:
+            node.destroy_node()
+        self.context.try_shutdown()
+        for thread in self.threads:
+            thread.join(TIMEOUT_S)
+            assert not thread.is_alive()
+        self.client.destroy_node()
+
+    def _spin(self, node):
+        executor = SingleThreadedExecutor(context=self.context)
+        executor.add_node(node)
+        if node is not self.client:
+            self.nodes.append(node)
+
+        def run():
+            try:
+                executor.spin()
+            except ExternalShutdownException:
+                pass
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        self.threads.append(thread)
+
+
+@pytest.fixture
+def graph(worker_domain):
+    """A graph that nobody else is on."""
+    graph = Graph(next(worker_domain))
+    yield graph
+    graph.close()
+
+
+@pytest.fixture(scope='session')
+def worker_domain():
+    """Domain ids, a new one for each test."""
+
+    def domains():
+        while True:
+            yield from range(120, 220)
+
+    return domains()

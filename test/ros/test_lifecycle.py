@@ -1,0 +1,159 @@
+"""The life of the node: transitions, failures, its process."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from ament_index_python.packages import get_package_prefix
+from helpers import RELIABLE, image
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.lifecycle import TransitionCallbackReturn
+from sensor_msgs.msg import Image
+
+from adamtl_ros.nn.checkpoint import load_model, save_model
+
+EXECUTABLE = Path(get_package_prefix('adamtl_ros')) / 'lib' / 'adamtl_ros' / 'perception_node'
+
+
+def all_accounted_for(counts):
+    return counts.received == counts.processed + counts.dropped + counts.idle + counts.refused
+
+
+def offered(graph):
+    """Return the topics that the client sees the node publish."""
+    names = graph.client.get_node_names_and_namespaces()
+    if ('adamtl', '/') not in names:
+        return []
+    return [n for n, _ in graph.client.get_publisher_names_and_types_by_node('adamtl', '/')]
+
+
+def test_three_full_cycles(graph):
+    """T11: topics and threads come and go, and frames come through each time."""
+    node = graph.perception(activate=False)
+    camera = graph.client.create_publisher(Image, 'image', RELIABLE)
+    graph.until(lambda: '/rosout' in offered(graph))
+    publishers = offered(graph)
+    for _ in range(3):
+        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        results = graph.listen(Image, '/adamtl/edges/image')
+
+        def came(results=results):
+            camera.publish(image())
+            return results
+
+        graph.until(came)
+        assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+        graph.until(lambda: all_accounted_for(node.statistics.counts))
+        assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+    assert node.trigger_shutdown() == TransitionCallbackReturn.SUCCESS
+    assert not [t for t in threading.enumerate() if t.name == 'adamtl-worker']
+    graph.until(lambda: offered(graph) == publishers)
+
+
+def test_inactive_node_does_not_subscribe(graph):
+    node = graph.perception()
+    assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    graph.until(lambda: graph.client.count_subscribers('image') == 0)
+    assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    graph.until(lambda: graph.client.count_subscribers('image') == 1)
+
+
+@pytest.mark.parametrize(
+    ('parameters', 'text'),
+    [
+        ({'model': '/nowhere/kitchen.safetensors'}, '/nowhere/kitchen.safetensors'),
+        ({'device': 'toaster'}, "device 'toaster' cannot be used"),
+    ],
+)
+def test_failure_to_configure_says_why(graph, monkeypatch, parameters, text):
+    """T12: the node stays unconfigured and names what is wrong."""
+    node = graph.perception(activate=False, **parameters)
+    said = []
+    logger = node.get_logger()
+    monkeypatch.setattr(type(logger), 'error', lambda _self, message, **_: said.append(message))
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert text in said[0]
+
+
+def test_model_with_fewer_tasks(graph, tmp_path):
+    """The node offers what the checkpoint has; naming another task is a failure."""
+    from adamtl_ros.nn.checkpoint import Model
+    from adamtl_ros.nn.network import AdaptiveNetwork
+    from adamtl_ros.tasks import TASKS
+
+    arch = load_model('nano').network.arch
+    network = AdaptiveNetwork(arch, {'depth': TASKS['depth']})
+    save_model(Model(network, 'deep'), tmp_path / 'deep.safetensors')
+    path = str(tmp_path / 'deep.safetensors')
+    node = graph.perception(activate=False, model=path)
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    node = graph.perception(model=path, tasks=['depth'], namespace='deep')
+    names = [n for n, _ in node.get_publisher_names_and_types_by_node('adamtl', '/deep')]
+    assert '/deep/adamtl/depth/image' in names
+    assert '/deep/adamtl/edges/image' not in names
+
+
+def test_transitions_by_service(graph):
+    """As `ros2 lifecycle set /adamtl activate` asks for them."""
+    graph.perception(activate=False)
+
+    def call(kind, name, request):
+        client = graph.client.create_client(kind, f'/adamtl/{name}')
+        assert client.wait_for_service(30)
+        future = client.call_async(request)
+        graph.until(future.done)
+        return future.result()
+
+    for label, state in (('configure', 'inactive'), ('activate', 'active')):
+        request = ChangeState.Request()
+        request.transition.label = label
+        assert call(ChangeState, 'change_state', request).success
+        got = call(GetState, 'get_state', GetState.Request())
+        assert got.current_state.label == state
+
+
+def start(*arguments, domain='231'):
+    environment = {**os.environ, 'ROS_DOMAIN_ID': domain}
+    return subprocess.Popen(
+        [sys.executable, str(EXECUTABLE), '--ros-args', *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize('stop', [signal.SIGINT, signal.SIGTERM])
+def test_process_ends_without_a_traceback(stop):
+    """T13: Ctrl-C in the middle of the work."""
+    process = start('-p', 'budget:=1')
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if 'random weights' in line:
+            process.send_signal(stop)
+    assert process.wait(30) == 0
+    assert 'Traceback' not in ''.join(lines)
+
+
+def test_process_with_an_impossible_parameter():
+    process = start('-p', 'budget:=7.0')
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert output.strip() == (
+        "perception_node: parameter 'budget' must lie in [0.01, 1.0], got 7.0"
+    )
+
+
+def test_process_with_a_missing_model_stays_and_can_be_asked():
+    """Autostart fails, but a manager may still look at the node and try again."""
+    process = start('-p', 'model:=/nowhere.safetensors', domain='232')
+    for line in process.stdout:
+        if 'Cannot configure' in line:
+            assert '/nowhere.safetensors' in line
+            break
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0

@@ -1,0 +1,55 @@
+"""The one-slot mailbox."""
+
+import threading
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adamtl_ros.runtime.mailbox import Mailbox
+
+
+def test_newest_wins():
+    box = Mailbox()
+    assert not box.put('old')
+    assert box.put('new')
+    assert box.take() == 'new'
+    assert box.take(timeout=0) is None
+
+
+def test_taker_wakes_on_put():
+    box, taken = Mailbox(), []
+    thread = threading.Thread(target=lambda: taken.append(box.take(timeout=10)))
+    thread.start()
+    box.put(7)
+    thread.join(10)
+    assert taken == [7]
+
+
+def test_taker_wakes_on_close():
+    box, taken = Mailbox(), []
+    thread = threading.Thread(target=lambda: taken.append(box.take()))
+    thread.start()
+    assert not box.close()
+    thread.join(10)
+    assert taken == [None]
+
+
+def test_closed_mailbox_takes_nothing():
+    box = Mailbox()
+    box.put(1)
+    assert box.close()
+    assert box.put(2)
+    assert box.take() is None
+
+
+@given(st.lists(st.sampled_from(['put', 'take'])))
+def test_every_item_is_taken_or_dropped(actions):
+    box, taken, dropped = Mailbox(), [], 0
+    for number, action in enumerate(actions):
+        if action == 'put':
+            dropped += box.put(number)
+        elif (item := box.take(timeout=0)) is not None:
+            taken.append(item)
+    dropped += box.close()
+    assert len(taken) + dropped == actions.count('put')
+    assert taken == sorted(taken)

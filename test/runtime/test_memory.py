@@ -1,0 +1,28 @@
+"""Memory is kept between frames, as the kernel counts it."""
+
+import subprocess
+import sys
+
+COUNT_FAULTS = """
+import resource, sys
+import numpy as np
+from adamtl_ros.runtime.memory import keep_freed_memory
+if sys.argv[1] == 'keep':
+    assert keep_freed_memory()
+def frame():
+    arrays = [np.full(1_000_000, 1, np.float32) for _ in range(6)]
+for _ in range(5):
+    frame()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    frame()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(choice):
+    return int(subprocess.check_output([sys.executable, '-c', COUNT_FAULTS, choice], text=True))
+
+
+def test_frames_after_the_first_fault_no_pages():
+    assert faults('keep') < faults('leave') / 20
