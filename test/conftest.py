@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Leaves the tests of the ROS side out where ROS is missing, and says so."""
 
 from importlib.util import find_spec

@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """A plain, slow Swin written from the paper, to compare with. Weights by the same names."""
 
 import torch

@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Index vectors of the window grids, by hand and by properties."""
 
 import torch

@@ -1,5 +1,8 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """A real node on real DDS, on a domain of its own, and a client beside it."""
 
+import contextlib
 import os
 import threading
 import time
@@ -63,6 +66,7 @@ class Graph:
                 self.changed.wait(min(left, 0.05))
 
     def close(self):
+        """Destroy the nodes and end the threads."""
         for node in self.nodes:
             node.destroy_node()
         self.context.try_shutdown()
@@ -78,10 +82,8 @@ class Graph:
             self.nodes.append(node)
 
         def run():
-            try:
+            with contextlib.suppress(ExternalShutdownException):
                 executor.spin()
-            except ExternalShutdownException:
-                pass
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
@@ -90,7 +92,7 @@ class Graph:
 
 @pytest.fixture
 def graph(worker_domain):
-    """A graph that nobody else is on."""
+    """Make a graph that nobody else is on."""
     graph = Graph(next(worker_domain))
     yield graph
     graph.close()

@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Camera messages for tests."""
 
 import cv2
@@ -16,7 +18,7 @@ def picture(height=48, width=64, seed=0):
 
 
 def image(array=None, encoding='rgb8', stamp=1, frame_id='camera', padding=0):
-    """An image message, each row followed by `padding` bytes of rubbish."""
+    """Make an image message, each row followed by `padding` bytes of rubbish."""
     array = picture() if array is None else array
     rows = np.ascontiguousarray(array).view(np.uint8).reshape(array.shape[0], -1)
     padded = np.pad(rows, ((0, 0), (0, padding)), constant_values=171)
@@ -29,7 +31,7 @@ def image(array=None, encoding='rgb8', stamp=1, frame_id='camera', padding=0):
 
 
 def compressed(array=None, stamp=1, extension='.jpg'):
-    """A compressed image message."""
+    """Make a compressed image message."""
     array = picture() if array is None else array
     message = CompressedImage(format='rgb8; jpeg compressed bgr8')
     message.header.stamp.sec = stamp
@@ -39,7 +41,7 @@ def compressed(array=None, stamp=1, extension='.jpg'):
 
 
 def camera_info(height=48, width=64, focal=50.0):
-    """A calibration with every field that scales set to something."""
+    """Make a calibration with every field that scales set to something."""
     info = CameraInfo(height=height, width=width, distortion_model='plumb_bob')
     info.d = [0.1, 0.2, 0.0, 0.0, 0.0]
     info.k = [focal, 0.0, 31.5, 0.0, focal, 23.5, 0.0, 0.0, 1.0]

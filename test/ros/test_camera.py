@@ -1,6 +1,7 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Scaling of the calibration, by hand."""
 
-import pytest
 from helpers import camera_info, image
 from sensor_msgs.msg import CameraInfo
 

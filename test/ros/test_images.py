@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Camera messages to RGB and results to messages."""
 
 import sys
@@ -19,7 +21,7 @@ ALPHA = np.dstack([RGB, np.full(RGB.shape[:2], 9, np.uint8)])
 
 
 def mosaic(pattern):
-    """What a sensor with that pattern of colour filters sees of a picture."""
+    """Return what a sensor with that pattern of colour filters sees."""
     channel = {'r': 0, 'g': 1, 'b': 2}
     raw = np.empty(RGB.shape[:2], np.uint8)
     for index, colour in enumerate(pattern):
@@ -159,6 +161,7 @@ class FakeBridge:
     broken = False
 
     def imgmsg_to_cv2(self, message, encoding):
+        """Convert, if not broken."""
         if self.broken:
             raise AttributeError('_ARRAY_API not found')
         assert encoding == 'rgb8'

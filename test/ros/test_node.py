@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Images through the live node: what comes out, on which topics, at what cost."""
 
 import math
@@ -5,12 +7,12 @@ import time
 
 import numpy as np
 import pytest
+from adamtl_ros.msg import ComputeStats
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from helpers import BEST_EFFORT, RELIABLE, camera_info, compressed, image, picture
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from adamtl_ros.msg import ComputeStats
 from adamtl_ros.nn.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.tasks import TASKS

@@ -1,12 +1,14 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Parameters: their defaults, ranges, and changes at run time over real services."""
 
 import pytest
+from adamtl_ros.msg import ComputeStats
 from helpers import RELIABLE, image
 from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
-from adamtl_ros.msg import ComputeStats
 from adamtl_ros.ros.parameters import SPECS, default_values
 from adamtl_ros.tasks import TASKS
 

@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Results as pictures."""
 
 import numpy as np

@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """The engine: image in, results and cost out."""
 
 import os
@@ -75,7 +77,7 @@ def test_wrong_options():
         find_device('toaster')
     if not torch.cuda.is_available():
         assert find_device('auto') == torch.device('cpu')
-        with pytest.raises(ValueError, match="device 'cuda:7' cannot be used .* try 'cpu'"):
+        with pytest.raises(ValueError, match=r"device 'cuda:7' cannot be used .* try 'cpu'"):
             find_device('cuda:7')
 
 

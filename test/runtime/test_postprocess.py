@@ -1,3 +1,5 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """Raw maps to results, against plain torch and by hand."""
 
 import numpy as np

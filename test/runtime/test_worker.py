@@ -1,5 +1,8 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
 """The worker thread."""
 
+import itertools
 import threading
 import time
 
@@ -46,7 +49,7 @@ def test_period_is_kept_and_may_change():
     while not enough.wait(0.001):
         worker.mailbox.put(1)
     worker.stop()
-    assert min(b - a for a, b in zip(starts, starts[1:], strict=False)) >= 0.049
+    assert min(b - a for a, b in itertools.pairwise(starts)) >= 0.049
 
 
 def test_stop_ends_a_waiting_worker_and_counts_what_waits():

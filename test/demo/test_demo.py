@@ -1,0 +1,114 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The demo, whole: real processes, real DDS, a real bag where there is one."""
+
+import csv
+import os
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from rosbags.highlevel import AnyReader
+
+from adamtl_ros.cli import main
+from adamtl_ros.data.shapes import write_shapes_bag
+from adamtl_ros.demo.main import MADE_HERE
+from adamtl_ros.tasks import TASKS
+
+BAGS = Path('../shared/bags').resolve()
+RESULTS = [f'/demo/adamtl/{name}/image' for name in TASKS]
+
+
+@pytest.fixture(autouse=True)
+def _own_domain(monkeypatch):
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(100 + os.getpid() % 20))
+
+
+def run_demo(out, *arguments):
+    assert main(['demo', '--out', str(out), *arguments]) == 0
+    with AnyReader([out / 'bag']) as reader:
+        counts = {c.topic: c.msgcount for c in reader.connections}
+        stamps = {}
+        for connection, _, raw in reader.messages():
+            if connection.topic in RESULTS:
+                header = reader.deserialize(raw, connection.msgtype).header
+                stamps.setdefault(connection.topic, []).append(
+                    (header.stamp.sec, header.stamp.nanosec)
+                )
+    with (out / 'compute_stats.csv').open(newline='') as file:
+        rows = [row for row in csv.DictReader(file) if row['tasks']]
+    return counts, stamps, rows
+
+
+def check_bag(counts, stamps, rows):
+    """Nearly every processed frame came out on all six topics, with equal stamps."""
+    complete = set.intersection(*(set(stamps[topic]) for topic in RESULTS))
+    assert len(complete) >= 0.95 * len(rows) > 0
+    assert counts['/demo/adamtl/compute_stats'] >= len(rows)
+    assert counts['/diagnostics'] > 0
+    assert counts['/demo/adamtl/depth/camera_info'] > 0
+
+
+@pytest.mark.timeout(300)
+def test_shapes_at_half_budget(tmp_path):
+    write_shapes_bag(tmp_path / 'shapes', frames=30)
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / 'keep.txt').write_text("not the demo's")
+    (tmp_path / 'out' / 'summary.txt').write_text('old')
+    counts, stamps, rows = run_demo(
+        tmp_path / 'out', '--bag', str(tmp_path / 'shapes'), '-p', 'budget:=0.5'
+    )
+    check_bag(counts, stamps, rows)
+    assert all(float(row['macs']) <= 0.5 * float(row['macs_full']) for row in rows)
+    assert all(float(row['requested_budget']) == 0.5 for row in rows)
+    made = {path.name for path in (tmp_path / 'out').iterdir()}
+    assert made == (set(MADE_HERE) - {'spool'}) | {'keep.txt'}
+    assert '% of full' in (tmp_path / 'out' / 'summary.txt').read_text()
+    assert min(cv2.imread(str(tmp_path / 'out' / 'plot.png')).shape[:2]) > 500
+    check_video(tmp_path / 'out' / 'demo.mp4', 30)
+
+
+def check_video(path, frames):
+    with av.open(str(path)) as container:
+        pictures = [f.to_ndarray(format='rgb24') for f in container.decode(video=0)]
+    assert len(pictures) == frames
+    last = pictures[-1].astype(int)
+    assert last.shape == (528, 1280, 3)
+    # Every task's tile shows something: it varies and differs from its neighbours.
+    tiles = [last[r : r + 240, c : c + 320] for r in (24, 288) for c in range(0, 1280, 320)]
+    assert all(tile.std() > 2 for tile in tiles)
+    assert all(np.abs(tiles[i] - tiles[i + 1]).mean() > 5 for i in range(len(tiles) - 1))
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(not BAGS.is_dir(), reason='needs ../shared/bags')
+@pytest.mark.parametrize(('bag', 'frames'), [('street_semseg', 24), ('indoor_rgbd', 180)])
+def test_real_camera(tmp_path, bag, frames):
+    """Raw images from SQLite3 at 15 Hz, and JPEG from MCAP at 30 Hz."""
+    counts, stamps, rows = run_demo(tmp_path / 'out', '--bag', str(BAGS / bag))
+    check_bag(counts, stamps, rows)
+    last = rows[-1]
+    # Best effort on the way in: a busy machine may lose some, but not without a count.
+    assert int(last['frames_received']) >= 0.9 * frames
+    assert int(last['frames_refused']) == 0
+    accounted = int(last['frames_processed']) + int(last['frames_dropped'])
+    assert abs(int(last['frames_received']) - accounted) <= 1
+    assert {float(row['macs']) / float(row['macs_full']) for row in rows} == {1.0}
+
+
+def test_problems_are_one_sentence(tmp_path, capsys):
+    assert main(['demo', '--out', str(tmp_path), '--bag', str(tmp_path / 'no.mcap')]) == 1
+    assert 'no.mcap is not a ROS 2 bag that can be read' in capsys.readouterr().err
+    assert main(['demo', '--out', str(tmp_path), '-p', 'budget=1']) == 1
+    assert "-p takes NAME:=VALUE, got 'budget=1'" in capsys.readouterr().err
+
+
+@pytest.mark.timeout(120)
+def test_node_that_cannot_start_is_reported(tmp_path, capsys):
+    write_shapes_bag(tmp_path / 'shapes', frames=2)
+    arguments = ['--bag', str(tmp_path / 'shapes'), '-p', 'budget:=9.0']
+    assert main(['demo', '--out', str(tmp_path / 'out'), *arguments]) == 1
+    assert 'the node ended with status 1; see' in capsys.readouterr().err
+    assert 'must lie in [0.01, 1.0], got 9.0' in (tmp_path / 'out' / 'node.log').read_text()
