@@ -27,7 +27,7 @@ lint: setup
 	@$(RUN) ruff check . && ruff format --check . && mypy
 
 benchmark: setup
-	@$(RUN) python benchmarks/run.py
+	@$(RUN) python benchmarks/engine.py && python benchmarks/publishing.py
 
 clean:
 	rm -rf .venv build install

@@ -70,6 +70,8 @@ def create() -> None:
     say(f'installing ROS 2 and the rest of {requirements.name}')
     install(['-r', str(requirements)])
     repair_cmake_files()
+    # colcon takes a prefix without such a file for a mistake, and warns.
+    (VENV / 'local_setup.sh').write_text('')
 
 
 def install(arguments: list[str]) -> None:

@@ -295,3 +295,28 @@ def test_namespace_and_late_deadline(graph):
     camera = graph.client.create_publisher(Image, '/left/image', RELIABLE)
     send_until(graph, camera, image(), lambda: results)
     graph.until(lambda: node.statistics.counts.late >= 1)
+
+
+def test_topics_of_the_readme(graph):
+    """Every topic in the README exists, and every topic of the node is in the README."""
+    import re
+    from pathlib import Path
+
+    graph.perception()
+    readme = (Path(__file__).parents[2] / 'README.md').read_text()
+    section = readme.split('\n## Topics\n')[1].split('\n## ')[0]
+    patterns = [
+        topic.replace('~', '/adamtl').replace('<label task>', r'\w+').replace('<task>', r'\w+')
+        for topic in re.findall(r'^\| `([^`]+)`', section, re.MULTILINE)
+    ]
+    node = graph.nodes[0]
+    offered = [t for t, _ in node.get_publisher_names_and_types_by_node('adamtl', '/')]
+    own = {t for t in offered if t.startswith('/adamtl/') or t == '/diagnostics'}
+    own.discard('/adamtl/transition_event')  # of every lifecycle node
+    assert own
+    for topic in own:
+        assert any(re.fullmatch(pattern, topic) for pattern in patterns), topic
+    for pattern in patterns:
+        known = {*offered, '/image', '/camera_info', 'image', 'camera_info'}
+        optional = 'label_info' in pattern
+        assert optional or any(re.fullmatch(pattern, topic) for topic in known), pattern

@@ -1,0 +1,81 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What ROS costs the node for each VGA frame: publishing six results, and nobody listening.
+
+A second process subscribes, as a robot's other nodes would. `make benchmark` runs it.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from sensor_msgs.msg import Image
+
+from adamtl_ros.data.shapes import draw_shapes
+from adamtl_ros.ros.images import to_message
+from adamtl_ros.ros.node import PerceptionNode
+from adamtl_ros.ros.processor import Frame
+from adamtl_ros.runtime.memory import keep_freed_memory
+from adamtl_ros.tasks import TASKS
+
+ROUNDS = 100
+LISTENER = """
+import rclpy, sys
+from sensor_msgs.msg import Image
+rclpy.init()
+node = rclpy.create_node('listener')
+for topic in sys.argv[1:]:
+    node.create_subscription(Image, topic, lambda raw: None, 5, raw=True)
+rclpy.spin(node)
+"""
+
+
+def main() -> None:
+    """Print the two costs."""
+    os.environ.setdefault('ROS_DOMAIN_ID', '43')
+    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    keep_freed_memory()
+    rclpy.init()
+    node = PerceptionNode()
+    node.trigger_configure()
+    node.trigger_activate()
+    processor, engine = node._processor, node._engine  # noqa: SLF001
+    picture = next(draw_shapes(1))
+    message = to_message(picture, 'rgb8', Image().header)
+    idle = median_ms(lambda: node._on_image(message))  # noqa: SLF001
+    print(f'image arrives, nobody subscribes: {idle:.4f} ms')
+    topics = [f'/adamtl/{name}/image' for name in TASKS]
+    listener = subprocess.Popen([sys.executable, '-c', LISTENER, *topics])
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    while len(processor.wanted()) < len(TASKS):
+        executor.spin_once(timeout_sec=0.1)
+    inference = engine.run(picture)
+    frame = Frame(message, time.monotonic())
+    publish = median_ms(lambda: processor._publish(frame, inference))  # noqa: SLF001
+    data = sum(result.nbytes for result in inference.results.values()) / 1e6
+    print(f'six results of 480x640, {data:.1f} MB, to another process: {publish:.2f} ms')
+    listener.terminate()
+    node.destroy_node()
+    rclpy.try_shutdown()
+
+
+def median_ms(action: object) -> float:
+    """Return the median time of an action [ms]."""
+    times = []
+    for _ in range(ROUNDS):
+        begun = time.perf_counter()
+        action()  # type: ignore[operator]
+        times.append(1000 * (time.perf_counter() - begun))
+        time.sleep(0.005)
+    return statistics.median(times)
+
+
+if __name__ == '__main__':
+    main()
