@@ -1,4 +1,4 @@
-# make demo [BAG=path] [BUDGET=0.5] [OUT=folder]   a camera bag through the node, drawn
+# make demo [BAG=path] [TOPIC=name] [BUDGET=0.5] [OUT=folder]   a bag through the node, drawn
 # make test                                        all tests
 # make lint                                        style and types
 # make benchmark                                   speed, in ratios
@@ -7,6 +7,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BAG ?=
+TOPIC ?=
 BUDGET ?=
 OUT ?= demo_out
 RUN := . tools/activate.bash &&
@@ -18,10 +19,10 @@ SOURCES := $(shell find adamtl_ros launch config msg scripts test/interfaces -ty
 setup: install/.complete
 
 demo: setup
-	@$(RUN) adamtl demo --out "$(OUT)" $(if $(BAG),--bag "$(BAG)") $(if $(BUDGET),-p budget:=$(BUDGET))
+	@$(RUN) adamtl demo --out "$(OUT)" $(if $(BAG),--bag "$(BAG)") $(if $(TOPIC),--topic "$(TOPIC)") $(if $(BUDGET),-p budget:=$(BUDGET))
 
 test: setup
-	@$(RUN) pytest
+	@$(RUN) ADAMTL_REQUIRE_ROS=1 pytest
 
 lint: setup
 	@$(RUN) ruff check . && ruff format --check . && mypy

@@ -57,8 +57,8 @@ def _demo(options: argparse.Namespace) -> None:
         from adamtl_ros.demo.main import run_demo
     except ModuleNotFoundError as error:
         raise RuntimeError(
-            f"'{error.name}' is missing: the demo needs ROS 2 and this package built in a "
-            "workspace; run 'make demo' in a checkout, which sets both up"
+            f"'{error.name}' is missing: the demo needs ROS 2, this package built in a workspace, "
+            "av, matplotlib and tqdm; 'make demo' in a checkout sets all of it up"
         ) from error
     run_demo(
         options.bag,

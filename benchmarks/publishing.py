@@ -15,12 +15,13 @@ import time
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
 from adamtl_ros.data.shapes import draw_shapes
 from adamtl_ros.ros.images import to_message
 from adamtl_ros.ros.node import PerceptionNode
-from adamtl_ros.ros.processor import Frame
+from adamtl_ros.ros.processor import Answer
 from adamtl_ros.runtime.memory import keep_freed_memory
 from adamtl_ros.tasks import TASKS
 
@@ -45,11 +46,11 @@ def main() -> None:
     node = PerceptionNode()
     node.trigger_configure()
     node.trigger_activate()
-    processor, engine = node._processor, node._engine  # noqa: SLF001
+    processor, engine = node.processor, node.engine
     picture = next(draw_shapes(1))
-    message = to_message(picture, 'rgb8', Image().header)
-    idle = median_ms(lambda: node._on_image(message))  # noqa: SLF001
-    print(f'image arrives, nobody subscribes: {idle:.4f} ms')
+    raw = serialize_message(to_message(picture, 'rgb8', Image().header))
+    idle = median_ms(lambda: node._on_image(raw, Image))  # noqa: SLF001
+    print(f'an image was taken from the middleware, nobody subscribes: {idle:.4f} ms')
     topics = [f'/adamtl/{name}/image' for name in TASKS]
     listener = subprocess.Popen([sys.executable, '-c', LISTENER, *topics])
     executor = SingleThreadedExecutor()
@@ -57,8 +58,8 @@ def main() -> None:
     while len(processor.wanted()) < len(TASKS):
         executor.spin_once(timeout_sec=0.1)
     inference = engine.run(picture)
-    frame = Frame(message, time.monotonic())
-    publish = median_ms(lambda: processor._publish(frame, inference))  # noqa: SLF001
+    answer = Answer(Image().header, (480, 640), inference, node.parameters.settings, 0.0)
+    publish = median_ms(lambda: processor._publish(answer))  # noqa: SLF001
     data = sum(result.nbytes for result in inference.results.values()) / 1e6
     print(f'six results of 480x640, {data:.1f} MB, to another process: {publish:.2f} ms')
     listener.terminate()

@@ -74,9 +74,9 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument(
         'use_sim_time',
-        default_value='false',
-        choices=SWITCH,
-        description='Take the time from /clock, as for a replayed bag.',
+        default_value='',
+        choices=['', *SWITCH],
+        description=f'Take the time from /clock, as for a replayed bag ({KEEP}).',
     ),
     DeclareLaunchArgument(
         'log_level',
@@ -116,7 +116,7 @@ def perception_node(context: LaunchContext) -> list[Node]:
 
 def overrides(value: dict[str, str]) -> dict[str, object]:
     """Return the parameters that were given as arguments, with their types."""
-    given: dict[str, object] = {'use_sim_time': value['use_sim_time'] == 'true'}
+    given: dict[str, object] = {}
     for name in ('image_transport', 'model', 'device'):
         if value[name]:
             given[name] = value[name]
@@ -124,8 +124,9 @@ def overrides(value: dict[str, str]) -> dict[str, object]:
         given['budget'] = float(value['budget'])
     if value['tasks']:
         given['tasks'] = value['tasks'].replace(',', ' ').split()
-    if value['autostart']:
-        given['autostart'] = value['autostart'] == 'true'
+    for name in ('autostart', 'use_sim_time'):
+        if value[name]:
+            given[name] = value[name] == 'true'
     return given
 
 

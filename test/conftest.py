@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Leaves the tests of the ROS side out where ROS is missing, and says so."""
 
+import os
 from importlib.util import find_spec
 
 
@@ -13,6 +14,8 @@ def missing():
 
 
 MISSING = missing()
+if MISSING and os.environ.get('ADAMTL_REQUIRE_ROS'):
+    raise RuntimeError(f'{MISSING} is missing, and ADAMTL_REQUIRE_ROS is set')
 collect_ignore = ['ros', 'demo'] if MISSING else []
 
 

@@ -1,6 +1,7 @@
 # Source this for a shell with ROS 2 and adamtl_ros, made by `make setup`.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-unset PYTHONPATH LD_LIBRARY_PATH COLCON_PREFIX_PATH
+# A ROS installation that is sourced, and its middleware, would get in the way of the wheels.
+unset PYTHONPATH LD_LIBRARY_PATH COLCON_PREFIX_PATH RMW_IMPLEMENTATION
 . "$root/.venv/bin/activate"
 export AMENT_PREFIX_PATH="$root/.venv"
 . "$root/install/local_setup.bash"

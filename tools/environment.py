@@ -15,10 +15,15 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / '.venv'
-PYTHONS = ((3, 10), (3, 13))
+TORCH_CPU_INDEX = 'https://download.pytorch.org/whl/cpu'
+PYTHONS = ((3, 11), (3, 13))
 ROS_VARIABLES = ('AMENT_PREFIX_PATH', 'CMAKE_PREFIX_PATH', 'COLCON_PREFIX_PATH', 'PYTHONPATH',
                  'LD_LIBRARY_PATH', 'ROS_DISTRO')  # fmt: skip
 
@@ -44,7 +49,7 @@ def missing() -> str:
     version = sys.version_info[:2]
     if not PYTHONS[0] <= version <= PYTHONS[1]:
         found = platform.python_version()
-        return f'Python 3.10 to 3.13 is needed, {sys.executable} is {found}; give make PYTHON=...'
+        return f'Python 3.11 to 3.13 is needed, {sys.executable} is {found}; give make PYTHON=...'
     if (platform.system(), platform.machine()) != ('Linux', 'x86_64'):
         return 'the ROS 2 wheels are for Linux on x86-64; elsewhere build in a ROS workspace.'
     for commands, package in ((('cmake',), 'cmake'), (('c++', 'g++', 'clang++'), 'g++'),
@@ -60,13 +65,14 @@ def create() -> None:
     """Make .venv and install the pinned packages into it."""
     say(f'making {VENV.name} with {platform.python_implementation()} {platform.python_version()}')
     shutil.rmtree(VENV, ignore_errors=True)
-    run([sys.executable, '-m', 'venv', VENV], dict(os.environ))
+    # The interpreter itself, should this be the one in .venv, which is gone by now.
+    python = getattr(sys, '_base_executable', sys.executable)
+    run([python, '-m', 'venv', VENV], dict(os.environ))
     requirements = ROOT / 'requirements-dev.txt'
     # torch first: with it there, nothing that asks for torch brings another build of it.
     torch = re.search(r'^torch==\S+', requirements.read_text(), re.MULTILINE)
     assert torch is not None
-    say(f'installing {torch[0]}')
-    install([torch[0]])
+    install_torch(torch[0])
     say(f'installing ROS 2 and the rest of {requirements.name}')
     install(['-r', str(requirements)])
     repair_cmake_files()
@@ -76,8 +82,25 @@ def create() -> None:
 
 def install(arguments: list[str]) -> None:
     """Install packages into .venv."""
-    pip = [VENV / 'bin' / 'python', '-m', 'pip', 'install', '--quiet']
-    run([*pip, '--disable-pip-version-check', *arguments], ros_free_environment())
+    run(pip(arguments), ros_free_environment())
+
+
+def pip(arguments: list[str]) -> list[str]:
+    """Return the command that installs packages into .venv."""
+    python = str(VENV / 'bin' / 'python')
+    options = ['--quiet', '--disable-pip-version-check', '--retries', '2']
+    return [python, '-m', 'pip', 'install', *options, *arguments]
+
+
+def install_torch(pinned: str) -> None:
+    """Install torch without CUDA, several GB less, from wherever there is such a build."""
+    attempts = ([f'{pinned}+cpu'], [f'{pinned}+cpu', '--index-url', TORCH_CPU_INDEX])
+    for attempt in attempts:
+        say(f'installing {" ".join(attempt)}')
+        if not subprocess.run(pip(attempt), env=ros_free_environment(), check=False).returncode:
+            return
+    say(f'no CPU build of {pinned} can be had; installing the default one')
+    install([pinned])
 
 
 def repair_cmake_files() -> None:
@@ -124,7 +147,7 @@ def ros_free_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in ROS_VARIABLES}
 
 
-def run(command: list[str | Path], environment: dict[str, str]) -> None:
+def run(command: Sequence[str | Path], environment: dict[str, str]) -> None:
     """Run a command in the checkout; end with its status if it fails."""
     words = [str(word) for word in command]
     status = subprocess.run(words, cwd=ROOT, env=environment, check=False).returncode

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,6 +71,8 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
     except (AnyReaderError, ReaderError, OSError) as error:
         raise BagError(f'{path} is not a ROS 2 bag that can be read: {error}') from error
     try:
+        if not reader.is2:
+            raise BagError(f'{path} is a ROS 1 bag; convert it with rosbags-convert')
         yield reader
     finally:
         reader.close()
@@ -128,11 +131,15 @@ def _colours(reader: AnyReader, connection: Connection) -> int:
 
 
 def _find_info(reader: AnyReader, image: str) -> str | None:
-    """Return the calibration topic that shares the longest path with the image topic."""
+    """Return the calibration topic that shares the longest path with the image topic.
+
+    One that shares nothing belongs to another camera, unless it stands at the root.
+    """
     topics = [c.topic for c in reader.connections if c.msgtype == CAMERA_INFO and c.msgcount]
-    return max(topics, key=lambda topic: (_shared(topic, image), topic), default=None)
+    close = [topic for topic in topics if _shared(topic, image) > 1 or topic.count('/') == 1]
+    return max(close, key=lambda topic: (_shared(topic, image), topic), default=None)
 
 
 def _shared(one: str, other: str) -> int:
-    parts = zip(one.split('/'), other.split('/'), strict=False)
-    return next((i for i, (a, b) in enumerate(parts) if a != b), 0)
+    pairs = zip(one.split('/'), other.split('/'), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))

@@ -14,7 +14,8 @@ from adamtl_ros.demo.report import processed_stats, summarise, write_plot, write
 from adamtl_ros.demo.session import DemoError, record
 from adamtl_ros.demo.video import write_video
 
-MADE_HERE = ('bag', 'compute_stats.csv', 'demo.mp4', 'node.log', 'plot.png', 'player.log',
+MARK = '.made_by_adamtl_demo'
+MADE_HERE = (MARK, 'bag', 'compute_stats.csv', 'demo.mp4', 'node.log', 'plot.png', 'player.log',
              'sent.csv', 'spool', 'summary.txt')  # fmt: skip
 
 
@@ -32,9 +33,12 @@ def run_demo(
 
     Raises:
         BagError: The bag cannot be read or has no camera.
-        DemoError: The node or the player failed, or no frame came through.
+        DemoError: The folder holds something of the same name that no demo made; the node or
+            the player failed; or no frame came through.
 
     """
+    if bag is not None and bag.resolve().is_relative_to((out / 'bag').resolve()):
+        raise DemoError(f'{bag} is where the results go; choose another OUT')
     _clear(out)
     with tempfile.TemporaryDirectory() as scratch:
         if bag is None:
@@ -57,9 +61,13 @@ def run_demo(
 
 
 def _clear(out: Path) -> None:
-    """Remove what an earlier demo left, and nothing else."""
+    """Remove what an earlier demo left; refuse where anything else is in the way."""
     out.mkdir(parents=True, exist_ok=True)
-    for name in MADE_HERE:
+    there = [name for name in MADE_HERE if (out / name).exists()]
+    if there and MARK not in there:
+        raise DemoError(f'{out} holds {there[0]}, which no demo made; choose another OUT')
+    (out / MARK).touch()
+    for name in MADE_HERE[1:]:
         path = out / name
         if path.is_dir():
             shutil.rmtree(path)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ament_index_python.packages import get_package_share_directory
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import get_types_from_msg
@@ -21,12 +22,8 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from adamtl_ros.data.bags import header_stamp, typestore
 from adamtl_ros.msg import ComputeStats
+from adamtl_ros.ros.topics import LabelInfo, latched_qos
 from adamtl_ros.tasks import TASKS
-
-try:
-    from vision_msgs.msg import LabelInfo
-except ImportError:
-    LabelInfo = None
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,11 +32,6 @@ if TYPE_CHECKING:
     from rosbags.typesys.store import Typestore
 
 QOS = QoSProfile(depth=30, reliability=ReliabilityPolicy.RELIABLE)
-LATCHED_QOS = QoSProfile(
-    depth=1,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
 KINDS = {
     Image: 'sensor_msgs/msg/Image',
     CameraInfo: 'sensor_msgs/msg/CameraInfo',
@@ -60,7 +52,7 @@ class Recorder:
     Attributes:
         arrivals: By topic, by header stamp [ns], the steady clock at arrival [ns].
         stats: The compute statistics, in order.
-        ready: Set once the node is active and sees a subscriber for every task.
+        ready: Set once the node is active and sees a subscriber for each of its tasks.
 
     """
 
@@ -78,9 +70,12 @@ class Recorder:
         self.stats: list[ComputeStats] = []
         self.latest_ns = time.monotonic_ns()
         self.ready = threading.Event()
+        self._unmatched: set[str] = set()
+        self._name = name
         self._spool = spool
         self._file = spool.open('wb')
         self._topics = dict(_topics(name, color=color))
+        self._matched: set[str] = set()
         for index, (topic, kind) in enumerate(self._topics.items()):
             self._subscribe(node, index, topic, kind)
 
@@ -110,9 +105,13 @@ class Recorder:
             kind,
             topic,
             lambda raw: self._receive(index, topic, kind, raw),
-            LATCHED_QOS if kind is LabelInfo else QOS,
+            latched_qos() if kind is LabelInfo else QOS,
             raw=True,
+            event_callbacks=SubscriptionEventCallbacks(matched=lambda _: self._match(topic)),
         )
+
+    def _match(self, topic: str) -> None:
+        self._matched.add(topic)
 
     def _receive(self, index: int, topic: str, kind: type, raw: bytes) -> None:
         now = time.monotonic_ns()
@@ -128,7 +127,11 @@ class Recorder:
 
     def _look_for_tasks(self, message: DiagnosticArray) -> None:
         values = {pair.key: pair.value for status in message.status for pair in status.values}
-        if set(values.get('subscribed tasks', '').split()) == set(TASKS):
+        tasks = values.get('tasks', '').split()
+        sees_us = bool(tasks) and values['subscribed tasks'].split() == tasks
+        # Both ends must know of each other: what a writer sends before its reader knows is lost.
+        see_it = all(f'{self._name}/{task}/image' in self._matched for task in tasks)
+        if sees_us and see_it:
             self.ready.set()
 
 

@@ -90,7 +90,7 @@ def _times(label: str, values: tuple[float, float], meaning: str) -> str:
 def summarise(run: Run) -> Summary:
     """Sum up a run. Numbers that nothing is known of are NaN."""
     frames = processed_stats(run)
-    images = [by for topic, by in run.arrivals.items() if topic.endswith('/image')]
+    images = _results(run, frames)
     complete = set.intersection(*(set(by) for by in images)) if images else set()
     ages = [(max(by[s] for by in images) - run.sent[s]) / 1e6 for s in complete if s in run.sent]
     stats_topic = next((by for topic, by in run.arrivals.items() if 'compute_stats' in topic), {})
@@ -113,6 +113,15 @@ def summarise(run: Run) -> Summary:
         if frames
         else float('nan'),
     )
+
+
+def _results(run: Run, frames: list[ComputeStats]) -> list[dict[int, int]]:
+    """Return when the results of each task that ran arrived, by stamp."""
+    tasks = {task for stats in frames for task in stats.tasks}
+    by_task = {
+        topic.split('/')[-2]: by for topic, by in run.arrivals.items() if topic.endswith('/image')
+    }
+    return [by_task.get(task, {}) for task in tasks]
 
 
 def processed_stats(run: Run) -> list[ComputeStats]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rclpy
-from ament_index_python.packages import get_package_prefix
+from ament_index_python.packages import get_package_prefix, get_package_share_directory
 from rclpy.executors import ExternalShutdownException
 from tqdm import tqdm
 
@@ -96,9 +97,11 @@ def record(bag: Path, camera: Camera, out: Path, overrides: dict[str, str], *, c
 
 
 def _isolate() -> None:
-    """Keep the demo to this machine and away from other ROS graphs, and let images through."""
+    """Keep to this machine, to a domain of our own unless one is set, and let images through."""
     os.environ.setdefault('ROS_DOMAIN_ID', '42')
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    profile = Path(get_package_share_directory('adamtl_ros')) / 'config' / 'fastdds.xml'
+    os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(profile))
 
 
 def _node_command(overrides: dict[str, str]) -> list[str]:
@@ -136,6 +139,9 @@ def _await_active(recorder: Recorder, process: subprocess.Popen[bytes], log: Pat
     while not recorder.ready.wait(0.1):
         if process.poll() is not None:
             raise DemoError(f'the node ended with status {process.returncode}; see {log}')
+        problem = re.search(r'Cannot (configure|activate): .*', log.read_text(errors='replace'))
+        if problem:
+            raise DemoError(f'the node says: {problem[0]}')
         if time.monotonic() > deadline:
             raise DemoError(f'the node was not active within {START_TIMEOUT_S:g} s; see {log}')
 

@@ -33,6 +33,22 @@ class Architecture:
     patch: int = 4
     mlp_ratio: int = 4
 
+    def __post_init__(self) -> None:
+        """Check that the sizes fit together.
+
+        Raises:
+            ValueError: They do not.
+
+        """
+        sizes = [self.embed_dim, self.window, self.decoder_dim, self.patch, self.mlp_ratio]
+        sizes += [*self.depths, *self.heads, *self.input_size]
+        if not all(isinstance(size, int) and size > 0 for size in sizes):
+            raise ValueError(f'sizes of an architecture must be positive whole numbers: {self}')
+        if len(self.depths) != len(self.heads) or len(self.input_size) != 2:
+            raise ValueError(f'one number of heads for each stage, two sides of an input: {self}')
+        if any(dim % heads for dim, heads in zip(self.dims, self.heads, strict=True)):
+            raise ValueError(f'channels {self.dims} do not divide into heads {self.heads}')
+
     @property
     def dims(self) -> tuple[int, ...]:
         """Channels of each stage."""

@@ -103,14 +103,23 @@ def read_model(path: Path) -> Model:
     """
     header, tensors = _read(path)
     try:
-        arch = Architecture.from_dict(header['architecture'])
-        tasks = {name: _task(name, classes) for name, classes in header['tasks'].items()}
-        mean, std = tuple(header['mean']), tuple(header['std'])
-        network = AdaptiveNetwork(arch, tasks)
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(f'{path}: unusable header: {error}') from error
-    _fill(network, tensors, path)
-    return Model(network.eval(), path.stem, mean, std, header['trained'], header['notes'])
+        model = _from_header(header, path.stem)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        reason = f'{type(error).__name__}: {error}'
+        raise CheckpointError(f'{path}: unusable header: {reason}') from error
+    _fill(model.network, tensors, path)
+    return model
+
+
+def _from_header(header: dict[str, Any], name: str) -> Model:
+    """Build the model that a header describes, its weights still to be filled in."""
+    arch = Architecture.from_dict(header['architecture'])
+    tasks = {name: _task(name, classes) for name, classes in header['tasks'].items()}
+    mean, std = (tuple(float(value) for value in header[key]) for key in ('mean', 'std'))
+    if len(mean) != 3 or len(std) != 3 or not min(std) > 0:
+        raise ValueError(f'mean {mean} and std {std} must be three numbers each, std positive')
+    network = AdaptiveNetwork(arch, tasks).eval()
+    return Model(network, name, mean, std, bool(header['trained']), dict(header['notes']))
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -122,9 +131,13 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise CheckpointError(f'{path}: not a whole safetensors file: {error}') from error
     if HEADER_KEY not in metadata:
         raise CheckpointError(f"{path}: has no '{HEADER_KEY}' header, so it is not one of ours")
-    header: dict[str, Any] = json.loads(metadata[HEADER_KEY])
-    if header.get('format') != FORMAT:
-        raise CheckpointError(f'{path}: format {header.get("format")}, this version reads {FORMAT}')
+    try:
+        header = json.loads(metadata[HEADER_KEY])
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f'{path}: unusable header: {error}') from error
+    found = header.get('format') if isinstance(header, dict) else None
+    if found != FORMAT:
+        raise CheckpointError(f'{path}: format {found}, this version reads {FORMAT}')
     return header, tensors
 
 

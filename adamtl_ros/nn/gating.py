@@ -49,10 +49,10 @@ def full_plan(depths: Sequence[int]) -> Plan:
 def plan_for_budget(
     complexity: Complexity, depths: Sequence[int], tasks: Iterable[str], budget: float
 ) -> Plan:
-    """Return the plan with the most blocks whose MACs stay within a budget.
+    """Return the plan for a budget: blocks leave in a fixed order until the MACs fit.
 
-    Blocks leave one after another in a fixed order, so a larger budget runs a superset of
-    what a smaller one runs. Below the floor every block is off.
+    So a larger budget runs a superset of what a smaller one runs. Below the floor every block
+    is off.
 
     Args:
         complexity: MACs of the network at the input size.

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Swin encoder (Liu et al. 2021) for any input size, with blocks that can be left out.
 
-Parameter names follow Microsoft's repository, so that its ImageNet files load.
+Parameter names follow Microsoft's repository; its last norm is `norms.3` here.
 Windows are the leading axis through attention and MLP: (images * windows, slots, channels).
 """
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from adamtl_ros.nn.architecture import Architecture
+
+
+CACHED_GRIDS = 4
+"""Shifted and unshifted, for two input sizes."""
 
 
 class PatchEmbed(nn.Module):
@@ -83,16 +87,16 @@ class WindowAttention(nn.Module):
     def bias(self, grid: WindowGrid, dtype: torch.dtype) -> Tensor:
         """Position bias with -inf where attention is not allowed, (windows, heads, slots, slots).
 
-        Kept between calls while no gradient is asked for and the table does not change.
+        Kept between calls for a few grids while no gradient is asked for and the table does not
+        change; writing to `table.data` goes unseen.
         """
         table = self.relative_position_bias_table
         if torch.is_grad_enabled() or table.is_inference():
             return self._make_bias(grid, dtype)
         key = (grid, dtype, table.device, table.data_ptr(), table._version)  # noqa: SLF001
         if key not in self._cache:
-            stale = [old for old in self._cache if old[2:] != key[2:]]
-            for old in stale:
-                del self._cache[old]
+            if len(self._cache) >= CACHED_GRIDS:
+                self._cache.clear()
             self._cache[key] = self._make_bias(grid, dtype).contiguous()
         return self._cache[key]
 

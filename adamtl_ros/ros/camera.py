@@ -17,28 +17,28 @@ def is_calibrated(info: CameraInfo) -> bool:
     return bool(info.k[0])
 
 
-def scaled(info: CameraInfo, header: Header, height: int, width: int) -> CameraInfo:
-    """Return the calibration of the same view at another size.
+def scaled(info: CameraInfo, header: Header, y: float, x: float) -> CameraInfo:
+    """Return the calibration of an image that was resized.
 
-    As image_proc resizes: K, P and the region of interest scale, D and R stay.
+    As image_proc resizes: the size, K, P and the region of interest scale, D and R stay.
+    Binning and the region say how the driver made its image of the sensor's; they stay true.
 
     Args:
         info: Calibration of the input image.
         header: Header of the input image.
-        height: Height of the result.
-        width: Width of the result.
+        y: Height of the result over the height of the image.
+        x: Width of the result over the width of the image.
 
     """
     result = copy.deepcopy(info)
     result.header = header
-    result.height, result.width = height, width
-    if info.width and info.height:
-        x, y = width / info.width, height / info.height
-        _scale(result, x, y)
+    if (y, x) != (1, 1):
+        _scale(result, y, x)
     return result
 
 
-def _scale(info: CameraInfo, x: float, y: float) -> None:
+def _scale(info: CameraInfo, y: float, x: float) -> None:
+    info.height, info.width = round(info.height * y), round(info.width * x)
     for matrix, columns in ((info.k, 3), (info.p, 4)):
         matrix[:columns] *= x
         matrix[columns : 2 * columns] *= y

@@ -7,8 +7,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from rclpy.time import Time
-
 from adamtl_ros.msg import ComputeStats
 
 if TYPE_CHECKING:
@@ -91,7 +89,6 @@ def complete(
 
 def age_ms(header: Header, clock: Clock) -> float:
     """Return how long ago an image was taken [ms]; NaN if its stamp is of another clock."""
-    if not (header.stamp.sec or header.stamp.nanosec):
-        return NAN
-    age = (clock.now() - Time.from_msg(header.stamp, clock_type=clock.clock_type)).nanoseconds
-    return age / 1e6 if 0 <= age <= OLDEST_S * 1e9 else NAN
+    stamp = header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
+    age = int(clock.now().nanoseconds) - stamp
+    return age / 1e6 if stamp and 0 <= age <= OLDEST_S * 1e9 else NAN

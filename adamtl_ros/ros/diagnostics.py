@@ -34,7 +34,8 @@ class Health:
         latency_ms: Median and 95th percentile of recent latencies.
         deadline_ms: Latency above which a frame is late; 0 is none.
         refusal: Why the last refused frame was refused.
-        wanted: Tasks that somebody subscribes to.
+        tasks: Tasks that may run.
+        wanted: Those that somebody subscribes to.
 
     """
 
@@ -49,6 +50,7 @@ class Health:
     latency_ms: tuple[float, float]
     deadline_ms: float
     refusal: str
+    tasks: tuple[str, ...]
     wanted: tuple[str, ...]
 
 
@@ -79,8 +81,12 @@ def _inference(health: Health) -> DiagnosticStatus:
     if health.fresh.late:
         level = DiagnosticStatus.WARN
         message = f'{health.fresh.late} frames over the deadline of {health.deadline_ms:g} ms'
+    elif not health.wanted:
+        message = 'idle: no subscriber'
+    elif not health.fresh.received:
+        message = 'idle: no image'
     elif not health.fresh.processed:
-        message = 'idle: no image' if not health.fresh.received else 'idle: no subscriber'
+        level, message = DiagnosticStatus.WARN, 'no frame finished since the last report'
     median, high = health.latency_ms
     values = {
         'processed': health.counts.processed,
@@ -90,6 +96,7 @@ def _inference(health: Health) -> DiagnosticStatus:
         'latency p50 [ms]': f'{median:.1f}',
         'latency p95 [ms]': f'{high:.1f}',
         'device': health.device,
+        'tasks': ' '.join(health.tasks),
         'subscribed tasks': ' '.join(health.wanted),
     }
     return _status(health, 'inference', level, message, values)

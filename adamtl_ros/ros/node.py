@@ -4,26 +4,22 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
-import time
 from typing import TYPE_CHECKING, Any
 
-from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from adamtl_ros.msg import ComputeStats
 from adamtl_ros.nn.checkpoint import load_model
 from adamtl_ros.ros.camera import is_calibrated
-from adamtl_ros.ros.compute_stats import complete, idle_stats
-from adamtl_ros.ros.diagnostics import Health, diagnostics
-from adamtl_ros.ros.parameters import Parameters
+from adamtl_ros.ros.images import converter
+from adamtl_ros.ros.parameters import Parameters, Settings
 from adamtl_ros.ros.processor import Frame, Processor
-from adamtl_ros.ros.topics import HAS_LABEL_INFO, INPUT_QOS, OUTPUT_QOS
+from adamtl_ros.ros.reporter import Reporter
+from adamtl_ros.ros.topics import HAS_LABEL_INFO, input_qos
 from adamtl_ros.runtime.engine import Engine
-from adamtl_ros.runtime.statistics import Counts, Statistics
 from adamtl_ros.runtime.threads import set_threads
 from adamtl_ros.runtime.worker import Worker
 
@@ -40,6 +36,13 @@ class PerceptionNode(LifecycleNode):
 
     Configure loads and warms the model, activate subscribes, deactivate stops, cleanup frees.
     The engine has a thread of its own; the executor's thread only swaps references.
+
+    Attributes:
+        parameters: The declared parameters.
+        engine: Runs the network; None until configured.
+        processor: Handles frames; None until configured.
+        reporter: Publishes statistics and diagnostics; None until configured.
+
     """
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401
@@ -53,43 +56,36 @@ class PerceptionNode(LifecycleNode):
 
         """
         super().__init__('adamtl', **options)
-        self.statistics = Statistics()
-        self._engine: Engine | None = None
-        self._processor: Processor | None = None
+        self.engine: Engine | None = None
+        self.processor: Processor | None = None
+        self.reporter: Reporter | None = None
         self._worker: Worker[Frame] | None = None
-        self._subscriptions_in_use: list[Subscription[Any]] = []
+        self._inputs: list[Subscription[Any]] = []
         self._timer: Timer | None = None
-        self._last_image = -math.inf
-        self._reported = Counts()
-        self._sequence = 0
         # Last, since it may raise and rclpy then destroys what is there of the node.
         self.parameters = Parameters(self)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm the model and advertise the topics."""
         try:
-            self._engine = self._load()
-        except (ValueError, ImportError, RuntimeError) as error:
-            self.get_logger().error(f'Cannot configure: {error}')
+            self.engine = self._load()
+            self._advertise(self.engine)
+        except Exception as error:  # noqa: BLE001  rclpy would swallow it without a word
+            self.get_logger().error(f'Cannot configure: {_reason(error)}')
+            self._free()
             return TransitionCallbackReturn.FAILURE
-        self._stats = self.create_lifecycle_publisher(ComputeStats, '~/compute_stats', OUTPUT_QOS)
-        self._diagnostics = self.create_lifecycle_publisher(DiagnosticArray, '/diagnostics', 10)
-        self._processor = Processor(
-            self, self._engine, lambda: self.parameters.settings, self._publish_stats
-        )
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the worker, the timer and the subscriptions."""
         result = super().on_activate(state)
-        assert self._processor is not None
-        self.statistics, self._reported, self._sequence = Statistics(), Counts(), 0
-        self._last_image = -math.inf
-        processor, statistics = self._processor, self.statistics
-        self._worker = Worker(lambda frame: processor.process(frame, statistics), self._min_period)
-        self._worker.start()
-        self._timer = self.create_timer(REPORT_PERIOD_S, self._report)
-        self._subscribe()
+        try:
+            self._start()
+        except Exception as error:  # noqa: BLE001  as above
+            self.get_logger().error(f'Cannot activate: {_reason(error)}')
+            self._stop()
+            super().on_deactivate(state)
+            return TransitionCallbackReturn.FAILURE
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -120,111 +116,108 @@ class PerceptionNode(LifecycleNode):
         self._stop()
         super().destroy_node()
 
+    def _settings(self) -> Settings:
+        return self.parameters.settings
+
     def _load(self) -> Engine:
-        parameters = self.parameters
+        parameters, logger = self.parameters, self.get_logger()
         threads = set_threads(parameters['threads'])
+        converter()  # a missing one is a reason not to start, not to refuse every frame
         model = load_model(parameters['model'])
         parameters.restrict_tasks(model.network.tasks)
         engine = Engine(model, parameters['device'], parameters['output_size'])
         engine.warm_up()
         size = sum(weight.numel() for weight in model.network.parameters()) / 1e6
-        self.get_logger().info(
+        logger.info(
             f"Model '{model.name}': {size:.1f} M weights on {engine.device}, {threads} threads"
         )
         if not model.trained:
-            self.get_logger().warning(
-                f"Model '{model.name}' has random weights: its results mean nothing"
-            )
+            logger.warning(f"Model '{model.name}' is not trained: its results mean nothing")
         if not HAS_LABEL_INFO:
-            self.get_logger().warning('vision_msgs is not installed: no label_info topics')
+            logger.warning('vision_msgs is not installed: no label_info topics')
         return engine
 
-    def _subscribe(self) -> None:
+    def _advertise(self, engine: Engine) -> None:
+        self.reporter = Reporter(self, engine.model, str(engine.device), self._settings)
+        self.processor = Processor(self, engine, self._settings, self.reporter)
+        self.reporter.advertise()
+        self.processor.advertise()
+
+    def _start(self) -> None:
+        assert self.processor is not None
+        assert self.reporter is not None
+        self.reporter.restart()
+        self._worker = Worker(self.processor.process, self._min_period)
+        self._worker.start()
+        self._inputs = [self._subscribe_image(), self._subscribe_info()]
+        self.reporter.image_topic = self._inputs[0].topic_name
+        # Health is reported also while simulated time stands still.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = self.create_timer(REPORT_PERIOD_S, self._report, clock=steady)
+
+    def _subscribe_image(self) -> Subscription[Any]:
+        kind, topic = Image, 'image'
         if self.parameters['image_transport'] == 'compressed':
             kind, topic = CompressedImage, self.resolve_topic_name('image') + '/compressed'
-        else:
-            kind, topic = Image, 'image'
-        image = self.create_subscription(
+        return self.create_subscription(
             kind,
             topic,
-            self._on_image,
-            INPUT_QOS,
+            lambda raw: self._on_image(raw, kind),
+            input_qos(),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            raw=True,
         )
-        info = self.create_subscription(CameraInfo, 'camera_info', self._on_camera_info, INPUT_QOS)
-        self._subscriptions_in_use = [image, info]
 
-    def _on_image(self, message: Image | CompressedImage) -> None:
-        worker, processor = self._worker, self._processor
-        if worker is None or processor is None:
+    def _subscribe_info(self) -> Subscription[Any]:
+        return self.create_subscription(
+            CameraInfo, 'camera_info', self._on_camera_info, input_qos()
+        )
+
+    def _on_image(self, raw: bytes, kind: type[Image | CompressedImage]) -> None:
+        worker, processor, reporter = self._worker, self.processor, self.reporter
+        if worker is None or processor is None or reporter is None:
             return  # deactivated from another thread while this message was on its way
-        self._last_image = time.monotonic()
-        self.statistics.count('received')
+        arrived = reporter.image_arrived()
         if not processor.wanted():
-            self.statistics.count('idle')
-        elif worker.mailbox.put(Frame(message, self._last_image)):
-            self.statistics.count('dropped')
+            reporter.statistics.count('idle')
+        elif worker.mailbox.put(Frame(raw, kind, arrived)):
+            reporter.statistics.count('dropped')
 
     def _on_camera_info(self, info: CameraInfo) -> None:
-        assert self._processor is not None
-        if self._processor.camera_info is None and not is_calibrated(info):
+        if self.processor is None:
+            return
+        if self.processor.camera_info is None and not is_calibrated(info):
             self.get_logger().warning('camera_info has K = 0: the camera is not calibrated')
-        self._processor.camera_info = info
+        self.processor.camera_info = info
 
     def _min_period(self) -> float:
-        rate = self.parameters.settings.max_rate_hz
+        rate = self._settings().max_rate_hz
         return 1 / rate if rate else 0.0
 
-    def _publish_stats(self, stats: ComputeStats) -> None:
-        assert self._engine is not None
-        self._sequence += 1
-        device, counts = str(self._engine.device), self.statistics.counts
-        self._stats.publish(
-            complete(stats, self._sequence, self._engine.model.name, device, counts)
-        )
-
     def _report(self) -> None:
-        assert self._engine is not None
-        assert self._processor is not None
-        counts, settings = self.statistics.counts, self.parameters.settings
-        differences = {
-            name: value - getattr(self._reported, name)
-            for name, value in dataclasses.asdict(counts).items()
-        }
-        self._reported, fresh = counts, Counts(**differences)
-        health = Health(
-            node=self.get_fully_qualified_name(),
-            model=self._engine.model.name,
-            trained=self._engine.model.trained,
-            device=str(self._engine.device),
-            image_topic=self._subscriptions_in_use[0].topic_name,
-            silent_s=time.monotonic() - self._last_image,
-            counts=counts,
-            fresh=fresh,
-            latency_ms=self.statistics.latency_percentiles(),
-            deadline_ms=settings.deadline_ms,
-            refusal=self._processor.refusal,
-            wanted=self._processor.wanted(),
-        )
-        self._diagnostics.publish(diagnostics(health, self.get_clock().now()))
-        if not fresh.processed:
-            self._publish_stats(idle_stats(settings.budget))
+        if self.reporter is not None and self.processor is not None:
+            self.reporter.report(self.processor.wanted())
 
     def _stop(self) -> None:
-        for subscription in self._subscriptions_in_use:
+        for subscription in self._inputs:
             self.destroy_subscription(subscription)
-        self._subscriptions_in_use = []
+        self._inputs = []
         if self._timer is not None:
             self.destroy_timer(self._timer)
             self._timer = None
         if self._worker is not None:
-            if self._worker.stop():
-                self.statistics.count('dropped')
+            waited = self._worker.stop()
             self._worker = None
+            if waited and self.reporter is not None:
+                self.reporter.statistics.count('dropped')
 
     def _free(self) -> None:
-        if self._processor is not None:
-            self._processor.destroy()
-            self.destroy_publisher(self._stats)
-            self.destroy_publisher(self._diagnostics)
-        self._processor = self._engine = None
+        for part in (self.processor, self.reporter):
+            if part is not None:
+                part.destroy()
+        self.processor = self.reporter = self.engine = None
+
+
+def _reason(error: Exception) -> str:
+    """Return the message of an error of ours, and its type too if it is another's."""
+    return str(error) if isinstance(error, ValueError) else f'{type(error).__name__}: {error}'

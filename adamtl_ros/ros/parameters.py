@@ -135,12 +135,15 @@ class Parameters:
         )
 
     def _coerce(self, parameters: list[Parameter[Any]]) -> list[Parameter[Any]]:
-        return [
-            Parameter(parameter.name, value=_like(self[parameter.name], parameter.value))
-            if self._node.has_parameter(parameter.name)
-            else parameter
-            for parameter in parameters
-        ]
+        return [self._coerce_one(parameter) for parameter in parameters]
+
+    def _coerce_one(self, parameter: Parameter[Any]) -> Parameter[Any]:
+        if not self._node.has_parameter(parameter.name):
+            return parameter
+        declared = self._node.get_parameter(parameter.name)
+        if parameter.value == [] and isinstance(declared.value, list):
+            return Parameter(parameter.name, declared.type_, [])  # an empty list has no type
+        return Parameter(parameter.name, value=_like(declared.value, parameter.value))
 
     def _validate(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
         for parameter in parameters:

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rclpy.serialization import deserialize_message
+
 from adamtl_ros.ros.camera import scaled
 from adamtl_ros.ros.compute_stats import age_ms, frame_stats
 from adamtl_ros.ros.images import ImageError, to_rgb
@@ -18,11 +20,11 @@ if TYPE_CHECKING:
 
     from rclpy.lifecycle import LifecycleNode
     from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+    from std_msgs.msg import Header
 
-    from adamtl_ros.msg import ComputeStats
     from adamtl_ros.ros.parameters import Settings
+    from adamtl_ros.ros.reporter import Reporter
     from adamtl_ros.runtime.engine import Engine, Inference
-    from adamtl_ros.runtime.statistics import Statistics
 
 THROTTLE_S = 5.0
 """A warning that would come with every frame comes this often."""
@@ -30,10 +32,29 @@ THROTTLE_S = 5.0
 
 @dataclass(frozen=True)
 class Frame:
-    """A camera message and when it arrived, in seconds of the steady clock."""
+    """A camera message as it came, and when.
 
-    message: Image | CompressedImage
+    Attributes:
+        raw: The serialised message. Frames that are dropped or left alone are never unpacked.
+        kind: Its type.
+        arrived: Seconds of the steady clock.
+
+    """
+
+    raw: bytes
+    kind: type[Image | CompressedImage]
     arrived: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was made of a frame."""
+
+    header: Header
+    size: tuple[int, int]
+    inference: Inference
+    settings: Settings
+    decode_ms: float
 
 
 class Processor:
@@ -44,89 +65,120 @@ class Processor:
         node: LifecycleNode,
         engine: Engine,
         settings: Callable[[], Settings],
-        publish_stats: Callable[[ComputeStats], None],
+        reporter: Reporter,
     ) -> None:
-        """Advertise the topics of all tasks of the engine.
+        """Prepare; `advertise()` makes the topics.
 
         Args:
             node: Node to publish with.
             engine: The engine; used on one thread only.
             settings: Gives the run-time parameters of this moment.
-            publish_stats: Called after each processed frame.
+            reporter: Told of every frame.
 
         """
         self._node = node
         self._engine = engine
         self._settings = settings
-        self._publish_stats = publish_stats
-        known = engine.model.network.tasks
-        self._topics = {name: TaskTopics(node, task) for name, task in known.items()}
+        self._reporter = reporter
+        self._topics: dict[str, TaskTopics] = {}
         self.camera_info: CameraInfo | None = None
-        self.refusal = ''
 
-    def wanted(self) -> tuple[str, ...]:
-        """Names of the tasks that are switched on and subscribed to."""
-        return tuple(name for name in self._settings().tasks if self._topics[name].wanted)
-
-    def process(self, frame: Frame, statistics: Statistics) -> None:
-        """Handle a frame. Never raises: a frame that fails is refused and counted."""
-        try:
-            self._process(frame, statistics)
-        except ImageError as error:
-            self._refuse(str(error), statistics)
-        except Exception as error:  # noqa: BLE001  one bad frame must not take the node down
-            self._refuse(f'{type(error).__name__}: {error}', statistics)
+    def advertise(self) -> None:
+        """Make the topics of all tasks of the engine."""
+        for name, task in self._engine.model.network.tasks.items():
+            self._topics[name] = TaskTopics(self._node, task)
+            self._topics[name].advertise()
 
     def destroy(self) -> None:
         """Withdraw the topics."""
         for topics in self._topics.values():
             topics.destroy()
+        self._topics = {}
 
-    def _process(self, frame: Frame, statistics: Statistics) -> None:
-        settings, wanted = self._settings(), self.wanted()
-        if not wanted:
-            statistics.count('idle')
-            return
-        started = time.perf_counter()
-        image = to_rgb(frame.message)
-        decoded = time.perf_counter()
-        inference = self._engine.run(image, settings.budget, wanted)
-        inferred = time.perf_counter()
-        latency = self._publish(frame, inference)
-        age = age_ms(frame.message.header, self._node.get_clock())
-        self._publish_colors(frame, inference)
-        published = time.perf_counter()
-        statistics.processed(latency, settings.deadline_ms)
-        self._publish_stats(
-            frame_stats(
-                frame.message.header,
-                inference,
-                settings.budget,
-                decode_ms=1000 * (decoded - started),
-                publish_ms=1000 * (published - inferred),
-                latency_ms=latency,
-                age_ms=age,
-            )
+    def wanted(self) -> tuple[str, ...]:
+        """Names of the tasks that are switched on and subscribed to."""
+        return tuple(
+            name
+            for name in self._settings().tasks
+            if name in self._topics and self._topics[name].wanted
         )
 
-    def _publish(self, frame: Frame, inference: Inference) -> float:
-        """Publish the results and return the latency [ms]."""
-        header, info = frame.message.header, self.camera_info
-        if info is not None:
-            height, width = next(iter(inference.results.values())).shape[:2]
-            info = scaled(info, header, height, width)
-        for name, result in inference.results.items():
-            self._topics[name].publish(result, header, info)
-        return 1000 * (time.monotonic() - frame.arrived)
+    def process(self, frame: Frame) -> None:
+        """Handle a frame. Never raises: a frame that fails is refused and counted."""
+        statistics = self._reporter.statistics
+        try:
+            answer = self._answer(frame)
+            if answer is None:
+                statistics.count('idle')
+                return
+            inferred = time.perf_counter()
+            self._publish(answer)
+        except ImageError as error:
+            self._refuse(str(error))
+        except Exception as error:  # noqa: BLE001  one bad frame must not take the node down
+            self._refuse(f'{type(error).__name__}: {error}')
+        else:
+            publish_ms = 1000 * (time.perf_counter() - inferred)
+            latency_ms = 1000 * (time.monotonic() - frame.arrived)
+            statistics.processed(latency_ms, answer.settings.deadline_ms)
+            self._report(answer, publish_ms, latency_ms)
 
-    def _publish_colors(self, frame: Frame, inference: Inference) -> None:
-        # Pictures for people come after the last result: a viewer must not delay a robot.
-        for name, result in inference.results.items():
-            self._topics[name].publish_color(result, frame.message.header)
+    def _answer(self, frame: Frame) -> Answer | None:
+        """Run the wanted tasks; None if there are none."""
+        settings, wanted = self._settings(), self.wanted()
+        if not wanted:
+            return None
+        started = time.perf_counter()
+        message = deserialize_message(frame.raw, frame.kind)
+        image = to_rgb(message)
+        decode_ms = 1000 * (time.perf_counter() - started)
+        inference = self._engine.run(image, settings.budget, wanted)
+        size = (image.shape[0], image.shape[1])
+        return Answer(message.header, size, inference, settings, decode_ms)
 
-    def _refuse(self, reason: str, statistics: Statistics) -> None:
-        self.refusal = reason
-        statistics.count('refused')
+    def _publish(self, answer: Answer) -> None:
+        results = answer.inference.results
+        info = self._scaled_info(answer)
+        for name, result in results.items():
+            self._topics[name].publish(result, answer.header, info)
+
+    def _scaled_info(self, answer: Answer) -> CameraInfo | None:
+        results = answer.inference.results
+        if self.camera_info is None or not any(self._topics[n].wants_info for n in results):
+            return None
+        height, width = next(iter(results.values())).shape[:2]
+        y, x = height / answer.size[0], width / answer.size[1]
+        return scaled(self.camera_info, answer.header, y, x)
+
+    def _report(self, answer: Answer, publish_ms: float, latency_ms: float) -> None:
+        """Publish pictures and statistics; a failure costs these only.
+
+        They come after the last result: somebody who looks must not delay a robot.
+        """
+        age = age_ms(answer.header, self._node.get_clock())
+        try:
+            for name, result in answer.inference.results.items():
+                self._topics[name].publish_color(result, answer.header)
+            self._reporter.publish_stats(
+                frame_stats(
+                    answer.header,
+                    answer.inference,
+                    answer.settings.budget,
+                    decode_ms=answer.decode_ms,
+                    publish_ms=publish_ms,
+                    latency_ms=latency_ms,
+                    age_ms=age,
+                )
+            )
+        except Exception as error:  # noqa: BLE001  the results are out; this is beside them
+            self._node.get_logger().error(
+                f'Statistics not published: {type(error).__name__}: {error}',
+                throttle_duration_sec=THROTTLE_S,
+            )
+
+    def _refuse(self, reason: str) -> None:
+        self._reporter.refusal = reason
+        self._reporter.statistics.count('refused')
         self._node.get_logger().warning(
             f'Frame refused: {reason}', throttle_duration_sec=THROTTLE_S
         )

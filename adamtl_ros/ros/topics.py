@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -18,60 +18,91 @@ try:
 except ImportError:
     LabelInfo = None
 
+__all__ = ['HAS_LABEL_INFO', 'LabelInfo', 'TaskTopics', 'input_qos', 'latched_qos', 'output_qos']
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from rclpy.lifecycle import LifecycleNode
+    from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+    from rclpy.publisher import Publisher
     from std_msgs.msg import Header
 
     from adamtl_ros.tasks import Task
 
-INPUT_QOS = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
-)
-"""Cameras publish best effort or reliable; this matches both. Old frames are worth nothing."""
-
-OUTPUT_QOS = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE
-)
-LATCHED_QOS = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST,
-    depth=1,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
-
 HAS_LABEL_INFO = LabelInfo is not None
 """vision_msgs is installed."""
+
+
+# Profiles are made anew for every topic: rclpy writes overrides into the object it is given.
+
+
+def input_qos() -> QoSProfile:
+    """Match best-effort and reliable cameras alike; of images only the newest is worth anything."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
+    )
+
+
+def output_qos() -> QoSProfile:
+    """Reach reliable and best-effort subscribers alike."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE
+    )
+
+
+def latched_qos() -> QoSProfile:
+    """Keep the last message for whoever comes later."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=1,
+        reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    )
 
 
 class TaskTopics:
     """The topics of one task: `~/<task>/image`, `color`, `camera_info`, `label_info`."""
 
     def __init__(self, node: LifecycleNode, task: Task) -> None:
-        """Advertise the topics; labels are published at once for whoever comes later."""
+        """Prepare; `advertise()` makes the topics."""
         self.task = task
         self._node = node
-        prefix = f'~/{task.name}'
-        self._image = node.create_lifecycle_publisher(
-            Image,
-            f'{prefix}/image',
-            OUTPUT_QOS,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        self._managed: dict[str, LifecyclePublisher[Any]] = {}
+        self._labels: Publisher[Any] | None = None
+
+    def advertise(self) -> None:
+        """Make the topics; labels are published at once for whoever comes later."""
+        prefix, create = f'~/{self.task.name}', self._node.create_lifecycle_publisher
+        overridable = QoSOverridingOptions.with_default_policies()
+        self._managed['image'] = create(
+            Image, f'{prefix}/image', output_qos(), qos_overriding_options=overridable
         )
-        self._color = node.create_lifecycle_publisher(Image, f'{prefix}/color', OUTPUT_QOS)
-        self._info = node.create_lifecycle_publisher(
-            CameraInfo, f'{prefix}/camera_info', OUTPUT_QOS
-        )
-        self._labels = None
-        if HAS_LABEL_INFO and task.classes:
-            self._labels = node.create_publisher(LabelInfo, f'{prefix}/label_info', LATCHED_QOS)
+        self._managed['color'] = create(Image, f'{prefix}/color', output_qos())
+        self._managed['info'] = create(CameraInfo, f'{prefix}/camera_info', output_qos())
+        if HAS_LABEL_INFO and self.task.classes:
+            self._labels = self._node.create_publisher(
+                LabelInfo, f'{prefix}/label_info', latched_qos()
+            )
             self._labels.publish(self._label_info())
+
+    def destroy(self) -> None:
+        """Withdraw the topics."""
+        for publisher in self._managed.values():
+            self._node.destroy_lifecycle_publisher(publisher)
+        self._managed = {}
+        if self._labels is not None:
+            self._node.destroy_publisher(self._labels)
+            self._labels = None
 
     @property
     def wanted(self) -> bool:
         """Somebody subscribes to the result or to its colours."""
-        return self._image.get_subscription_count() > 0 or self._color.get_subscription_count() > 0
+        return self._has_subscriber('image') or self._has_subscriber('color')
+
+    @property
+    def wants_info(self) -> bool:
+        """Somebody subscribes to the calibration."""
+        return self._has_subscriber('info')
 
     def publish(self, result: NDArray[np.generic], header: Header, info: CameraInfo | None) -> None:
         """Publish the result, and its calibration if one is known, to whoever subscribes.
@@ -82,21 +113,20 @@ class TaskTopics:
             info: Calibration at the size of the result.
 
         """
-        if self._image.get_subscription_count():
-            self._image.publish(to_message(result, self.task.encoding, header))
-        if info is not None and self._info.get_subscription_count():
-            self._info.publish(info)
+        if self._has_subscriber('image'):
+            self._managed['image'].publish(to_message(result, self.task.encoding, header))
+        if info is not None and self._has_subscriber('info'):
+            self._managed['info'].publish(info)
 
     def publish_color(self, result: NDArray[np.generic], header: Header) -> None:
         """Publish the result as colours, if somebody subscribes."""
-        if self._color.get_subscription_count():
-            self._color.publish(to_message(colourise(self.task, result), 'rgb8', header))
+        if self._has_subscriber('color'):
+            picture = colourise(self.task, result)
+            self._managed['color'].publish(to_message(picture, 'rgb8', header))
 
-    def destroy(self) -> None:
-        """Withdraw the topics."""
-        for publisher in (self._image, self._color, self._info, self._labels):
-            if publisher is not None:
-                self._node.destroy_publisher(publisher)
+    def _has_subscriber(self, topic: str) -> bool:
+        publisher = self._managed.get(topic)
+        return publisher is not None and publisher.get_subscription_count() > 0
 
     def _label_info(self) -> LabelInfo:
         classes = enumerate(self.task.classes)

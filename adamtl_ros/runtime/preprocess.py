@@ -44,10 +44,12 @@ class Preprocessor:
 def network_size(height: int, width: int, target: tuple[int, int], stride: int) -> tuple[int, int]:
     """Return the input size for a camera image: its aspect, about the target's number of pixels.
 
-    Sides are multiples of the stride, so nothing is spent on padding, and at least one stride.
+    Sides are multiples of the stride, so nothing is spent on padding, and lie between one
+    stride and four times the target's longer side; a strip is squeezed to that.
     """
     scale = (target[0] * target[1] / (height * width)) ** 0.5
-    return (
-        max(stride, round(height * scale / stride) * stride),
-        max(stride, round(width * scale / stride) * stride),
+    most = 4 * max(target) // stride
+    rows, columns = (
+        min(max(1, round(side * scale / stride)), most) * stride for side in (height, width)
     )
+    return rows, columns

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 T = TypeVar('T')
 
+SLICE_S = 0.1
+
 
 class Worker(Generic[T]):
     """Takes the newest item of its mailbox, handles it, and again, on a thread of its own."""
@@ -25,7 +27,8 @@ class Worker(Generic[T]):
         Args:
             handle: Called with each item taken. An exception ends the worker, so it must
                 deal with its own.
-            min_period: Gives the seconds from one start of work to the next; asked every time.
+            min_period: Gives the seconds from one start of work to the next; it may change at
+                any time.
 
         """
         self.mailbox: Mailbox[T] = Mailbox()
@@ -52,7 +55,12 @@ class Worker(Generic[T]):
 
     def _run(self) -> None:
         started = float('-inf')
-        while not self._stopping.wait(max(0.0, started + self._min_period() - time.monotonic())):
+        while not self._stopping.is_set():
+            early = started + self._min_period() - time.monotonic()
+            if early > 0:
+                # In slices, so that a shorter period takes effect while a long one runs.
+                self._stopping.wait(min(early, SLICE_S))
+                continue
             item = self.mailbox.take()
             if item is not None:
                 started = time.monotonic()

@@ -117,6 +117,38 @@ def test_calibration_of_the_same_camera(tmp_path):
         ],
     )
     assert find_camera(tmp_path / 'two').info == '/left/camera_info'
+    write_bag(
+        tmp_path / 'deep',
+        [
+            ('/camera', RAW, raw_image(), 1),
+            ('/camera/camera_info', CAMERA_INFO, info, 1),
+            ('/other/camera_info', CAMERA_INFO, info, 1),
+        ],
+    )
+    assert find_camera(tmp_path / 'deep').info == '/camera/camera_info'
+    write_bag(
+        tmp_path / 'none',
+        [('/left/image', RAW, raw_image(), 1), ('/right/camera_info', CAMERA_INFO, info, 1)],
+    )
+    assert find_camera(tmp_path / 'none').info is None
+    write_bag(
+        tmp_path / 'root',
+        [('/image', RAW, raw_image(), 1), ('/camera_info', CAMERA_INFO, info, 1)],
+    )
+    assert find_camera(tmp_path / 'root').info == '/camera_info'
+
+
+def test_ros1_bag_is_refused(tmp_path):
+    from rosbags.rosbag1 import Writer as Ros1Writer
+    from rosbags.typesys import Stores, get_typestore
+
+    store = get_typestore(Stores.ROS1_NOETIC)
+    with Ros1Writer(tmp_path / 'old.bag') as writer:
+        connection = writer.add_connection('/x', 'std_msgs/msg/Int8', typestore=store)
+        message = store.types['std_msgs/msg/Int8'](1)
+        writer.write(connection, 1, store.serialize_ros1(message, 'std_msgs/msg/Int8'))
+    with pytest.raises(BagError, match='is a ROS 1 bag; convert it'):
+        find_camera(tmp_path / 'old.bag')
 
 
 def test_header_stamp_in_both_byte_orders():

@@ -14,7 +14,7 @@ from rosbags.highlevel import AnyReader
 
 from adamtl_ros.cli import main
 from adamtl_ros.data.shapes import write_shapes_bag
-from adamtl_ros.demo.main import MADE_HERE
+from adamtl_ros.demo.main import MADE_HERE, MARK
 from adamtl_ros.tasks import TASKS
 
 BAGS = Path('../shared/bags').resolve()
@@ -55,6 +55,7 @@ def check_bag(counts, stamps, rows):
 def test_shapes_at_half_budget(tmp_path):
     write_shapes_bag(tmp_path / 'shapes', frames=30)
     (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / MARK).touch()
     (tmp_path / 'out' / 'keep.txt').write_text("not the demo's")
     (tmp_path / 'out' / 'summary.txt').write_text('old')
     counts, stamps, rows = run_demo(
@@ -103,6 +104,38 @@ def test_problems_are_one_sentence(tmp_path, capsys):
     assert 'no.mcap is not a ROS 2 bag that can be read' in capsys.readouterr().err
     assert main(['demo', '--out', str(tmp_path), '-p', 'budget=1']) == 1
     assert "-p takes NAME:=VALUE, got 'budget=1'" in capsys.readouterr().err
+
+
+@pytest.mark.timeout(120)
+def test_some_tasks_only(tmp_path):
+    write_shapes_bag(tmp_path / 'shapes', frames=8)
+    arguments = ['--bag', str(tmp_path / 'shapes'), '-p', 'tasks:=[edges, depth]', '--color']
+    counts, stamps, rows = run_demo(tmp_path / 'out', *arguments)
+    assert {row['tasks'] for row in rows} == {'depth edges'} or {row['tasks'] for row in rows} == {
+        'edges depth'
+    }
+    assert set(stamps) == {'/demo/adamtl/edges/image', '/demo/adamtl/depth/image'}
+    assert counts['/demo/adamtl/edges/color'] > 0
+    summary = (tmp_path / 'out' / 'summary.txt').read_text()
+    assert f'{len(rows)} of {len(rows)} processed frames' in summary
+
+
+def test_recordings_of_others_are_not_touched(tmp_path, capsys):
+    write_shapes_bag(tmp_path / 'bag', frames=2)
+    assert main(['demo', '--out', str(tmp_path), '--bag', str(tmp_path / 'bag')]) == 1
+    assert 'choose another OUT' in capsys.readouterr().err
+    write_shapes_bag(tmp_path / 'shapes', frames=2)
+    assert main(['demo', '--out', str(tmp_path), '--bag', str(tmp_path / 'shapes')]) == 1
+    assert 'holds bag, which no demo made' in capsys.readouterr().err
+    assert (tmp_path / 'bag' / 'metadata.yaml').is_file()
+
+
+@pytest.mark.timeout(60)
+def test_model_that_is_not_there_is_reported_at_once(tmp_path, capsys):
+    write_shapes_bag(tmp_path / 'shapes', frames=2)
+    arguments = ['--bag', str(tmp_path / 'shapes'), '-p', 'model:=/nowhere.safetensors']
+    assert main(['demo', '--out', str(tmp_path / 'out'), *arguments]) == 1
+    assert "Cannot configure: model '/nowhere.safetensors'" in capsys.readouterr().err
 
 
 @pytest.mark.timeout(120)

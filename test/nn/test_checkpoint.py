@@ -86,6 +86,14 @@ def test_not_a_safetensors_file(tmp_path):
         read_model(path)
 
 
+@pytest.mark.parametrize('header', ['{', '[1]', '"x"'])
+def test_header_that_is_no_object(tmp_path, header):
+    path = tmp_path / 'odd.safetensors'
+    save_file({'weight': torch.zeros(2)}, path, {HEADER_KEY: header})
+    with pytest.raises(CheckpointError, match=r'unusable header|format None'):
+        read_model(path)
+
+
 def test_foreign_safetensors_file(tmp_path):
     path = Path(tmp_path / 'foreign.safetensors')
     save_file({'weight': torch.zeros(2)}, path)
@@ -100,6 +108,14 @@ def test_foreign_safetensors_file(tmp_path):
         (lambda h, t: h['architecture'].pop('depths'), 'not an architecture of this version'),
         (lambda h, t: h['tasks'].update(sky=[]), "unknown task 'sky'"),
         (lambda h, t: h.pop('mean'), 'unusable header'),
+        (lambda h, t: h.pop('trained'), "unusable header: KeyError: 'trained'"),
+        (lambda h, t: h.update(mean=None), 'unusable header: TypeError'),
+        (lambda h, t: h.update(mean=[0, 0]), 'must be three numbers each'),
+        (lambda h, t: h.update(std=[1, 1, 0]), 'must be three numbers each, std positive'),
+        (lambda h, t: h.update(tasks=['depth']), 'unusable header: AttributeError'),
+        (lambda h, t: h['architecture'].update(input_size=[0, 0]), 'positive whole numbers'),
+        (lambda h, t: h['architecture'].update(heads=[1, 2]), 'one number of heads for each'),
+        (lambda h, t: h['architecture'].update(heads=[5, 2, 4, 8]), 'do not divide into heads'),
         (lambda h, t: h['architecture'].update(embed_dim=48), r'has shape \(24,.*expected \(48,'),
         (lambda h, t: t.pop('encoder.norms.1.bias'), r"'encoder.norms.1.bias' is missing.*\(48,\)"),
         (lambda h, t: t.update(extra=torch.zeros(1)), "'extra' belongs to no part"),

@@ -3,6 +3,7 @@
 """A real node on real DDS, on a domain of its own, and a client beside it."""
 
 import contextlib
+import itertools
 import os
 import threading
 import time
@@ -100,10 +101,5 @@ def graph(worker_domain):
 
 @pytest.fixture(scope='session')
 def worker_domain():
-    """Domain ids, a new one for each test."""
-
-    def domains():
-        while True:
-            yield from range(120, 220)
-
-    return domains()
+    """Give domain ids, a new one for each test, beginning elsewhere in each process."""
+    return itertools.cycle((os.getpid() + step) % 100 + 1 for step in range(100))

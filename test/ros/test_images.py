@@ -173,9 +173,9 @@ def test_cv_bridge_is_used_where_it_works(monkeypatch, is_broken):
     module = types.ModuleType('cv_bridge')
     module.CvBridge = type('CvBridge', (FakeBridge,), {'broken': is_broken})
     monkeypatch.setitem(sys.modules, 'cv_bridge', module)
-    images._converter.cache_clear()
+    images.converter.cache_clear()
     try:
         got = to_rgb(image(RGB[..., ::-1], 'bgr8'))
     finally:
-        images._converter.cache_clear()
+        images.converter.cache_clear()
     assert (got == (RGB if is_broken else 42)).all()

@@ -47,7 +47,7 @@ def test_every_argument_is_described(module):
 
 
 def test_nothing_given_overrides_nothing(module):
-    assert module.overrides(values(module)) == {'use_sim_time': False}
+    assert module.overrides(values(module)) == {}
 
 
 def test_given_arguments_have_the_types_of_the_parameters(module):
@@ -55,7 +55,6 @@ def test_given_arguments_have_the_types_of_the_parameters(module):
         module, budget='1', tasks='edges, depth', autostart='false', model='tiny', device='cpu'
     )
     assert module.overrides(given) == {
-        'use_sim_time': False,
         'budget': 1.0,
         'tasks': ['edges', 'depth'],
         'autostart': False,

@@ -50,8 +50,9 @@ def test_three_full_cycles(graph):
 
         graph.until(came)
         assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
-        graph.until(lambda: all_accounted_for(node.statistics.counts))
+        graph.until(lambda: all_accounted_for(node.reporter.statistics.counts))
         assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+        assert len(node._managed_entities) == 0
     assert node.trigger_shutdown() == TransitionCallbackReturn.SUCCESS
     assert not [t for t in threading.enumerate() if t.name == 'adamtl-worker']
     graph.until(lambda: offered(graph) == publishers)
@@ -80,6 +81,27 @@ def test_failure_to_configure_says_why(graph, monkeypatch, parameters, text):
     monkeypatch.setattr(type(logger), 'error', lambda _self, message, **_: said.append(message))
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
     assert text in said[0]
+
+
+def test_failure_while_advertising_leaves_nothing(graph, monkeypatch):
+    """Publishers of a configure that failed half way are gone, and the next one works."""
+    node = graph.perception(activate=False)
+    graph.until(lambda: '/rosout' in offered(graph))
+    before = offered(graph)
+    create, left = node.create_lifecycle_publisher, [9]
+
+    def limited(*arguments, **options):
+        left[0] -= 1
+        if left[0] < 0:
+            raise TypeError('no more')
+        return create(*arguments, **options)
+
+    monkeypatch.setattr(node, 'create_lifecycle_publisher', limited)
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert not node._managed_entities
+    graph.until(lambda: offered(graph) == before)
+    monkeypatch.undo()
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
 
 
 def test_model_with_fewer_tasks(graph, tmp_path):
@@ -119,7 +141,7 @@ def test_transitions_by_service(graph):
         assert got.current_state.label == state
 
 
-def start(*arguments, domain='231'):
+def start(*arguments, domain='101'):
     environment = {**os.environ, 'ROS_DOMAIN_ID': domain}
     return subprocess.Popen(
         [sys.executable, str(EXECUTABLE), '--ros-args', *arguments],
@@ -134,7 +156,7 @@ def test_process_ends_without_a_traceback(stop):
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if 'random weights' in line:
+        if 'not trained' in line:
             process.send_signal(stop)
     assert process.wait(30) == 0
     assert 'Traceback' not in ''.join(lines)
@@ -151,7 +173,7 @@ def test_process_with_an_impossible_parameter():
 
 def test_process_with_a_missing_model_stays_and_can_be_asked():
     """Autostart fails, but a manager may still look at the node and try again."""
-    process = start('-p', 'model:=/nowhere.safetensors', domain='232')
+    process = start('-p', 'model:=/nowhere.safetensors', domain='101')
     for line in process.stdout:
         if 'Cannot configure' in line:
             assert '/nowhere.safetensors' in line

@@ -40,7 +40,7 @@ def test_rows_and_columns_stay():
         (360, 480, (192, 256)),
         (720, 1280, (160, 288)),
         (640, 480, (256, 192)),
-        (1, 4000, (32, 14016)),
+        (1, 4000, (32, 1024)),
     ],
 )
 def test_network_size_by_hand(height, width, expected):

@@ -52,6 +52,20 @@ def test_period_is_kept_and_may_change():
     assert min(b - a for a, b in itertools.pairwise(starts)) >= 0.049
 
 
+def test_a_shorter_period_takes_effect_at_once():
+    """As when somebody lifts a rate limit of one frame an hour, or of one in 300 years."""
+    period, handled = [1e10], threading.Semaphore(0)
+    worker = Worker(lambda _item: handled.release(), lambda: period[0])
+    worker.start()
+    worker.mailbox.put(1)
+    assert handled.acquire(timeout=5)
+    worker.mailbox.put(2)
+    assert not handled.acquire(timeout=0.3)
+    period[0] = 0.0
+    assert handled.acquire(timeout=5)
+    worker.stop()
+
+
 def test_stop_ends_a_waiting_worker_and_counts_what_waits():
     worker = Worker(lambda _item: None, lambda: 60.0)
     worker.start()

@@ -1,0 +1,124 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Publishes what the node did: compute statistics and diagnostics."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+
+from adamtl_ros.msg import ComputeStats
+from adamtl_ros.ros.compute_stats import complete, idle_stats
+from adamtl_ros.ros.diagnostics import Health, diagnostics
+from adamtl_ros.ros.topics import output_qos
+from adamtl_ros.runtime.statistics import Counts, Statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+
+    from adamtl_ros.nn.checkpoint import Model
+    from adamtl_ros.ros.parameters import Settings
+
+
+class Reporter:
+    """The topics `~/compute_stats` and `/diagnostics`, and the counters behind them.
+
+    Attributes:
+        statistics: Counters since the last activation.
+        refusal: Why the last refused frame was refused.
+        image_topic: Where images are expected.
+
+    """
+
+    def __init__(
+        self, node: LifecycleNode, model: Model, device: str, settings: Callable[[], Settings]
+    ) -> None:
+        """Prepare; `advertise()` makes the topics.
+
+        Args:
+            node: Node to publish with.
+            model: The network in use.
+            device: Where it runs.
+            settings: Gives the run-time parameters of this moment.
+
+        """
+        self.statistics = Statistics()
+        self.refusal = ''
+        self._node, self._model, self._device, self._settings = node, model, device, settings
+        self._publishers: list[LifecyclePublisher[Any]] = []
+        self._lock = threading.Lock()
+        self.image_topic = ''
+        self.restart()
+
+    def advertise(self) -> None:
+        """Make the topics."""
+        create = self._node.create_lifecycle_publisher
+        self._publishers = [create(ComputeStats, '~/compute_stats', output_qos())]
+        self._publishers.append(create(DiagnosticArray, '/diagnostics', 10))
+
+    def destroy(self) -> None:
+        """Withdraw the topics."""
+        for publisher in self._publishers:
+            self._node.destroy_lifecycle_publisher(publisher)
+        self._publishers = []
+
+    def restart(self) -> None:
+        """Begin to count anew."""
+        self.statistics = Statistics()
+        self._last_image = -math.inf
+        self._reported = Counts()
+        self._sequence = 0
+
+    def image_arrived(self) -> float:
+        """Count an image and return the steady clock [s]."""
+        self._last_image = time.monotonic()
+        self.statistics.count('received')
+        return self._last_image
+
+    def publish_stats(self, stats: ComputeStats) -> None:
+        """Fill in the counters and publish; from any thread."""
+        with self._lock:
+            self._sequence += 1
+            counts = self.statistics.counts
+            complete(stats, self._sequence, self._model.name, self._device, counts)
+            self._publishers[0].publish(stats)
+
+    def report(self, wanted: tuple[str, ...]) -> None:
+        """Publish the diagnostics, and statistics if no frame was processed since the last time.
+
+        Args:
+            wanted: Tasks that somebody subscribes to.
+
+        """
+        settings, fresh = self._settings(), self._fresh_counts()
+        health = Health(
+            node=self._node.get_fully_qualified_name(),
+            model=self._model.name,
+            trained=self._model.trained,
+            device=self._device,
+            image_topic=self.image_topic,
+            silent_s=time.monotonic() - self._last_image,
+            counts=self._reported,
+            fresh=fresh,
+            latency_ms=self.statistics.latency_percentiles(),
+            deadline_ms=settings.deadline_ms,
+            refusal=self.refusal,
+            tasks=settings.tasks,
+            wanted=wanted,
+        )
+        self._publishers[1].publish(diagnostics(health, self._node.get_clock().now()))
+        if not fresh.processed:
+            self.publish_stats(idle_stats(settings.budget))
+
+    def _fresh_counts(self) -> Counts:
+        """Return what was counted since the last report."""
+        before, self._reported = self._reported, self.statistics.counts
+        now = dataclasses.asdict(self._reported)
+        return Counts(**{name: value - getattr(before, name) for name, value in now.items()})
