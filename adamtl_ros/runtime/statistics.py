@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -39,14 +39,14 @@ class Statistics:
     def __init__(self, window: int = 100) -> None:
         """Start at zero, keeping the latencies of the last `window` frames."""
         self._lock = threading.Lock()
-        self._counts = Counts()
+        self._counts = asdict(Counts())
         self._latencies: deque[float] = deque(maxlen=window)
 
     @property
     def counts(self) -> Counts:
         """The counters at this moment."""
         with self._lock:
-            return self._counts
+            return Counts(**self._counts)
 
     def count(self, name: str) -> None:
         """Add one to a counter of `Counts`.
@@ -55,20 +55,17 @@ class Statistics:
             ValueError: An unknown counter.
 
         """
-        names = [field.name for field in fields(Counts)]
-        if name not in names:
-            raise ValueError(f"unknown counter '{name}', choose from: {', '.join(names)}")
         with self._lock:
-            self._counts = replace(self._counts, **{name: getattr(self._counts, name) + 1})
+            if name not in self._counts:
+                names = ', '.join(self._counts)
+                raise ValueError(f"unknown counter '{name}', choose from: {names}")
+            self._counts[name] += 1
 
     def processed(self, latency_ms: float, deadline_ms: float) -> None:
         """Count a processed frame, and whether it was late; a deadline of 0 is none."""
         with self._lock:
-            self._counts = replace(
-                self._counts,
-                processed=self._counts.processed + 1,
-                late=self._counts.late + (0 < deadline_ms < latency_ms),
-            )
+            self._counts['processed'] += 1
+            self._counts['late'] += 0 < deadline_ms < latency_ms
             self._latencies.append(latency_ms)
 
     def latency_percentiles(self) -> tuple[float, float]:
