@@ -62,7 +62,8 @@ def main() -> None:
     publish = median_ms(lambda: processor._publish(answer))  # noqa: SLF001
     data = sum(result.nbytes for result in inference.results.values()) / 1e6
     print(f'six results of 480x640, {data:.1f} MB, to another process: {publish:.2f} ms')
-    listener.terminate()
+    listener.kill()
+    listener.wait()
     node.destroy_node()
     rclpy.try_shutdown()
 

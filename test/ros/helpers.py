@@ -49,3 +49,22 @@ def camera_info(height=48, width=64, focal=50.0):
     info.p = [focal, 0.0, 31.5, -2.0, 0.0, focal, 23.5, 0.0, 0.0, 0.0, 1.0, 0.0]
     info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 8, 4, 32, 24
     return info
+
+
+def send_until(graph, publisher, message, done):
+    """Publish again and again, as a camera does, until something has happened."""
+
+    def attempt():
+        if done():
+            return True
+        publisher.publish(message)
+        return False
+
+    graph.until(attempt)
+
+
+def array(message):
+    kind = np.float32 if message.encoding.startswith('32F') else np.uint8
+    channels = 3 if message.encoding in ('32FC3', 'rgb8') else 1
+    shape = (message.height, message.width, channels)
+    return np.frombuffer(message.data, kind).reshape(shape if channels > 1 else shape[:2])

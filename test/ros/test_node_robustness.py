@@ -1,0 +1,202 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The live node under load, with bad input, and with nobody listening."""
+
+import math
+import time
+
+import pytest
+from adamtl_ros.msg import ComputeStats
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from helpers import RELIABLE, image, send_until
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+
+
+@pytest.mark.parametrize('second', [-5, 2**31 - 1])
+def test_strange_stamps_are_frames_like_others(graph, second):
+    node = graph.perception()
+    results = graph.listen(Image, '/adamtl/edges/image')
+    stats = graph.listen(ComputeStats, '/adamtl/compute_stats')
+    camera = graph.client.create_publisher(Image, 'image', RELIABLE)
+    send_until(graph, camera, image(stamp=second), lambda: results and any(s.tasks for s in stats))
+    assert results[0].header.stamp.sec == second
+    assert math.isnan(next(s for s in stats if s.tasks).age_ms)
+    assert node.reporter.statistics.counts.refused == 0
+
+
+def test_damaged_message_is_refused(graph):
+    """Bytes that are no image at all, as from a node of another version."""
+    node = graph.perception()
+    graph.listen(Image, '/adamtl/edges/image')
+    camera = graph.client.create_publisher(Image, 'image', RELIABLE)
+    send_until(
+        graph, camera, b'\x00\x01\x00\x00rubbish',
+        lambda: node.reporter.statistics.counts.refused,
+    )  # fmt: skip
+
+
+def test_statistics_that_fail_do_not_undo_a_result(graph, monkeypatch):
+    node = graph.perception()
+
+    def fail(_stats):
+        raise RuntimeError('no statistics')
+
+    monkeypatch.setattr(node.reporter, 'publish_stats', fail)
+    results = graph.listen(Image, '/adamtl/edges/image')
+    camera = graph.client.create_publisher(Image, 'image', RELIABLE)
+    send_until(graph, camera, image(), lambda: len(results) >= 2)
+    assert node.reporter.statistics.counts.refused == 0
+    assert node.reporter.statistics.counts.processed >= 2
+
+
+def test_health_is_reported_while_simulated_time_stands_still(graph):
+    graph.perception(use_sim_time=True)
+    reports = graph.listen(DiagnosticArray, '/diagnostics')
+    graph.until(lambda: reports)
+
+
+def test_rate_limit(graph):
+    """A camera at full speed, five frames a second wanted; lifting the limit takes effect."""
+    node = graph.perception(max_rate_hz=5.0)
+    results = graph.listen(Image, '/adamtl/edges/image')
+    camera = graph.client.create_publisher(Image, 'image', RELIABLE)
+    send_until(graph, camera, image(), lambda: results)
+    begun, first = time.monotonic(), len(results)
+    send_until(graph, camera, image(), lambda: len(results) >= first + 5)
+    assert time.monotonic() - begun > 0.7
+    node.set_parameters([Parameter('max_rate_hz', value=0.0)])
+    begun, first = time.monotonic(), len(results)
+    send_until(graph, camera, image(), lambda: len(results) >= first + 20)
+    assert time.monotonic() - begun < 3.5
+
+
+def test_nobody_listens_nothing_runs(graph, monkeypatch):
+    """T6: without a subscriber the engine is not called; with one, only that task runs."""
+    node = graph.perception()
+    wanted = []
+    run = node.engine.run
+    monkeypatch.setattr(node.engine, 'run', lambda *a: (wanted.append(tuple(a[2])), run(*a))[1])
+    camera = graph.client.create_publisher(Image, 'image', RELIABLE)
+    send_until(graph, camera, image(), lambda: node.reporter.statistics.counts.idle >= 5)
+    assert not wanted
+    assert node.reporter.statistics.counts.processed == 0
+    results = graph.listen(Image, '/adamtl/depth/image')
+    send_until(graph, camera, image(), lambda: results)
+    assert set(wanted) == {('depth',)}
+
+
+def test_statistics_while_idle(graph):
+    """Somebody who only reads the statistics is told that nothing runs, each second."""
+    graph.perception()
+    stats = graph.listen(ComputeStats, '/adamtl/compute_stats')
+    graph.until(lambda: len(stats) >= 2)
+    assert stats[1].tasks == []
+    assert stats[1].sequence == stats[0].sequence + 1
+    assert math.isnan(stats[0].infer_ms)
+    assert stats[0].requested_budget == 1
+
+
+def test_slow_network_drops_old_frames(graph, monkeypatch):
+    """T7: hundred frames faster than the work; all are accounted for and the last is done."""
+    node = graph.perception()
+    run = node.engine.run
+
+    def slowly(*arguments):
+        time.sleep(0.02)
+        return run(*arguments)
+
+    monkeypatch.setattr(node.engine, 'run', slowly)
+    results = graph.listen(Image, '/adamtl/edges/image')
+    camera = graph.client.create_publisher(Image, 'image', QoSProfile(depth=200))
+    send_until(graph, camera, image(stamp=1), lambda: results)
+    before = node.reporter.statistics.counts.received
+    for index in range(100):
+        camera.publish(image(stamp=100 + index))
+    graph.until(lambda: results[-1].header.stamp.sec == 199)
+    graph.until(lambda: node.reporter.statistics.counts.processed == len(results))
+    counts = node.reporter.statistics.counts
+    assert counts.processed + counts.dropped == counts.received
+    # The input keeps one message, so a burst may overwrite some before they arrive.
+    assert counts.received - before > 10
+    assert counts.dropped > counts.processed
+    # The newest frame waits for one that is in work at most: two times 20 ms and the network's.
+    assert node.reporter.statistics.latency_percentiles()[1] < 500
+    stamps = [result.header.stamp.sec for result in results]
+    assert stamps == sorted(stamps)
+
+
+BAD = {
+    'unknown encoding': {'encoding': '32FC1'},
+    'no pixels': {'height': 0},
+    'short data': {'height': 1000},
+    'short rows': {'step': 3},
+}
+
+
+@pytest.mark.parametrize('bad', BAD.values(), ids=BAD)
+def test_bad_frames_are_refused_and_counted(graph, bad):
+    """T14: the node says why, counts the frame, and takes the next one."""
+    node = graph.perception()
+    results = graph.listen(Image, '/adamtl/edges/image')
+    reports = graph.listen(DiagnosticArray, '/diagnostics')
+    camera = graph.client.create_publisher(Image, 'image', RELIABLE)
+    wrong = image()
+    for name, value in bad.items():
+        setattr(wrong, name, value)
+    send_until(graph, camera, wrong, lambda: node.reporter.statistics.counts.refused)
+
+    def warned():
+        return any(
+            status.level == DiagnosticStatus.WARN and 'image refused' in status.message
+            for report in reports
+            for status in report.status
+        )
+
+    graph.until(warned)
+    assert not results
+    send_until(graph, camera, image(stamp=8), lambda: results)
+    assert results[0].header.stamp.sec == 8
+
+
+def test_a_failing_engine_does_not_end_the_node(graph, monkeypatch):
+    node = graph.perception()
+    run, fail = node.engine.run, [True]
+
+    def flaky(*arguments):
+        if fail[0]:
+            raise RuntimeError('out of memory')
+        return run(*arguments)
+
+    monkeypatch.setattr(node.engine, 'run', flaky)
+    results = graph.listen(Image, '/adamtl/edges/image')
+    camera = graph.client.create_publisher(Image, 'image', RELIABLE)
+    send_until(graph, camera, image(), lambda: node.reporter.statistics.counts.refused)
+    assert node.reporter.refusal == 'RuntimeError: out of memory'
+    fail[0] = False
+    send_until(graph, camera, image(), lambda: results)
+
+
+def test_diagnostics(graph):
+    graph.perception()
+    reports = graph.listen(DiagnosticArray, '/diagnostics')
+    graph.until(lambda: reports)
+    by_name = {status.name: status for status in reports[-1].status}
+    assert set(by_name) == {'/adamtl: input', '/adamtl: inference', '/adamtl: model'}
+    assert by_name['/adamtl: input'].level == DiagnosticStatus.STALE
+    assert by_name['/adamtl: input'].message == 'no image on /image'
+    assert by_name['/adamtl: model'].level == DiagnosticStatus.WARN
+    assert 'random weights' in by_name['/adamtl: model'].message
+    graph.listen(Image, '/adamtl/edges/image')
+    camera = graph.client.create_publisher(Image, 'image', RELIABLE)
+
+    def runs():
+        latest = {status.name: status for status in reports[-1].status}
+        return latest['/adamtl: inference'].message == 'running'
+
+    send_until(graph, camera, image(), runs)
+    status = {status.name: status for status in reports[-1].status}['/adamtl: inference']
+    values = {pair.key: pair.value for pair in status.values}
+    assert values['subscribed tasks'] == 'edges'
+    assert float(values['latency p95 [ms]']) > 0
