@@ -81,8 +81,8 @@ def test_features_equal_plain_swin(file, name):
     for stage, dim in enumerate(arch.dims[:3]):
         weights[f'norms.{stage}.weight'] = torch.ones(dim)
         weights[f'norms.{stage}.bias'] = torch.zeros(dim)
-    for name in ('weight', 'bias'):
-        weights[f'norms.3.{name}'] = weights[f'norm.{name}']
+    for part in ('weight', 'bias'):
+        weights[f'norms.3.{part}'] = weights[f'norm.{part}']
     image = torch.randn(1, 3, *arch.input_size)
     with torch.no_grad():
         ours = encoder(image, full_plan(arch.depths).blocks)
