@@ -29,17 +29,22 @@ def main(args: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, RuntimeError) as error:
         print(f'adamtl {options.verb}: {error}', file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f'adamtl {options.verb}: stopped', file=sys.stderr)
+        return 130
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog='adamtl', description=__doc__)
-    verbs = parser.add_subparsers(dest='verb', required=True)
+    verbs = parser.add_subparsers(dest='verb', metavar='verb', required=True)
     demo = verbs.add_parser('demo', help='play a camera bag through the node and draw the results')
     demo.set_defaults(run=_demo)
     demo.add_argument('--bag', type=Path, help='MCAP or SQLite3 bag; moving shapes if not given')
     demo.add_argument('--topic', default='', help='image topic of the bag; found if not given')
-    demo.add_argument('--out', type=Path, default=Path('demo_out'), help='folder for the results')
+    demo.add_argument(
+        '--out', type=Path, default=Path('demo_out'), help='folder for the results (demo_out)'
+    )
     demo.add_argument('--color', action='store_true', help='record the color topics too')
     demo.add_argument(
         '-p',

@@ -5,4 +5,7 @@ unset PYTHONPATH LD_LIBRARY_PATH COLCON_PREFIX_PATH RMW_IMPLEMENTATION
 . "$root/.venv/bin/activate"
 export AMENT_PREFIX_PATH="$root/.venv"
 . "$root/install/local_setup.bash"
+# Shared memory large enough for images, unless you have a profile of your own.
+: "${FASTDDS_DEFAULT_PROFILES_FILE:=$root/config/fastdds.xml}"
+export FASTDDS_DEFAULT_PROFILES_FILE
 unset root

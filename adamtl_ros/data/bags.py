@@ -42,6 +42,7 @@ class Camera:
         info: Topic of the calibration; None if there is none.
         frames: Number of images.
         duration_s: Length of the bag.
+        others: Image topics that would have done as well.
 
     """
 
@@ -50,6 +51,7 @@ class Camera:
     info: str | None
     frames: int
     duration_s: float
+    others: tuple[str, ...] = ()
 
 
 def typestore() -> Typestore:
@@ -65,6 +67,11 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
         BagError: Not a whole ROS 2 bag.
 
     """
+    if not path.exists():
+        raise BagError(f'{path}: no such file or folder')
+    inside = sorted(metadata.parent.name for metadata in path.glob('*/metadata.yaml'))
+    if inside:
+        raise BagError(f'{path} is no bag, but holds some: {", ".join(inside)}')
     try:
         reader = AnyReader([path], default_typestore=typestore())
         reader.open()
@@ -106,6 +113,7 @@ def find_camera(path: Path, topic: str = '') -> Camera:
             info=_find_info(reader, best.topic),
             frames=best.msgcount,
             duration_s=reader.duration / 1e9,
+            others=tuple(c.topic for c in ranked[1:] if _colours(reader, c)),
         )
 
 

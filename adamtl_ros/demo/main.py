@@ -5,18 +5,21 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adamtl_ros.data.bags import find_camera
 from adamtl_ros.data.shapes import write_shapes_bag
 from adamtl_ros.demo.report import processed_stats, summarise, write_plot, write_table
 from adamtl_ros.demo.session import DemoError, record
 from adamtl_ros.demo.video import write_video
+from adamtl_ros.ros.parameters import SPECS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MARK = '.made_by_adamtl_demo'
-MADE_HERE = (MARK, 'bag', 'compute_stats.csv', 'demo.mp4', 'node.log', 'plot.png', 'player.log',
-             'sent.csv', 'spool', 'summary.txt')  # fmt: skip
+RUNNING = '.running'
+RESULTS = ('bag', 'compute_stats.csv', 'demo.mp4', 'logs', 'plot.png', 'summary.txt')
 
 
 def run_demo(
@@ -26,50 +29,75 @@ def run_demo(
 
     Args:
         bag: The bag; by default a short one of moving shapes is made.
-        out: Folder to write to; what an earlier demo left there is replaced.
+        out: Folder to write to; what an earlier demo left there is replaced once this one is
+            done, and stays if this one fails.
         topic: Image topic of the bag; found by type if empty.
         color: Record the pictures for people too.
         overrides: Parameters of the node that differ from their defaults.
 
     Raises:
         BagError: The bag cannot be read or has no camera.
-        DemoError: The folder holds something of the same name that no demo made; the node or
-            the player failed; or no frame came through.
+        DemoError: An unknown parameter; the folder holds something of the same name that no
+            demo made; the node or the player failed; or no frame came through.
 
     """
+    _check(bag, out, overrides)
+    work = out / RUNNING
+    shutil.rmtree(work, ignore_errors=True)
+    (work / 'logs').mkdir(parents=True)
+    (out / MARK).touch()
+    try:
+        summary = _run(bag, work, topic, color=color, overrides=overrides)
+    finally:
+        for name in ('spool', 'shapes'):
+            _remove(work / name)
+    for name in RESULTS:
+        _remove(out / name)
+        (work / name).rename(out / name)
+    work.rmdir()
+    print(f'\n{summary}\n\nin {out}: {", ".join(RESULTS)}')
+
+
+def _run(
+    bag: Path | None, work: Path, topic: str, *, color: bool, overrides: dict[str, str]
+) -> str:
+    """Do the demo inside `work` and return the summary."""
+    if bag is None:
+        print('making a bag of moving shapes')
+        bag = work / 'shapes'
+        write_shapes_bag(bag)
+    camera = find_camera(bag, topic)
+    kind = 'compressed' if camera.compressed else 'raw'
+    print(f'{bag.name}: {camera.frames} {kind} images on {camera.image}')
+    if camera.others:
+        print(f'not played: {", ".join(camera.others)}; TOPIC= or --topic chooses another')
+    run = record(bag, camera, work, overrides, color=color)
+    frames = processed_stats(run)
+    if not frames:
+        raise DemoError(f'no frame came through; see {work / "logs"}')
+    write_table(run, work / 'compute_stats.csv')
+    write_plot(run, work / 'plot.png')
+    write_video(bag, camera, work / 'bag', frames, work / 'demo.mp4')
+    summary = str(summarise(run))
+    (work / 'summary.txt').write_text(summary + '\n')
+    return summary
+
+
+def _check(bag: Path | None, out: Path, overrides: dict[str, str]) -> None:
+    """Find what would go wrong before anything is touched."""
+    names = [spec.name for spec in SPECS]
+    for name in overrides:
+        if name not in names and not name.startswith('qos_overrides.'):
+            raise DemoError(f"unknown parameter '{name}', choose from: {', '.join(names)}")
     if bag is not None and bag.resolve().is_relative_to((out / 'bag').resolve()):
         raise DemoError(f'{bag} is where the results go; choose another OUT')
-    _clear(out)
-    with tempfile.TemporaryDirectory() as scratch:
-        if bag is None:
-            print('making a bag of moving shapes')
-            bag = Path(scratch) / 'shapes'
-            write_shapes_bag(bag)
-        camera = find_camera(bag, topic)
-        kind = 'compressed' if camera.compressed else 'raw'
-        print(f'{bag.name}: {camera.frames} {kind} images on {camera.image}')
-        run = record(bag, camera, out, overrides, color=color)
-        frames = processed_stats(run)
-        if not frames:
-            raise DemoError(f'no frame came through; see {out / "node.log"}')
-        write_table(run, out / 'compute_stats.csv')
-        write_plot(run, out / 'plot.png')
-        write_video(bag, camera, out / 'bag', frames, out / 'demo.mp4')
-    summary = str(summarise(run))
-    (out / 'summary.txt').write_text(summary + '\n')
-    print(f'\n{summary}\n\nin {out}: bag/, demo.mp4, plot.png, compute_stats.csv, summary.txt')
-
-
-def _clear(out: Path) -> None:
-    """Remove what an earlier demo left; refuse where anything else is in the way."""
-    out.mkdir(parents=True, exist_ok=True)
-    there = [name for name in MADE_HERE if (out / name).exists()]
-    if there and MARK not in there:
+    there = [name for name in RESULTS if (out / name).exists()]
+    if there and not (out / MARK).exists():
         raise DemoError(f'{out} holds {there[0]}, which no demo made; choose another OUT')
-    (out / MARK).touch()
-    for name in MADE_HERE[1:]:
-        path = out / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -29,6 +29,9 @@ COLUMNS = (
     'frames_late', 'battery', 'temperature', 'energy',
 )  # fmt: skip
 
+REASONS = ('USER', 'BATTERY', 'THERMAL', 'DEADLINE', 'FLOOR', 'STALE')
+"""Names of the constants of ComputeStats by value."""
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -47,6 +50,7 @@ class Summary:
         age_ms: The same from leaving the player to the last result in the recorder.
         macs: Mean multiply-accumulates per frame.
         share: Mean share of the full multiply-accumulates.
+        asked: Mean budget that was asked for.
 
     """
 
@@ -62,6 +66,7 @@ class Summary:
     age_ms: tuple[float, float]
     macs: float
     share: float
+    asked: float
 
     def __str__(self) -> str:
         """Return the lines that the demo prints."""
@@ -78,7 +83,8 @@ class Summary:
                 _times('latency', self.latency_ms, 'work and waiting for it, in the node'),
                 _times('result age', self.age_ms, 'from the player to the recorder'),
                 f'compute     {self.macs / 1e6:.1f} million MACs a frame,'
-                f' {100 * self.share:.1f} % of full',
+                f' {100 * self.share:.1f} % of full at a budget of {100 * self.asked:.0f} %'
+                + (' (what always runs costs more)' if self.share > self.asked + 1e-6 else ''),
             ]
         )
 
@@ -108,10 +114,9 @@ def summarise(run: Run) -> Summary:
         work_ms=_percentiles([work_ms(stats) for stats in frames]),
         latency_ms=_percentiles([stats.latency_ms for stats in frames]),
         age_ms=_percentiles(ages),
-        macs=float(np.mean([stats.macs for stats in frames])) if frames else float('nan'),
-        share=float(np.mean([stats.macs / stats.macs_full for stats in frames]))
-        if frames
-        else float('nan'),
+        macs=_mean([stats.macs for stats in frames]),
+        share=_mean([stats.macs / stats.macs_full for stats in frames]),
+        asked=_mean([stats.requested_budget for stats in frames]),
     )
 
 
@@ -135,14 +140,21 @@ def work_ms(stats: ComputeStats) -> float:
 
 
 def write_table(run: Run, path: Path) -> None:
-    """Write all statistics as CSV, a line each."""
+    """Write the statistics of the processed frames as CSV, a line each."""
     with path.open('w', newline='') as file:
         writer = csv.writer(file)
         writer.writerow(['stamp', *COLUMNS, 'tasks'])
-        for stats in run.stats:
+        for stats in processed_stats(run):
             stamp = f'{stats.header.stamp.sec}.{stats.header.stamp.nanosec:09d}'
-            values = [getattr(stats, column) for column in COLUMNS]
+            values = [_cell(stats, column) for column in COLUMNS]
             writer.writerow([stamp, *values, ' '.join(stats.tasks)])
+
+
+def _cell(stats: ComputeStats, column: str) -> object:
+    value = getattr(stats, column)
+    if column == 'limit_reason':
+        return REASONS[value]
+    return f'{value:.6g}' if isinstance(value, float) else value
 
 
 def write_plot(run: Run, path: Path) -> None:
@@ -151,12 +163,12 @@ def write_plot(run: Run, path: Path) -> None:
     stamps = [stats.header.stamp.sec + stats.header.stamp.nanosec / 1e9 for stats in frames]
     times = [stamp - stamps[0] for stamp in stamps]
     figure, (top, middle, bottom) = pyplot.subplots(3, 1, sharex=True, figsize=(10, 8))
+    top.plot(times, [s.macs / s.macs_full for s in frames], '.', color='tab:green', label='spent')
     top.step(times, [s.requested_budget for s in frames], label='requested', where='post')
     top.step(times, [s.effective_budget for s in frames], '--', label='effective', where='post')
-    top.plot(times, [s.macs / s.macs_full for s in frames], '.', label='spent')
     top.set(ylabel='share of the full MACs', ylim=(0, 1.05))
     middle.plot(times, [s.macs / 1e6 for s in frames], '.', color='tab:green', label='spent')
-    middle.plot(times, [s.macs_full / 1e6 for s in frames], color='grey', label='full')
+    middle.plot(times, [s.macs_full / 1e6 for s in frames], '--', color='black', label='full')
     middle.set(ylabel='million MACs per frame', ylim=(0, None))
     layers = [[getattr(s, stage) for s in frames] for stage in STAGES]
     bottom.stackplot(times, layers, labels=[stage[:-3] for stage in STAGES], alpha=0.8)
@@ -169,6 +181,10 @@ def write_plot(run: Run, path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def _mean(values: list[float]) -> float:
+    return float(np.mean(values)) if values else float('nan')
 
 
 def _percentiles(values: list[float]) -> tuple[float, float]:

@@ -75,16 +75,16 @@ def record(bag: Path, camera: Camera, out: Path, overrides: dict[str, str], *, c
     _isolate()
     keep_freed_memory()
     overrides = {**overrides, 'image_transport': 'compressed' if camera.compressed else 'raw'}
-    rclpy.init()
+    rclpy.init(args=[])  # those of the demo are not ROS's
     node = rclpy.create_node('demo_recorder')
     recorder = Recorder(node, f'{NAMESPACE}/{NODE}', out / 'spool', color=color)
     spinner = threading.Thread(target=_spin, args=[node], daemon=True)
     spinner.start()
     processes: list[subprocess.Popen[bytes]] = []
     try:
-        processes.append(_start(_node_command(overrides), out / 'node.log'))
-        _await_active(recorder, processes[0], out / 'node.log')
-        processes.append(_start(_player_command(bag, camera, out), out / 'player.log'))
+        processes.append(_start(_node_command(overrides), out / 'logs' / 'node.log'))
+        _await_active(recorder, processes[0], out / 'logs' / 'node.log')
+        processes.append(_start(_player_command(bag, camera, out), out / 'logs' / 'player.log'))
         _watch(recorder, processes, camera.frames, out)
     finally:
         for process in reversed(processes):
@@ -93,7 +93,7 @@ def record(bag: Path, camera: Camera, out: Path, overrides: dict[str, str], *, c
         spinner.join()
         node.destroy_node()
     recorder.write_bag(out / 'bag')
-    return Run(_read_log(out / 'sent.csv'), dict(recorder.arrivals), recorder.stats)
+    return Run(_read_log(out / 'logs' / 'sent.csv'), dict(recorder.arrivals), recorder.stats)
 
 
 def _isolate() -> None:
@@ -114,7 +114,7 @@ def _node_command(overrides: dict[str, str]) -> list[str]:
 
 def _player_command(bag: Path, camera: Camera, out: Path) -> list[str]:
     command = [sys.executable, '-m', 'adamtl_ros.demo.player', str(bag)]
-    command += ['--topic', camera.image, '--log', str(out / 'sent.csv')]
+    command += ['--topic', camera.image, '--log', str(out / 'logs' / 'sent.csv')]
     return [*command, '--ros-args', '-r', f'__ns:={NAMESPACE}']
 
 
@@ -138,7 +138,7 @@ def _await_active(recorder: Recorder, process: subprocess.Popen[bytes], log: Pat
     deadline = time.monotonic() + START_TIMEOUT_S
     while not recorder.ready.wait(0.1):
         if process.poll() is not None:
-            raise DemoError(f'the node ended with status {process.returncode}; see {log}')
+            raise DemoError(f'the node ended: {_last_line(log)}')
         problem = re.search(r'Cannot (configure|activate): .*', log.read_text(errors='replace'))
         if problem:
             raise DemoError(f'the node says: {problem[0]}')
@@ -154,14 +154,19 @@ def _watch(
     with tqdm(total=frames, unit='frame', desc='playing') as bar:
         while player.poll() is None or time.monotonic_ns() - recorder.latest_ns < DRAIN_S * 1e9:
             if node.poll() is not None:
-                raise DemoError(f'the node ended with {node.returncode}; see {out / "node.log"}')
-            if recorder.stats:
+                raise DemoError(f'the node ended: {_last_line(out / "logs" / "node.log")}')
+            if recorder.stats and bar.n < frames:
                 latest = recorder.stats[-1]
                 bar.n = int(latest.frames_received)
                 bar.set_postfix(processed=latest.frames_processed, refresh=True)
             time.sleep(0.2)
     if player.returncode:
-        raise DemoError(f'the player ended with {player.returncode}; see {out / "player.log"}')
+        raise DemoError(f'the player ended: {_last_line(out / "logs" / "player.log")}')
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors='replace').split('\n')
+    return next((line for line in reversed(lines) if line.strip()), f'see {log}')
 
 
 def _read_log(path: Path) -> dict[int, int]:

@@ -9,25 +9,40 @@ import sys
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.utilities import remove_ros_args
 
 from adamtl_ros.ros.node import PerceptionNode
 from adamtl_ros.runtime.memory import keep_freed_memory
+
+USAGE = 'usage: perception_node [--ros-args -p NAME:=VALUE ... --params-file FILE]'
 
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is told to stop.
 
     Returns:
-        Exit status: 0, or 1 if the node could not start.
+        Exit status: 0, 1 if the node could not start, 2 for arguments that are not ROS's.
 
     """
     keep_freed_memory()
     try:
+        return run(sys.argv if args is None else args)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return 0
+    finally:
+        rclpy.try_shutdown()
+
+
+def run(args: list[str]) -> int:
+    """Start and spin the node; return the exit status."""
+    try:
+        if surplus := remove_ros_args(args)[1:]:
+            print(f'perception_node takes no {surplus[0]}; {USAGE}', file=sys.stderr)
+            return 2
         rclpy.init(args=args)
         node = PerceptionNode()
-    except ValueError as error:
-        print(f'perception_node: {error}', file=sys.stderr)
-        rclpy.try_shutdown()
+    except Exception as error:  # noqa: BLE001  whatever it is, it is said in one line
+        print(f'perception_node: {str(error).splitlines()[0]}', file=sys.stderr)
         return 1
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -35,19 +50,18 @@ def main(args: list[str] | None = None) -> int:
         if node.parameters['autostart']:
             autostart(node)
         executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
     except Exception:
         if rclpy.ok():
             raise
         # Told to stop in the middle of a transition: what broke is the context that is gone.
     finally:
         node.destroy_node()
-        rclpy.try_shutdown()
     return 0
 
 
 def autostart(node: PerceptionNode) -> None:
-    """Configure and activate; a failure has been logged and leaves the node unconfigured."""
+    """Configure and activate; after a failure, which is logged, the node waits unconfigured."""
     if node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
         node.trigger_activate()
+    else:
+        node.get_logger().error('Waiting unconfigured: mend the cause, then configure or restart')

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,7 @@ class Parameters:
         defaults = default_values()
         for spec in SPECS:
             self._declare(spec, defaults[spec.name])
+        self._warn_of_unknown()
         self.settings = self._read()
         node.add_pre_set_parameters_callback(self._coerce)
         node.add_on_set_parameters_callback(self._validate)
@@ -128,6 +130,15 @@ class Parameters:
         self._node.declare_parameter(
             spec.name, value, _descriptor(spec, default), ignore_override=True
         )
+
+    def _warn_of_unknown(self) -> None:
+        """Say which overrides name no parameter; a file may hold those of other nodes."""
+        known = {spec.name for spec in SPECS}
+        for name in self._node._parameter_overrides:  # noqa: SLF001  rclpy has no other way
+            if name not in known | {'use_sim_time'} and '.' not in name:
+                close = difflib.get_close_matches(name, known, 1)
+                hint = f"; did you mean '{close[0]}'?" if close else ''
+                self._node.get_logger().warning(f"There is no parameter '{name}'{hint}")
 
     def _read(self) -> Settings:
         return Settings(
@@ -180,6 +191,8 @@ def _descriptor(spec: Spec, default: Any) -> ParameterDescriptor:  # noqa: ANN40
 
 def _problem(spec: Spec, default: Any, value: Any) -> str:  # noqa: ANN401
     """Say what is wrong with a start value; empty when nothing is."""
+    if spec.name == 'tasks' and not value:
+        return _tasks_problem(value, tuple(TASKS))
     if type(value) is not type(default):
         return (
             f"parameter '{spec.name}' must be of type {type(default).__name__} "

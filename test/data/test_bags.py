@@ -68,6 +68,7 @@ def test_colour_goes_before_grey_depth_and_numbers(tmp_path, storage):
     )
     camera = find_camera(tmp_path / 'bag')
     assert (camera.image, camera.compressed, camera.frames) == ('/c/image', False, 3)
+    assert camera.others == ('/b/image', '/a/mask')
     assert find_camera(tmp_path / 'bag', '/b/image').frames == 2
     assert find_camera(tmp_path / 'bag', '/a/mask').frames == 9
 
@@ -89,10 +90,14 @@ def test_nothing_to_see(tmp_path):
 
 
 def test_damaged_and_missing_bags(tmp_path):
-    with pytest.raises(BagError, match='not a ROS 2 bag that can be read'):
+    with pytest.raises(BagError, match='nowhere: no such file or folder'):
         find_camera(tmp_path / 'nowhere')
+    with pytest.raises(BagError, match='not a ROS 2 bag that can be read'):
+        find_camera(tmp_path)
     path = tmp_path / 'bag'
     write_bag(path, [('/image', RAW, raw_image(), 1)])
+    with pytest.raises(BagError, match='is no bag, but holds some: bag'):
+        find_camera(tmp_path)
     file = path / 'bag.mcap'
     file.write_bytes(file.read_bytes()[:40])
     with pytest.raises(BagError, match='not a ROS 2 bag that can be read'):

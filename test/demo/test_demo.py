@@ -14,11 +14,11 @@ from rosbags.highlevel import AnyReader
 
 from adamtl_ros.cli import main
 from adamtl_ros.data.shapes import write_shapes_bag
-from adamtl_ros.demo.main import MADE_HERE, MARK
+from adamtl_ros.demo.main import MARK, RESULTS
 from adamtl_ros.tasks import TASKS
 
 BAGS = Path('../shared/bags').resolve()
-RESULTS = [f'/demo/adamtl/{name}/image' for name in TASKS]
+TOPICS = [f'/demo/adamtl/{name}/image' for name in TASKS]
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def run_demo(out, *arguments):
         counts = {c.topic: c.msgcount for c in reader.connections}
         stamps = {}
         for connection, _, raw in reader.messages():
-            if connection.topic in RESULTS:
+            if connection.topic in TOPICS:
                 header = reader.deserialize(raw, connection.msgtype).header
                 stamps.setdefault(connection.topic, []).append(
                     (header.stamp.sec, header.stamp.nanosec)
@@ -44,7 +44,7 @@ def run_demo(out, *arguments):
 
 def check_bag(counts, stamps, rows):
     """Nearly every processed frame came out on all six topics, with equal stamps."""
-    complete = set.intersection(*(set(stamps[topic]) for topic in RESULTS))
+    complete = set.intersection(*(set(stamps[topic]) for topic in TOPICS))
     assert len(complete) >= 0.95 * len(rows) > 0
     assert counts['/demo/adamtl/compute_stats'] >= len(rows)
     assert counts['/diagnostics'] > 0
@@ -65,7 +65,7 @@ def test_shapes_at_half_budget(tmp_path):
     assert all(float(row['macs']) <= 0.5 * float(row['macs_full']) for row in rows)
     assert all(float(row['requested_budget']) == 0.5 for row in rows)
     made = {path.name for path in (tmp_path / 'out').iterdir()}
-    assert made == (set(MADE_HERE) - {'spool'}) | {'keep.txt'}
+    assert made == {*RESULTS, MARK, 'keep.txt'}
     assert '% of full' in (tmp_path / 'out' / 'summary.txt').read_text()
     assert min(cv2.imread(str(tmp_path / 'out' / 'plot.png')).shape[:2]) > 500
     check_video(tmp_path / 'out' / 'demo.mp4', 30)
@@ -101,9 +101,11 @@ def test_real_camera(tmp_path, bag, frames):
 
 def test_problems_are_one_sentence(tmp_path, capsys):
     assert main(['demo', '--out', str(tmp_path), '--bag', str(tmp_path / 'no.mcap')]) == 1
-    assert 'no.mcap is not a ROS 2 bag that can be read' in capsys.readouterr().err
+    assert 'no.mcap: no such file or folder' in capsys.readouterr().err
     assert main(['demo', '--out', str(tmp_path), '-p', 'budget=1']) == 1
     assert "-p takes NAME:=VALUE, got 'budget=1'" in capsys.readouterr().err
+    assert main(['demo', '--out', str(tmp_path), '-p', 'bugdet:=1']) == 1
+    assert "unknown parameter 'bugdet', choose from: autostart, model" in capsys.readouterr().err
 
 
 @pytest.mark.timeout(120)
@@ -141,7 +143,11 @@ def test_model_that_is_not_there_is_reported_at_once(tmp_path, capsys):
 @pytest.mark.timeout(120)
 def test_node_that_cannot_start_is_reported(tmp_path, capsys):
     write_shapes_bag(tmp_path / 'shapes', frames=2)
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / MARK).touch()
+    (tmp_path / 'out' / 'summary.txt').write_text('of an earlier run')
     arguments = ['--bag', str(tmp_path / 'shapes'), '-p', 'budget:=9.0']
     assert main(['demo', '--out', str(tmp_path / 'out'), *arguments]) == 1
-    assert 'the node ended with status 1; see' in capsys.readouterr().err
-    assert 'must lie in [0.01, 1.0], got 9.0' in (tmp_path / 'out' / 'node.log').read_text()
+    assert 'must lie in [0.01, 1.0], got 9.0' in capsys.readouterr().err
+    assert (tmp_path / 'out' / 'summary.txt').read_text() == 'of an earlier run'
+    assert not (tmp_path / 'out' / '.running' / 'spool').exists()

@@ -8,7 +8,7 @@ import math
 import pytest
 from adamtl_ros.msg import ComputeStats
 
-from adamtl_ros.demo.report import summarise, work_ms, write_plot, write_table
+from adamtl_ros.demo.report import REASONS, summarise, work_ms, write_plot, write_table
 from adamtl_ros.demo.session import Run
 from adamtl_ros.tasks import TASKS
 
@@ -64,10 +64,13 @@ def test_table_has_a_line_per_message(run, tmp_path):
     write_table(run, tmp_path / 'stats.csv')
     with (tmp_path / 'stats.csv').open(newline='') as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 4
-    assert rows[1]['stamp'] == '1.000000000'
-    assert rows[1]['macs'] == '50'
-    assert rows[1]['tasks'].split() == list(TASKS)
+    assert len(rows) == 3
+    assert rows[0]['stamp'] == '1.000000000'
+    assert rows[0]['macs'] == '50'
+    assert rows[0]['limit_reason'] == 'USER'
+    assert rows[0]['tasks'].split() == list(TASKS)
+    for value, name in enumerate(REASONS):
+        assert getattr(ComputeStats, name) == value
     fields = set(ComputeStats.get_fields_and_field_types()) - {
         'header',
         'sequence',

@@ -141,10 +141,10 @@ def test_transitions_by_service(graph):
         assert got.current_state.label == state
 
 
-def start(*arguments, domain='101'):
+def start(*arguments, domain='101', before=()):
     environment = {**os.environ, 'ROS_DOMAIN_ID': domain}
     return subprocess.Popen(
-        [sys.executable, str(EXECUTABLE), '--ros-args', *arguments],
+        [sys.executable, str(EXECUTABLE), *before, '--ros-args', *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
     )  # fmt: skip
 
@@ -169,6 +169,31 @@ def test_process_with_an_impossible_parameter():
     assert output.strip() == (
         "perception_node: parameter 'budget' must lie in [0.01, 1.0], got 7.0"
     )
+
+
+def test_process_with_arguments_that_are_not_ros():
+    process = start(before=['--budget', '0.5'])
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert output.startswith('perception_node takes no --budget; usage: perception_node')
+
+
+def test_process_with_a_missing_parameter_file():
+    process = start('--params-file', '/nowhere.yaml')
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert '/nowhere.yaml' in output
+    assert 'Traceback' not in output
+
+
+def test_mistyped_parameter_is_pointed_out():
+    process = start('-p', 'bugdet:=0.5', '-p', 'autostart:=false')
+    for line in process.stdout:
+        if 'bugdet' in line:
+            assert "There is no parameter 'bugdet'; did you mean 'budget'?" in line
+            break
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
 
 
 def test_process_with_a_missing_model_stays_and_can_be_asked():
