@@ -29,7 +29,7 @@ class Graph:
         rclpy.init(context=self.context, domain_id=domain_id)
         self.client = rclpy.create_node('client', context=self.context)
         self.changed = threading.Condition()
-        self.nodes, self.threads = [], []
+        self.nodes, self.executors, self.threads = [], [], []
         self._spin(self.client)
 
     def perception(self, *, activate=True, namespace='', **parameters):
@@ -68,17 +68,20 @@ class Graph:
 
     def close(self):
         """Destroy the nodes and end the threads."""
-        for node in self.nodes:
-            node.destroy_node()
-        self.context.try_shutdown()
+        # First nobody spins any more: a node must not go while its executor waits on it.
+        for executor in self.executors:
+            executor.shutdown()
         for thread in self.threads:
             thread.join(TIMEOUT_S)
             assert not thread.is_alive()
-        self.client.destroy_node()
+        for node in (*self.nodes, self.client):
+            node.destroy_node()
+        self.context.try_shutdown()
 
     def _spin(self, node):
         executor = SingleThreadedExecutor(context=self.context)
         executor.add_node(node)
+        self.executors.append(executor)
         if node is not self.client:
             self.nodes.append(node)
 
