@@ -140,9 +140,9 @@ def _panel(empty: Picture, stats: ComputeStats | None) -> Picture:
         f'frames processed {stats.frames_processed}',
         f'frames dropped {stats.frames_dropped}',
     ]
-    spacing = min(26, (panel.shape[0] - 30) // len(lines))
+    spacing = min(26, (panel.shape[0] - 52) // len(lines))
     for index, line in enumerate(lines):
-        _write(panel, line, (16, 30 + spacing * index))
+        _write(panel, line, (16, 44 + spacing * index))
     return panel
 
 
