@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
 
 import rclpy
@@ -30,7 +32,10 @@ def main(args: list[str] | None = None) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
     finally:
-        rclpy.try_shutdown()
+        with contextlib.suppress(KeyboardInterrupt):
+            # rclpy ends the spinning before Python raises for the same Ctrl-C; it is late here.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            rclpy.try_shutdown()
 
 
 def run(args: list[str]) -> int:
