@@ -70,7 +70,6 @@ class Recorder:
         self.stats: list[ComputeStats] = []
         self.latest_ns = time.monotonic_ns()
         self.ready = threading.Event()
-        self._unmatched: set[str] = set()
         self._name = name
         self._spool = spool
         self._file = spool.open('wb')
@@ -107,11 +106,8 @@ class Recorder:
             lambda raw: self._receive(index, topic, kind, raw),
             latched_qos() if kind is LabelInfo else QOS,
             raw=True,
-            event_callbacks=SubscriptionEventCallbacks(matched=lambda _: self._match(topic)),
+            event_callbacks=SubscriptionEventCallbacks(matched=lambda _: self._matched.add(topic)),
         )
-
-    def _match(self, topic: str) -> None:
-        self._matched.add(topic)
 
     def _receive(self, index: int, topic: str, kind: type, raw: bytes) -> None:
         now = time.monotonic_ns()

@@ -69,7 +69,7 @@ def record(bag: Path, camera: Camera, out: Path, overrides: dict[str, str], *, c
         color: Record the `color` topics too.
 
     Raises:
-        DemoError: A process did not start or ended early; its log is named.
+        DemoError: A process did not start or ended early; the last it said is given.
 
     """
     _isolate()

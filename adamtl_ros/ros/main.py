@@ -47,7 +47,8 @@ def run(args: list[str]) -> int:
         rclpy.init(args=args)
         node = PerceptionNode()
     except Exception as error:  # noqa: BLE001  whatever it is, it is said in one line
-        print(f'perception_node: {str(error).splitlines()[0]}', file=sys.stderr)
+        reason = str(error).partition('\n')[0] or type(error).__name__
+        print(f'perception_node: {reason}', file=sys.stderr)
         return 1
     executor = SingleThreadedExecutor()
     executor.add_node(node)
