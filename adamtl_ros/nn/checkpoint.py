@@ -13,13 +13,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from adamtl_ros.nn.architecture import ARCHITECTURES, Architecture
+from adamtl_ros.nn.calibration import Calibration
 from adamtl_ros.nn.network import AdaptiveNetwork, random_network
+from adamtl_ros.nn.policy import PolicyConfig
 from adamtl_ros.tasks import TASKS, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 1
+FORMAT = 2
 HEADER_KEY = 'adamtl'
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -84,6 +86,8 @@ def save_model(model: Model, path: Path) -> None:
     header = {
         'format': FORMAT,
         'architecture': network.arch.to_dict(),
+        'policy': network.policy.config.to_dict(),
+        'calibration': network.calibration.to_dict() if network.calibration else None,
         'tasks': {name: list(task.classes) for name, task in network.tasks.items()},
         'mean': model.mean,
         'std': model.std,
@@ -118,7 +122,9 @@ def _from_header(header: dict[str, Any], name: str) -> Model:
     mean, std = (tuple(float(value) for value in header[key]) for key in ('mean', 'std'))
     if len(mean) != 3 or len(std) != 3 or not min(std) > 0:
         raise ValueError(f'mean {mean} and std {std} must be three numbers each, std positive')
-    network = AdaptiveNetwork(arch, tasks).eval()
+    network = AdaptiveNetwork(arch, tasks, PolicyConfig.from_dict(header['policy'])).eval()
+    if header['calibration'] is not None:
+        network.calibration = Calibration.from_dict(header['calibration'])
     return Model(network, name, mean, std, bool(header['trained']), dict(header['notes']))
 
 

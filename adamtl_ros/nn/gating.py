@@ -1,89 +1,154 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What runs: the plan of one frame, known before the encoder starts."""
+"""Gates: from scores to what is open, for inference and for training."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from adamtl_ros.nn.plan import OFF, BlockPlan, Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable
 
-    from adamtl_ros.nn.complexity import Complexity
+    from adamtl_ros.nn.complexity import BlockCost, Complexity
+
+GRANULARITIES = ('blocks', 'widths', 'windows', 'tokens')
+"""What gates can be put on: whole blocks, the MLP's width, windows, tokens of the MLP."""
+
+SMALLEST = 1e-30
+"""Keeps logarithms finite."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A plain description of the parts of the encoder that run.
+class Gates:
+    """One number for each gate: a score (any number), or open (1) and shut (0).
+
+    A granularity that is not gated is None: all of it is open. Windows that a block does not
+    have, and tokens of padding, have the score -inf.
 
     Attributes:
-        blocks: For each stage, for each block, whether it runs.
+        blocks: (B, blocks).
+        widths: (B, blocks); shut means the narrow MLP.
+        windows: (B, blocks, windows), as many as the block with the most has.
+        tokens: (B, blocks, windows, slots).
 
     """
 
-    blocks: tuple[tuple[bool, ...], ...]
+    blocks: Tensor | None = None
+    widths: Tensor | None = None
+    windows: Tensor | None = None
+    tokens: Tensor | None = None
 
     @property
-    def blocks_run(self) -> int:
-        """Number of blocks that run."""
-        return sum(map(sum, self.blocks))
+    def present(self) -> dict[str, Tensor]:
+        """The granularities that are gated, by name."""
+        pairs = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: value for name, value in pairs if value is not None}
 
     @property
-    def blocks_total(self) -> int:
-        """Number of blocks there are."""
-        return sum(map(len, self.blocks))
+    def device(self) -> torch.device:
+        """Where the numbers are; the CPU if there are none."""
+        return next((value.device for value in self.present.values()), torch.device('cpu'))
 
-    def without(self, stage: int, block: int) -> Plan:
-        """Return this plan with one block switched off."""
-        rows = [list(row) for row in self.blocks]
-        rows[stage][block] = False
-        return Plan(tuple(map(tuple, rows)))
+    def map(self, function: Callable[[Tensor], Tensor]) -> Gates:
+        """Apply a function to each granularity."""
+        return Gates(**{name: function(value) for name, value in self.present.items()})
 
-
-def full_plan(depths: Sequence[int]) -> Plan:
-    """Return the plan that runs everything."""
-    return Plan(tuple((True,) * depth for depth in depths))
+    def flat(self) -> Tensor:
+        """Return all numbers of each image, (B, gates)."""
+        return torch.cat([value.flatten(1) for value in self.present.values()], 1)
 
 
-def plan_for_budget(
-    complexity: Complexity, depths: Sequence[int], tasks: Iterable[str], budget: float
-) -> Plan:
-    """Return the plan for a budget: blocks leave in a fixed order until the MACs fit.
+def union(scores: Tensor) -> Tensor:
+    """Join the scores of heads, (B, ..., heads): open for one is open for all.
 
-    So a larger budget runs a superset of what a smaller one runs. Below the floor every block
-    is off.
+    With probabilities p = sigmoid(score) it is the soft union 1 - prod(1 - p), as a score
+    again. It has a gradient everywhere, unlike a clamped sum, and one head alone keeps its
+    score.
+    """
+    if scores.shape[-1] == 1:
+        return scores[..., 0]
+    total = functional.softplus(scores).sum(-1)
+    # Inverse of softplus, in the form that neither overflows nor cancels.
+    joined = total + torch.log(-torch.expm1(-total.clamp_min(SMALLEST)))
+    return joined.masked_fill(total == 0, float('-inf'))
+
+
+def decide(scores: Gates, threshold: Tensor) -> Gates:
+    """Open the gates whose score is above the threshold of their image.
 
     Args:
-        complexity: MACs of the network at the input size.
-        depths: Blocks of each stage.
-        tasks: Tasks in use; their decoders always run.
-        budget: Share of the full MACs that may be spent, in (0, 1].
+        scores: (B, ...), or (B, 1, ...) to try several thresholds.
+        threshold: (B,), or (B, thresholds).
+
+    """
+    axes = threshold.dim()
+    return scores.map(lambda score: score > threshold[(..., *[None] * (score.dim() - axes))])
+
+
+def relax(scores: Gates, temperature: float, generator: torch.Generator | None = None) -> Gates:
+    """Draw gates for training: 0 or 1 forward, with the gradient of a softened gate.
+
+    A binary concrete variable (Maddison et al. 2017, equation 22) with a straight-through
+    estimate: open with probability sigmoid(score) whatever the temperature, which only says
+    how far from the flip the gradient still reaches. Lower it as training goes on.
 
     Raises:
-        ValueError: A budget outside (0, 1], NaN included.
+        ValueError: A temperature that is not positive.
 
     """
-    if not 0 < budget <= 1:
-        raise ValueError(f'budget must lie in (0, 1], got {budget}')
-    tasks = tuple(tasks)
-    plan = full_plan(depths)
-    allowed = budget * complexity.total(plan, tasks)
-    for stage, block in _skip_order(depths):
-        if complexity.total(plan, tasks) <= allowed:
-            break
-        plan = plan.without(stage, block)
-    return plan
+    if not temperature > 0:
+        raise ValueError(f'temperature must be positive, got {temperature}')
+
+    def draw(score: Tensor) -> Tensor:
+        uniform = torch.rand(score.shape, generator=generator, device=score.device)
+        noise = torch.logit(uniform, eps=1e-6)
+        soft = torch.sigmoid((score.float() + noise) / temperature)
+        # In this order the sum is exactly 0 or 1.
+        return (soft - soft.detach()) + (soft > 0.5).float()
+
+    return scores.map(draw)
 
 
-def _skip_order(depths: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Order in which blocks leave: the deepest stage's last block first, the finest last.
+def to_plans(gates: Gates, images: int, counts: Complexity) -> list[Plan]:
+    """Say as plans what gates leave open.
 
-    Residual blocks of one stage refine the same features, so the stage with the most blocks
-    left loses its last one first; among equals the coarser stage does.
+    Args:
+        gates: Open or shut.
+        images: Number of images.
+        counts: The blocks' sizes.
+
     """
-    left = list(depths)
-    while any(left):
-        stage = max(range(len(left)), key=lambda index: (left[index], index))
-        left[stage] -= 1
-        yield stage, left[stage]
+    lists = {name: value.tolist() for name, value in gates.present.items()}
+    plans = []
+    for image in range(images):
+        blocks = [
+            _block_plan({name: rows[image][k] for name, rows in lists.items()}, cost, counts.narrow)
+            for k, cost in enumerate(counts.blocks)
+        ]
+        plans.append(Plan.of(blocks, counts.depths))
+    return plans
+
+
+def _block_plan(gates: dict[str, Any], cost: BlockCost, narrow: float) -> BlockPlan:
+    windows = _open(gates.get('windows'), cost.windows)
+    tokens = gates.get('tokens')
+    if tokens is not None:
+        tokens = _open([slot for window in tokens for slot in window], cost.windows * cost.slots)
+    if windows == () or not gates.get('blocks', True):
+        return OFF
+    return BlockPlan(True, 1.0 if gates.get('widths', True) else narrow, windows, tokens)
+
+
+def _open(gates: list[bool] | None, count: int) -> tuple[int, ...] | None:
+    """Numbers of the open gates; None if all are."""
+    if gates is None:
+        return None
+    numbers = tuple(index for index, gate in enumerate(gates) if gate)
+    return None if len(numbers) == count else numbers

@@ -1,24 +1,34 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The whole network: encoder, one decoder per task, and a budget."""
+"""The whole network: encoder, policy, one decoder per task, and a budget."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
+from adamtl_ros import tasks as table
 from adamtl_ros.nn.architecture import Architecture, architecture
+from adamtl_ros.nn.calibration import PER_FRAME, Calibration
 from adamtl_ros.nn.complexity import Complexity, complexity
-from adamtl_ros.nn.decoders import Decoder
-from adamtl_ros.nn.gating import Plan, full_plan, plan_for_budget
+from adamtl_ros.nn.decoders import Decoder, decode
+from adamtl_ros.nn.execution import PlannedExecution
+from adamtl_ros.nn.gating import relax
+from adamtl_ros.nn.initialise import initialise
+from adamtl_ros.nn.plan import Plan, uniform_plan
+from adamtl_ros.nn.policy import Policy, PolicyConfig
+from adamtl_ros.nn.relaxed import RelaxedExecution
+from adamtl_ros.nn.selection import Spending, select
 from adamtl_ros.nn.swin import SwinEncoder
-from adamtl_ros.tasks import TASKS, Task, select
+from adamtl_ros.tasks import TASKS, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from adamtl_ros.nn.swin import Execution
 
 LOG_DEPTH_LIMIT = 6.9
 """The depth decoder gives the logarithm of metres, kept between 1 mm and 1 km."""
@@ -26,12 +36,12 @@ LOG_DEPTH_LIMIT = 6.9
 
 @dataclass(frozen=True)
 class Cost:
-    """What one forward pass spent, for each image.
+    """What one image cost.
 
     Attributes:
-        macs: Multiply-accumulates executed.
-        macs_full: The same with everything on, for the same tasks and size.
-        blocks_run: Encoder blocks executed.
+        macs: Multiply-accumulates executed, those of the policy included.
+        macs_full: The same with everything on and no policy, for the same tasks and size.
+        blocks_run: Encoder blocks of which something was executed.
         blocks_total: Encoder blocks of the network.
         windows_run: Attention windows executed, summed over the blocks.
         windows_total: The same with everything on.
@@ -55,39 +65,67 @@ class Cost:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Raw maps of a forward pass and what they cost.
+    """Raw maps of a forward pass, what ran for them and what it cost.
 
     Attributes:
         maps: By task name, (B, channels, H/4, W/4): class logits, unscaled normals, the
             logarithm of metres, or the logit of a probability.
-        cost: What was spent.
+        plans: What ran, for each image.
+        costs: What was spent, for each image.
 
     """
 
     maps: dict[str, Tensor]
-    cost: Cost
+    plans: tuple[Plan, ...]
+    costs: tuple[Cost, ...]
+
+
+@dataclass(frozen=True)
+class RelaxedPrediction:
+    """Raw maps of a forward pass under drawn gates.
+
+    Attributes:
+        maps: As in `Prediction`.
+        shares: (B,) share of the full MACs that each image would cost at inference; gradients
+            reach the policy.
+
+    """
+
+    maps: dict[str, Tensor]
+    shares: Tensor
 
 
 class AdaptiveNetwork(nn.Module):
     """Multi-task network over a Swin encoder that runs as much as a budget allows.
 
-    After AdaMTL (Neseem et al. 2023). A block that is left out is the identity and costs
-    nothing; a task that is not asked for is not decoded.
+    After AdaMTL (Neseem et al. 2023). A part that is left out is the identity and costs
+    nothing; a task that is not asked for is not decoded and has no say in what runs.
     """
 
-    def __init__(self, arch: Architecture, tasks: Mapping[str, Task] = TASKS) -> None:
+    def __init__(
+        self,
+        arch: Architecture,
+        tasks: Mapping[str, Task] = TASKS,
+        policy: PolicyConfig | None = None,
+    ) -> None:
         super().__init__()
         self.arch = arch
         self.tasks = dict(tasks)
         self.encoder = SwinEncoder(arch)
+        self.policy = Policy(arch, self.tasks, policy or PolicyConfig())
         self.decoders = nn.ModuleDict(
             {name: Decoder(arch, task.channels) for name, task in self.tasks.items()}
         )
+        self.calibration: Calibration | None = None
 
     def forward(
         self, images: Tensor, budget: float = 1.0, tasks: Iterable[str] | None = None
     ) -> Prediction:
         """Predict.
+
+        Below 1 the policy chooses what runs. With a calibration for these tasks the budget
+        holds on average over images like those it was fitted on, hard ones get more than easy
+        ones, and none more than budget + `PER_FRAME`. Without one it holds for every image.
 
         Args:
             images: (B, 3, H, W), normalised; any height and width.
@@ -95,60 +133,134 @@ class AdaptiveNetwork(nn.Module):
             tasks: Names of the wanted tasks; all if not given.
 
         Raises:
-            ValueError: An unknown task, or a budget outside its range.
+            ValueError: An unknown task, none at all, or a budget outside its range.
 
         """
-        wanted = select(self.tasks if tasks is None else tasks, self.tasks)
-        counts = self.complexity(images.shape[-2], images.shape[-1])
-        plan = plan_for_budget(counts, self.arch.depths, wanted, budget)
-        features = self.encoder(images, plan.blocks)
-        maps = {name: self.decoders[name](features) for name in wanted}
-        return Prediction(maps, self._cost(counts, plan, wanted, budget))
+        spending = self.spending(images.shape[-2:], tasks)
+        if not 0 < budget <= 1:
+            raise ValueError(f'budget must lie in (0, 1], got {budget}')
+        tokens = self.encoder.patch_embed(images)
+        plans, asked = self._choose(tokens, spending, budget)
+        maps = self.decode(tokens, PlannedExecution(plans), spending.tasks)
+        floor = spending.floor > budget * spending.full
+        costs = [_cost(spending, plan, asked, floor) for plan in plans]
+        return Prediction(maps, tuple(plans), tuple(costs))
+
+    def follow(
+        self, images: Tensor, plans: Sequence[Plan], tasks: Iterable[str] | None = None
+    ) -> Prediction:
+        """Predict by given plans, one for each image, without asking the policy.
+
+        Raises:
+            ValueError: An unknown task, none at all, or another number of plans than images.
+
+        """
+        if len(plans) != len(images):
+            raise ValueError(f'{len(images)} images need as many plans, got {len(plans)}')
+        spending = self.spending(images.shape[-2:], tasks)
+        tokens = self.encoder.patch_embed(images)
+        maps = self.decode(tokens, PlannedExecution(plans), spending.tasks)
+        costs = [_cost(spending, plan, asked=False, floor=False) for plan in plans]
+        return Prediction(maps, tuple(plans), tuple(costs))
+
+    def relaxed(
+        self,
+        images: Tensor,
+        budgets: Tensor,
+        tasks: Iterable[str] | None = None,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> RelaxedPrediction:
+        """Predict under gates drawn from the policy's scores, with gradients, for training.
+
+        Everything is computed, and what a gate shuts out is taken away again, so that its
+        gradient is known. To be trained with a loss that adds to the tasks' a penalty of what
+        the mean of `shares` exceeds the budget by: the mean, so that images may differ.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            budgets: (B,), each in (0, 1].
+            tasks: Names of the tasks in use; all if not given.
+            temperature: See `relax()`; lower it as training goes on.
+            generator: For the noise.
+
+        """
+        spending = self.spending(images.shape[-2:], tasks)
+        tokens = self.encoder.patch_embed(images)
+        gates = relax(self.policy(tokens, budgets, spending.tasks), temperature, generator)
+        execution = RelaxedExecution(gates, self.arch.depths, self.policy.config.narrow)
+        maps = self.decode(tokens, execution, spending.tasks)
+        return RelaxedPrediction(maps, spending.share(gates))
+
+    def decode(
+        self, tokens: Tensor, execution: Execution, tasks: Iterable[str]
+    ) -> dict[str, Tensor]:
+        """Return the raw maps of tasks from the patch embedding, (B, H/4, W/4, C)."""
+        names = list(tasks)
+        features = self.encoder(tokens, execution)
+        maps = decode([cast('Decoder', self.decoders[name]) for name in names], features)
+        return dict(zip(names, maps, strict=True))
 
     def complexity(self, height: int, width: int) -> Complexity:
         """Count the MACs of one image of that size, by part."""
-        return complexity(self.arch, (height, width), tuple(self.tasks.values()))
+        known = tuple(self.tasks.values())
+        return complexity(self.arch, (height, width), known, self.policy.config)
 
-    def _cost(self, counts: Complexity, plan: Plan, tasks: tuple[str, ...], budget: float) -> Cost:
-        everything = full_plan(self.arch.depths)
-        macs_full = counts.total(everything, tasks)
-        return Cost(
-            macs=counts.total(plan, tasks),
-            macs_full=macs_full,
-            blocks_run=plan.blocks_run,
-            blocks_total=plan.blocks_total,
-            windows_run=counts.windows_run(plan),
-            windows_total=counts.windows_run(everything),
-            floor=counts.floor(tasks) > budget * macs_full,
-        )
+    def spending(self, size: Sequence[int], tasks: Iterable[str] | None = None) -> Spending:
+        """Return what gates cost at an input size for some tasks, all if not given.
+
+        Raises:
+            ValueError: An unknown task, or none at all.
+
+        """
+        wanted = table.select(self.tasks if tasks is None else tasks, self.tasks)
+        if not wanted:
+            raise ValueError(f'no task is wanted, choose from: {", ".join(self.tasks)}')
+        height, width = size
+        return Spending(self.complexity(height, width), self.policy.config, wanted)
+
+    def _choose(self, tokens: Tensor, spending: Spending, budget: float) -> tuple[list[Plan], bool]:
+        """Choose what runs for each image, and say whether the policy was asked."""
+        if budget == 1:
+            return [uniform_plan(self.arch.depths)] * len(tokens), False
+        threshold, condition, limit = float('-inf'), budget, budget
+        if self.calibration and self.calibration.knows(spending.tasks):
+            level = self.calibration.level(spending.tasks, budget)
+            if level is None:
+                return [spending.least] * len(tokens), False
+            threshold, condition = level.threshold, level.budget
+            limit = min(1.0, level.budget + PER_FRAME)
+        if spending.floor + spending.asking > limit * spending.full:
+            return [spending.least] * len(tokens), False
+        conditions = tokens.new_full((len(tokens),), condition, dtype=torch.float)
+        scores = self.policy(tokens, conditions, spending.tasks)
+        gates = select(scores, spending, threshold, limit)
+        return spending.plans(gates, len(tokens)), True
 
 
-def random_network(name: str, seed: int = 0) -> AdaptiveNetwork:
+def _cost(spending: Spending, plan: Plan, asked: bool, floor: bool) -> Cost:
+    counts = spending.counts
+    return Cost(
+        macs=counts.total(plan, spending.tasks) + asked * spending.asking,
+        macs_full=spending.full,
+        blocks_run=plan.blocks_run,
+        blocks_total=plan.blocks_total,
+        windows_run=counts.windows_run(plan),
+        windows_total=counts.windows_run(uniform_plan(counts.depths)),
+        floor=floor,
+    )
+
+
+def random_network(name: str, seed: int = 0, policy: PolicyConfig | None = None) -> AdaptiveNetwork:
     """Build a network by name with random weights, the same for the same seed.
 
-    Linear and convolution weights are drawn from a normal distribution of deviation 0.02 cut
-    at two deviations, as in Swin; the global random state is left as it was.
+    The global random state is left as it was.
 
     Raises:
         ValueError: An unknown name.
 
     """
     with torch.random.fork_rng(devices=[]):
-        network = AdaptiveNetwork(architecture(name))
-    generator = torch.Generator().manual_seed(seed)
-    for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            deviation = 0.02 if isinstance(module, nn.Linear) else _he_deviation(module)
-            nn.init.trunc_normal_(
-                module.weight, std=deviation, a=-2 * deviation, b=2 * deviation, generator=generator
-            )
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+        network = AdaptiveNetwork(architecture(name), policy=policy)
+    initialise(network, torch.Generator().manual_seed(seed))
     return network.eval()
-
-
-def _he_deviation(convolution: nn.Conv2d) -> float:
-    """Deviation that keeps the variance of the features (He et al. 2015)."""
-    height, width = convolution.kernel_size
-    fan_in = convolution.in_channels // convolution.groups * height * width
-    return float((2 / fan_in) ** 0.5)

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Swin encoder (Liu et al. 2021) for any input size, with blocks that can be left out.
+"""Swin encoder (Liu et al. 2021) for any input size, of which any part can be left out.
 
 Parameter names follow Microsoft's repository; its last norm is `norms.3` here.
 Windows are the leading axis through attention and MLP: (images * windows, slots, channels).
@@ -8,22 +8,17 @@ Windows are the leading axis through attention and MLP: (images * windows, slots
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from adamtl_ros.nn.attention import WindowAttention
 from adamtl_ros.nn.windows import WindowGrid, regather, window_grid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from adamtl_ros.nn.architecture import Architecture
-
-
-CACHED_GRIDS = 4
-"""Shifted and unshifted, for two input sizes."""
 
 
 class PatchEmbed(nn.Module):
@@ -37,8 +32,9 @@ class PatchEmbed(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed the patches."""
-        height, width = images.shape[-2:]
-        images = functional.pad(images, (0, -width % self.patch, 0, -height % self.patch))
+        images = _pad(images.permute(0, 2, 3, 1), self.patch).permute(0, 3, 1, 2)
+        # Channels last, so that the permuted result lies in order for the norm.
+        images = images.contiguous(memory_format=torch.channels_last)
         return self.norm(self.proj(images).permute(0, 2, 3, 1))
 
 
@@ -52,74 +48,30 @@ class PatchMerging(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Merge two by two tokens."""
-        height, width = x.shape[1:3]
-        x = functional.pad(x, (0, 0, 0, width % 2, 0, height % 2))
+        x = _pad(x, 2)
         # Order of the official weights: down the column first.
         quarters = [x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
         return self.reduction(self.norm(torch.cat(quarters, -1)))
 
 
-class WindowAttention(nn.Module):
-    """Multi-head attention inside windows with a relative position bias (equation 4)."""
-
-    relative_position_index: Tensor
-
-    def __init__(self, dim: int, heads: int, window: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
-        self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
-        self.register_buffer('relative_position_index', _relative_index(window), persistent=False)
-        self._cache: dict[tuple[object, ...], Tensor] = {}
-
-    def forward(self, x: Tensor, grid: WindowGrid) -> Tensor:
-        """Attend inside each window of x, (images * windows, slots, C)."""
-        count, slots, dim = x.shape
-        qkv = self.qkv(x).view(count, slots, 3, self.heads, dim // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        bias = self.bias(grid, q.dtype)
-        if count > grid.count:
-            bias = bias.repeat(count // grid.count, 1, 1, 1)
-        out = functional.scaled_dot_product_attention(q, k, v, bias)
-        return self.proj(out.transpose(1, 2).reshape(count, slots, dim))
-
-    def bias(self, grid: WindowGrid, dtype: torch.dtype) -> Tensor:
-        """Position bias with -inf where attention is not allowed, (windows, heads, slots, slots).
-
-        Kept between calls for a few grids while no gradient is asked for and the table does not
-        change; writing to `table.data` goes unseen.
-        """
-        table = self.relative_position_bias_table
-        if torch.is_grad_enabled() or table.is_inference():
-            return self._make_bias(grid, dtype)
-        key = (grid, dtype, table.device, table.data_ptr(), table._version)  # noqa: SLF001
-        if key not in self._cache:
-            if len(self._cache) >= CACHED_GRIDS:
-                self._cache.clear()
-            self._cache[key] = self._make_bias(grid, dtype).contiguous()
-        return self._cache[key]
-
-    def _make_bias(self, grid: WindowGrid, dtype: torch.dtype) -> Tensor:
-        table = self.relative_position_bias_table
-        bias = table[self.relative_position_index].permute(2, 0, 1)[None].to(dtype)
-        if grid.mask is None:
-            return bias.expand(grid.count, -1, -1, -1)
-        # -inf, not the customary -100: exp(-100) is subnormal and slow on CPUs.
-        return bias.masked_fill(grid.mask.to(table.device)[:, None], float('-inf'))
-
-
 class Mlp(nn.Module):
-    """Two linear layers with GELU between them."""
+    """Two linear layers with GELU between them, whose hidden channels are nested.
+
+    The first ones can run without the rest (Devvrit et al. 2023, "MatFormer", section 3).
+    """
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden)
         self.fc2 = nn.Linear(hidden, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply to the last axis."""
-        return self.fc2(functional.gelu(self.fc1(x)))
+    def forward(self, x: Tensor, width: float = 1.0) -> Tensor:
+        """Apply to the last axis with this share of the hidden channels."""
+        if width == 1:
+            return self.fc2(functional.gelu(self.fc1(x)))
+        hidden = hidden_channels(self.fc1.out_features, width)
+        x = functional.linear(x, self.fc1.weight[:hidden], self.fc1.bias[:hidden])
+        return functional.linear(functional.gelu(x), self.fc2.weight[:, :hidden], self.fc2.bias)
 
 
 class SwinBlock(nn.Module):
@@ -132,10 +84,59 @@ class SwinBlock(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = Mlp(dim, mlp_ratio * dim)
 
-    def forward(self, x: Tensor, grid: WindowGrid) -> Tensor:
-        """Run on tokens in window order, (images * windows, slots, C)."""
-        x = x + self.attn(self.norm1(x), grid)
-        return x + self.mlp(self.norm2(x))
+    def forward(
+        self,
+        x: Tensor,
+        grid: WindowGrid,
+        width: float = 1.0,
+        windows: Tensor | None = None,
+        tokens: Tensor | None = None,
+    ) -> Tensor:
+        """Run on windows of tokens.
+
+        Args:
+            x: (n, slots, C).
+            grid: How the tokens were cut.
+            width: Share of the MLP's hidden channels.
+            windows: (n,) number in the grid of each window of x; all in order if not given.
+            tokens: Rows of x, as (n * slots, C), that pass the MLP; all if not given.
+
+        """
+        x = x + self.attn(self.norm1(x), grid, windows)
+        if tokens is None:
+            return x + self.mlp(self.norm2(x), width)
+        rows = x.view(-1, x.shape[-1])
+        change = self.mlp(self.norm2(rows.index_select(0, tokens)), width)
+        return rows.index_add(0, tokens, change).view_as(x)
+
+
+class Execution(Protocol):
+    """What is done with each block; see `execution.py` and `relaxed.py`."""
+
+    def idle(self, stage: int) -> bool:
+        """Whether no block of the stage runs on any image."""
+
+    def block(
+        self,
+        place: tuple[int, int],
+        block: SwinBlock,
+        x: Tensor,
+        source: WindowGrid | None,
+        grid: WindowGrid,
+    ) -> tuple[Tensor, WindowGrid | None]:
+        """Do it.
+
+        Args:
+            place: Number of the stage, and of the block in it.
+            block: The block.
+            x: (B, padded tokens, C), in the order of `source`, None for row-major.
+            source: That order.
+            grid: The block's own order.
+
+        Returns:
+            Tokens of the same shape, and their order.
+
+        """
 
 
 class SwinStage(nn.Module):
@@ -144,6 +145,7 @@ class SwinStage(nn.Module):
     def __init__(self, arch: Architecture, stage: int) -> None:
         super().__init__()
         dim, heads = arch.dims[stage], arch.heads[stage]
+        self.stage = stage
         self.window = arch.window
         self.blocks = nn.ModuleList(
             SwinBlock(dim, heads, arch.window, arch.mlp_ratio) for _ in range(arch.depths[stage])
@@ -151,20 +153,19 @@ class SwinStage(nn.Module):
         last = stage == len(arch.depths) - 1
         self.downsample = None if last else PatchMerging(dim)
 
-    def forward(self, x: Tensor, run: Sequence[bool]) -> Tensor:
-        """Run the chosen blocks on tokens (B, H, W, C); the others cost nothing."""
-        if not any(run):
+    def forward(self, x: Tensor, execution: Execution) -> Tensor:
+        """Run the blocks on tokens (B, H, W, C)."""
+        if execution.idle(self.stage):
             return x
-        height, width = x.shape[1:3]
-        x = functional.pad(x, (0, 0, 0, -width % self.window, 0, -height % self.window))
-        grid = None
+        batch, height, width, dim = x.shape
+        x = _pad(x, self.window)
+        padded = x.shape[1:3]
+        x, order = x.reshape(batch, -1, dim), None
         for index, block in enumerate(self.blocks):
-            if run[index]:
-                target = window_grid(height, width, self.window, index % 2 == 1)
-                x, grid = _to_windows(x, grid, target), target
-                x = block(x, target)
-        assert grid is not None
-        return _to_rows(x, grid)
+            grid = window_grid(height, width, self.window, index % 2 == 1)
+            place = (self.stage, index)
+            x, order = execution.block(place, cast('SwinBlock', block), x, order, grid)
+        return reorder(x, order, None).view(batch, *padded, dim)[:, :height, :width]
 
 
 class SwinEncoder(nn.Module):
@@ -176,50 +177,39 @@ class SwinEncoder(nn.Module):
         self.layers = nn.ModuleList(SwinStage(arch, stage) for stage in range(len(arch.depths)))
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for dim in arch.dims)
 
-    def forward(self, images: Tensor, run: Sequence[Sequence[bool]]) -> list[Tensor]:
-        """Encode images.
+    def forward(self, x: Tensor, execution: Execution) -> list[Tensor]:
+        """Encode.
 
         Args:
-            images: (B, 3, H, W), normalised.
-            run: For each stage, for each block, whether it runs.
+            x: Tokens (B, H/4, W/4, C) of the patch embedding.
+            execution: What is done with each block.
 
         Returns:
             Features of the stages, (B, H/4, W/4, C) to (B, H/32, W/32, 8C), sides rounded up.
 
         """
-        x = self.patch_embed(images)
         features = []
-        for layer, norm, chosen in zip(self.layers, self.norms, run, strict=True):
-            x = layer(x, chosen)
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            x = layer(x, execution)
             features.append(norm(x))
             if isinstance(layer.downsample, PatchMerging):
                 x = layer.downsample(x)
         return features
 
 
-def _relative_index(window: int) -> Tensor:
-    """Row of the bias table for each pair of slots, (slots, slots)."""
-    axis = torch.arange(window)
-    rows, columns = torch.meshgrid(axis, axis, indexing='ij')
-    rows, columns = rows.flatten(), columns.flatten()
-    dy = rows[:, None] - rows[None, :] + window - 1
-    dx = columns[:, None] - columns[None, :] + window - 1
-    return dy * (2 * window - 1) + dx
+def hidden_channels(full: int, width: float) -> int:
+    """Return the hidden channels that a share of them stands for, at least one."""
+    return max(1, round(full * width))
 
 
-def _to_windows(x: Tensor, source: WindowGrid | None, target: WindowGrid) -> Tensor:
-    """Bring tokens, (B, H, W, C) rows or windows of `source`, into the order of `target`."""
+def reorder(x: Tensor, source: WindowGrid | None, target: WindowGrid | None) -> Tensor:
+    """Bring tokens (B, padded tokens, C) from one window order to another; None is row-major."""
     if source == target:
         return x
-    dim = x.shape[-1]
-    tokens = target.count * target.window**2
-    index = regather(source, target, x.device)
-    return x.reshape(-1, tokens, dim).index_select(1, index).view(-1, target.window**2, dim)
+    return x.index_select(1, regather(source, target, x.device))
 
 
-def _to_rows(x: Tensor, grid: WindowGrid) -> Tensor:
-    """Bring windows back into a map and cut the padding off, (B, H, W, C)."""
-    dim = x.shape[-1]
-    height, width = grid.padded
-    rows = x.view(-1, height * width, dim).index_select(1, regather(grid, None, x.device))
-    return rows.view(-1, height, width, dim)[:, : grid.height, : grid.width]
+def _pad(x: Tensor, multiple: int) -> Tensor:
+    """Zero-pad the sides of (B, H, W, C) to multiples."""
+    right, below = -x.shape[2] % multiple, -x.shape[1] % multiple
+    return functional.pad(x, (0, 0, 0, right, 0, below)) if right or below else x

@@ -51,6 +51,11 @@ class WindowGrid:
         height, width = self.padded
         return (height // self.window) * (width // self.window)
 
+    @property
+    def slots(self) -> int:
+        """Tokens of a window."""
+        return self.window**2
+
     @cached_property
     @torch.inference_mode(mode=False)
     def order(self) -> Tensor:

@@ -120,7 +120,7 @@ class Engine:
         known = self.model.network.tasks
         results = {name: postprocess(known[name], raw, size) for name, raw in planes.items()}
         clock.append(time.perf_counter())
-        return Inference(results, prediction.cost, *(np.diff(clock) * 1000))
+        return Inference(results, prediction.costs[0], *(np.diff(clock) * 1000))
 
     def warm_up(self, height: int = 480, width: int = 640) -> None:
         """Run on noise, so that the first real image is not slower than the others."""

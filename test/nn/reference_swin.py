@@ -1,12 +1,15 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""A plain, slow Swin written from the paper, to compare with. Weights by the same names."""
+"""A plain, slow Swin written from the paper, to compare with. Weights by the same names.
+
+A plan leaves parts of blocks out by looking at every window and token in turn.
+"""
 
 import torch
 from torch.nn import functional
 
 
-def encode(weights, image, depths, heads, window):
+def encode(weights, image, depths, heads, window, plan=None):
     """Features of each stage before its merging, (B, H, W, C), after the norm of the stage.
 
     The usual way: roll, cut, attend with a mask of -100, glue, roll back. The token grid must
@@ -21,7 +24,8 @@ def encode(weights, image, depths, heads, window):
         for index in range(depth):
             shift = window // 2 if index % 2 and min(x.shape[1:3]) > window else 0
             name = f'layers.{stage}.blocks.{index}'
-            x = block(x, weights, name, heads[stage], window, shift)
+            part = plan.stages[stage][index] if plan else None
+            x = block(x, weights, name, heads[stage], window, shift, part)
         features.append(norm(x, weights, f'norms.{stage}'))
         if stage < len(depths) - 1:
             x = merge(x, weights, f'layers.{stage}.downsample')
@@ -38,14 +42,35 @@ def linear(x, weights, name):
     return functional.linear(x, weights[f'{name}.weight'], weights.get(f'{name}.bias'))
 
 
-def block(x, weights, name, heads, window, shift):
-    short = x
-    x = norm(x, weights, f'{name}.norm1')
-    x = torch.roll(x, (-shift, -shift), (1, 2))
-    x = attend(x, weights, f'{name}.attn', heads, window, shift)
-    x = short + torch.roll(x, (shift, shift), (1, 2))
+def block(x, weights, name, heads, window, shift, plan=None):
+    if plan and not plan.run:
+        return x
+    attended, changed = allowed(x, window, plan)
+    attended, changed = (torch.roll(mask, (shift, shift), (0, 1)) for mask in (attended, changed))
+    y = norm(x, weights, f'{name}.norm1')
+    y = torch.roll(y, (-shift, -shift), (1, 2))
+    y = attend(y, weights, f'{name}.attn', heads, window, shift)
+    x = x + torch.roll(y, (shift, shift), (1, 2)) * attended[..., None]
     hidden = functional.gelu(linear(norm(x, weights, f'{name}.norm2'), weights, f'{name}.mlp.fc1'))
-    return x + linear(hidden, weights, f'{name}.mlp.fc2')
+    if plan:
+        hidden[..., max(1, round(plan.width * hidden.shape[-1])) :] = 0
+    return x + linear(hidden, weights, f'{name}.mlp.fc2') * changed[..., None]
+
+
+def allowed(x, window, plan):
+    """Which tokens of the rolled grid attention and MLP change, two (H, W) masks."""
+    height, width = x.shape[1:3]
+    attended, changed = torch.zeros(2, height, width)
+    for row in range(height):
+        for column in range(width):
+            number = row // window * (width // window) + column // window
+            token = number * window**2 + row % window * window + column % window
+            runs = not plan or plan.windows is None or number in plan.windows
+            attended[row, column] = runs
+            changed[row, column] = runs and (
+                not plan or plan.tokens is None or token in plan.tokens
+            )
+    return attended, changed
 
 
 def attend(x, weights, name, heads, window, shift):

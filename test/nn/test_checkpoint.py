@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from adamtl_ros.nn.calibration import calibrate
 from adamtl_ros.nn.checkpoint import (
     HEADER_KEY,
     CheckpointError,
@@ -18,6 +19,7 @@ from adamtl_ros.nn.checkpoint import (
     save_model,
 )
 from adamtl_ros.nn.network import AdaptiveNetwork
+from adamtl_ros.nn.policy import PolicyConfig
 from adamtl_ros.tasks import TASKS
 
 
@@ -45,7 +47,9 @@ def test_round_trip(tmp_path):
         'semseg': TASKS['semseg'].with_classes(['floor', 'wall', 'person']),
         'depth': TASKS['depth'],
     }
-    network = AdaptiveNetwork(source.arch, tasks).eval()
+    policy = PolicyConfig(('blocks', 'widths'), task_aware=False, narrow=0.25)
+    network = AdaptiveNetwork(source.arch, tasks, policy).eval()
+    network.calibration = calibrate(network, [torch.randn(8, 3, 64, 64)], [0.5, 0.8])
     network.encoder.load_state_dict(source.encoder.state_dict())
     model = Model(network, 'x', (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), trained=True, notes={'seed': 7})
     save_model(model, tmp_path / 'kitchen.safetensors')
@@ -55,6 +59,8 @@ def test_round_trip(tmp_path):
     assert loaded.trained
     assert loaded.notes == {'seed': 7}
     assert loaded.network.tasks == tasks
+    assert loaded.network.policy.config == policy
+    assert loaded.network.calibration == network.calibration
     assert not loaded.network.training
     image = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
@@ -104,9 +110,12 @@ def test_foreign_safetensors_file(tmp_path):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (lambda h, t: h.update(format=99), 'format 99, this version reads 1'),
+        (lambda h, t: h.update(format=99), 'format 99, this version reads 2'),
         (lambda h, t: h['architecture'].pop('depths'), 'not an architecture of this version'),
         (lambda h, t: h['tasks'].update(sky=[]), "unknown task 'sky'"),
+        (lambda h, t: h['policy'].update(gates=['heads']), 'gates must be some of blocks'),
+        (lambda h, t: h['policy'].update(channels=8), r"'policy.squeeze.weight' has shape"),
+        (lambda h, t: h.update(calibration={'size': [1, 1]}), 'not a calibration of this version'),
         (lambda h, t: h.pop('mean'), 'unusable header'),
         (lambda h, t: h.pop('trained'), "unusable header: KeyError: 'trained'"),
         (lambda h, t: h.update(mean=None), 'unusable header: TypeError'),

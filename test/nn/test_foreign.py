@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 import reference_swin
+import small
 import torch
 from torch import nn
 
 from adamtl_ros.nn.architecture import architecture
 from adamtl_ros.nn.checkpoint import CheckpointError
 from adamtl_ros.nn.foreign import load_swin, read_pth
-from adamtl_ros.nn.gating import full_plan
 from adamtl_ros.nn.swin import SwinEncoder
 
 TINY = architecture('tiny')
@@ -85,7 +85,7 @@ def test_features_equal_plain_swin(file, name):
         weights[f'norms.3.{part}'] = weights[f'norm.{part}']
     image = torch.randn(1, 3, *arch.input_size)
     with torch.no_grad():
-        ours = encoder(image, full_plan(arch.depths).blocks)
+        ours = small.encode(encoder, image)
         plain = reference_swin.encode(weights, image, arch.depths, arch.heads, arch.window)
     for got, expected in zip(ours, plain, strict=True):
         torch.testing.assert_close(got, expected, atol=2e-5, rtol=1e-3)

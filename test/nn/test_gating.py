@@ -1,69 +1,106 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Which blocks a budget leaves."""
+"""Gates: union, decisions, drawn gates, and what they say as plans."""
 
 import pytest
-from hypothesis import given
+import small
+import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamtl_ros.nn.architecture import ARCHITECTURES
 from adamtl_ros.nn.complexity import complexity
-from adamtl_ros.nn.gating import Plan, full_plan, plan_for_budget
-from adamtl_ros.tasks import TASKS
+from adamtl_ros.nn.gating import Gates, decide, relax, to_plans, union
+from adamtl_ros.nn.plan import OFF, BlockPlan
+from adamtl_ros.nn.policy import PolicyConfig
 
-ARCHS = st.sampled_from(list(ARCHITECTURES.values()))
-BUDGETS = st.floats(0, 1, exclude_min=True)
-
-
-def plan(arch, budget, tasks=tuple(TASKS)):
-    counts = complexity(arch, arch.input_size, tuple(TASKS.values()))
-    return counts, plan_for_budget(counts, arch.depths, tasks, budget)
+SCORES = st.lists(st.floats(-30, 30), min_size=1, max_size=6)
 
 
-@given(ARCHS, BUDGETS, st.sets(st.sampled_from(list(TASKS)), min_size=1))
-def test_budget_is_kept_or_everything_is_off(arch, budget, tasks):
-    counts, chosen = plan(arch, budget, tasks)
-    full = counts.total(full_plan(arch.depths), tasks)
-    assert counts.total(chosen, tasks) <= budget * full or chosen.blocks_run == 0
+@settings(deadline=None)
+@given(SCORES)
+def test_union_is_the_soft_or_of_probabilities(scores):
+    """1 - prod(1 - p), worked out in double precision."""
+    joined = union(torch.tensor([scores], dtype=torch.double))
+    closed = torch.sigmoid(-torch.tensor(scores, dtype=torch.double)).prod()
+    torch.testing.assert_close(torch.sigmoid(-joined[0]), closed, atol=1e-12, rtol=1e-6)
 
 
-@given(ARCHS, BUDGETS, BUDGETS)
-def test_more_budget_runs_a_superset(arch, one, other):
-    less, more = sorted((one, other))
-    small, large = plan(arch, less)[1], plan(arch, more)[1]
-    for kept, allowed in zip(small.blocks, large.blocks, strict=True):
-        assert all(a or not k for k, a in zip(kept, allowed, strict=True))
+def test_union_by_hand():
+    # Two heads at one half: three quarters; a head that is sure decides alone.
+    torch.testing.assert_close(torch.sigmoid(union(torch.zeros(1, 2))), torch.tensor([0.75]))
+    assert union(torch.tensor([[-40.0, 25.0]])).item() == pytest.approx(25)
+    assert union(torch.tensor([[-3.5]])).item() == -3.5
 
 
-@given(ARCHS, BUDGETS)
-def test_no_block_is_left_out_that_would_fit_next(arch, budget):
-    """The plan with one block more, in the order of leaving, costs more than allowed."""
-    counts, chosen = plan(arch, budget)
-    larger = min(
-        (p for p in (plan(arch, b / 200)[1] for b in range(1, 201))
-         if p.blocks_run > chosen.blocks_run),
-        key=lambda p: p.blocks_run,
-        default=None,
-    )  # fmt: skip
-    if larger is not None:
-        assert counts.total(larger, TASKS) > budget * counts.total(full_plan(arch.depths), TASKS)
+@settings(deadline=None)
+@given(SCORES)
+def test_union_has_gradients_for_every_head(scores):
+    votes = torch.tensor([scores], requires_grad=True)
+    union(votes).sum().backward()
+    assert votes.grad.isfinite().all()
+    # Where all heads are sure that a gate is open, the gradient is shared among them.
+    assert votes.grad.sum() > 0.1
 
 
-def test_order_by_hand():
-    """The deepest stage loses its last block first."""
-    nano = ARCHITECTURES['nano']
-    assert nano.depths == (1, 2, 6, 1)
-    chosen = plan(nano, 0.8)[1]
-    assert chosen.blocks == ((True,), (True, True), (True,) * 3 + (False,) * 3, (True,))
+def test_a_gate_that_no_head_has_stays_shut():
+    assert union(torch.full((1, 3), float('-inf'))).item() == float('-inf')
 
 
-@pytest.mark.parametrize('budget', [0, -0.1, 1.001, float('nan'), float('inf')])
-def test_impossible_budgets(budget):
-    with pytest.raises(ValueError, match=r'budget must lie in \(0, 1\], got'):
-        plan(ARCHITECTURES['nano'], budget)
+def test_decide_by_hand():
+    scores = Gates(blocks=torch.tensor([[0.0, 1.0], [2.0, 3.0]]), windows=torch.ones(2, 2, 3))
+    gates = decide(scores, torch.tensor([0.5, 2.0]))
+    assert gates.blocks.tolist() == [[False, True], [False, True]]
+    assert gates.windows.all((1, 2)).tolist() == [True, False]
+    several = decide(scores.map(lambda s: s[:, None]), torch.tensor([[0.5, 5.0], [2.0, 0.0]]))
+    assert several.blocks.tolist() == [
+        [[False, True], [False, False]],
+        [[False, True], [True, True]],
+    ]
 
 
-def test_counts():
-    some = Plan(((True, False), (True,)))
-    assert (some.blocks_run, some.blocks_total) == (2, 3)
-    assert some.without(1, 0).blocks == ((True, False), (False,))
+@pytest.mark.parametrize('temperature', [5.0, 1.0, 0.1])
+def test_drawn_gates_open_as_often_as_their_score_says(temperature):
+    scores = torch.tensor([-2.0, 0.0, 1.0]).repeat(20000, 1)
+    drawn = relax(Gates(blocks=scores), temperature, torch.Generator().manual_seed(0)).blocks
+    assert set(drawn.unique().tolist()) == {0, 1}
+    torch.testing.assert_close(drawn.mean(0), torch.sigmoid(scores[0]), atol=0.015, rtol=0)
+
+
+def test_colder_gates_reach_less_far():
+    """Gradients of gates far from their flip fade as the temperature falls."""
+    reach = []
+    for temperature in (2.0, 0.5):
+        score = torch.full((1, 1000), 3.0, requires_grad=True)
+        drawn = relax(Gates(blocks=score), temperature, torch.Generator().manual_seed(0))
+        drawn.blocks.sum().backward()
+        reach.append(score.grad.median().item())
+    assert reach[0] > 5 * reach[1] > 0
+
+
+@pytest.mark.parametrize('temperature', [0.0, -1.0, float('nan')])
+def test_impossible_temperatures(temperature):
+    with pytest.raises(ValueError, match='temperature must be positive, got'):
+        relax(Gates(blocks=torch.zeros(1, 2)), temperature)
+
+
+def test_missing_windows_stay_shut_and_quiet():
+    score = torch.tensor([[0.0, float('-inf')]], requires_grad=True)
+    drawn = relax(Gates(blocks=score), 1.0).blocks
+    drawn.sum().backward()
+    assert drawn[0, 1] == 0
+    assert score.grad.isfinite().all()
+
+
+def test_plans_of_gates():
+    counts = complexity(small.ARCH, (64, 64), (), PolicyConfig(narrow=0.25))
+    windows = torch.zeros(1, 4, 16, dtype=torch.bool)
+    windows[0, 0] = True  # all 16
+    windows[0, 1, [2, 5]] = True
+    windows[0, 2, :4] = True  # all 4 that there are
+    gates = Gates(
+        blocks=torch.tensor([[True, True, False, True]]),
+        widths=torch.tensor([[False, True, True, True]]),
+        windows=windows,
+    )
+    (plan,) = to_plans(gates, 1, counts)
+    assert plan.blocks == (BlockPlan(width=0.25), BlockPlan(windows=(2, 5)), OFF, OFF)

@@ -3,9 +3,12 @@
 """The whole network: tasks, budgets, batches, determinism."""
 
 import pytest
+import small
 import torch
 
+from adamtl_ros.nn.decoders import decode
 from adamtl_ros.nn.network import random_network
+from adamtl_ros.nn.plan import OFF, uniform_plan
 from adamtl_ros.tasks import TASKS
 
 NETWORK = random_network('nano')
@@ -47,28 +50,99 @@ def test_bit_for_bit_the_same_twice(budget):
         assert torch.equal(first.maps[name], second.maps[name])
 
 
-def test_batch_equals_one_by_one():
-    images = torch.randn(3, 3, 96, 160)
-    together = NETWORK(images, 0.7)
-    for index in range(3):
-        alone = NETWORK(images[index : index + 1], 0.7)
+@pytest.mark.parametrize('gates', small.MIXES)
+@pytest.mark.parametrize('size', [(64, 64), (49, 75)])
+def test_batch_equals_one_by_one(gates, size):
+    """Also where each image of the batch gets a plan of its own."""
+    network = small.network(gates)
+    images = torch.randn(4, 3, *size) * torch.tensor([0.2, 1, 2, 4]).view(-1, 1, 1, 1)
+    together = network(images, 0.75)
+    for index in range(4):
+        alone = network(images[index : index + 1], 0.75)
+        assert alone.plans[0] == together.plans[index]
+        assert alone.costs[0] == together.costs[index]
         for name in TASKS:
             torch.testing.assert_close(
                 together.maps[name][index], alone.maps[name][0], atol=1e-5, rtol=1e-4
             )
 
 
+@pytest.mark.parametrize('gates', small.MIXES)
+@pytest.mark.parametrize('count', [1, 2, 6])
+def test_budget_is_kept_on_every_image_without_calibration(gates, count):
+    network, tasks = small.network(gates), list(TASKS)[:count]
+    spending = network.spending((64, 64), tasks)
+    least = spending.floor / spending.full
+    images = torch.randn(8, 3, 64, 64)
+    for budget in (0.05, 0.3, 0.5, 0.75, 0.95, 1.0):
+        costs = network(images, budget, tasks).costs
+        assert all(cost.share <= max(budget, least) for cost in costs)
+        assert all(cost.floor == (least > budget) for cost in costs)
+        if budget < 1 and least + 0.2 < budget:
+            assert min(cost.share for cost in costs) > budget - 0.35
+
+
+def test_everything_on_is_the_plain_network():
+    """At budget 1, and when the policy says so itself."""
+    network, images = small.network(), torch.randn(2, 3, 64, 64)
+    features = small.encode(network.encoder, images)
+    plain = decode([network.decoders[name] for name in TASKS], features)
+    everything = network(images)
+    named = network.follow(images, everything.plans)
+    for name, expected in zip(TASKS, plain, strict=True):
+        assert torch.equal(everything.maps[name], expected)
+        torch.testing.assert_close(named.maps[name], expected, atol=1e-5, rtol=1e-5)
+    assert [cost.share for cost in everything.costs] == [1, 1]
+
+
+def test_everything_off_is_the_floor():
+    network, images = small.network(), torch.randn(1, 3, 64, 64)
+    floor = uniform_plan(small.ARCH.depths, OFF)
+    low, named = network(images, 0.01), network.follow(images, [floor])
+    assert low.plans == (floor,)
+    assert low.costs[0].floor
+    for name in TASKS:
+        assert torch.equal(low.maps[name], named.maps[name])
+
+
+def test_plans_for_another_number_of_images():
+    with pytest.raises(ValueError, match='2 images need as many plans, got 1'):
+        NETWORK.follow(torch.zeros(2, 3, 32, 32), [uniform_plan((1, 2, 6, 1))])
+
+
+@pytest.mark.parametrize('budget', [0, -0.1, 1.001, float('nan'), float('inf')])
+def test_impossible_budgets(budget):
+    with pytest.raises(ValueError, match=r'budget must lie in \(0, 1\], got'):
+        NETWORK(torch.zeros(1, 3, 32, 32), budget)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_low_precision(dtype):
+    """Converted as a whole, and under autocast."""
+    network, images = random_network('nano'), torch.randn(2, 3, 199, 301)
+    for budget in (1.0, 0.5):
+        with torch.autocast('cpu', dtype):
+            mixed = network(images, budget)
+        # The policy looks at the patch embedding, which autocast rounds; no more than that.
+        assert all(cost.share <= budget for cost in mixed.costs)
+        assert all(raw.isfinite().all() for raw in mixed.maps.values())
+    network.to(dtype)
+    for budget in (1.0, 0.5):
+        prediction = network(images.to(dtype), budget)
+        assert all(raw.dtype == dtype and raw.isfinite().all() for raw in prediction.maps.values())
+
+
 def test_unwanted_tasks_do_not_run():
     called = []
     hooks = [
-        decoder.register_forward_hook(lambda *_, name=name: called.append(name))
+        decoder.head.register_forward_hook(lambda *_, name=name: called.append(name))
         for name, decoder in NETWORK.decoders.items()
     ]
     prediction = NETWORK(torch.zeros(1, 3, 64, 64), tasks=['edges', 'depth', 'edges'])
     for hook in hooks:
         hook.remove()
     assert called == list(prediction.maps) == ['depth', 'edges']
-    assert prediction.cost.macs < NETWORK(torch.zeros(1, 3, 64, 64)).cost.macs
+    assert prediction.costs[0].macs < NETWORK(torch.zeros(1, 3, 64, 64)).costs[0].macs
 
 
 def test_a_task_does_not_depend_on_the_others():
@@ -80,7 +154,7 @@ def test_a_task_does_not_depend_on_the_others():
 
 def test_cost_reports_budget_and_floor():
     image = torch.zeros(1, 3, 192, 256)
-    full, half, floor = (NETWORK(image, budget).cost for budget in (1.0, 0.5, 0.01))
+    full, half, floor = (NETWORK(image, budget).costs[0] for budget in (1.0, 0.5, 0.01))
     assert full.share == 1
     assert full.blocks_run == full.blocks_total == 10
     assert full.windows_run == full.windows_total == 48 + 2 * 12 + 6 * 4 + 1
@@ -89,7 +163,7 @@ def test_cost_reports_budget_and_floor():
     assert half.windows_run < full.windows_run
     assert floor.floor
     assert floor.blocks_run == floor.windows_run == 0
-    assert floor.macs == NETWORK.complexity(192, 256).floor(TASKS)
+    assert floor.macs == NETWORK.complexity(192, 256).fixed_for(TASKS)
 
 
 def test_unknown_task_and_name():
@@ -97,6 +171,8 @@ def test_unknown_task_and_name():
         NETWORK(torch.zeros(1, 3, 32, 32), tasks=['sky'])
     with pytest.raises(ValueError, match="unknown architecture 'huge', choose from: nano"):
         random_network('huge')
+    with pytest.raises(ValueError, match='no task is wanted, choose from: semseg'):
+        NETWORK(torch.zeros(1, 3, 32, 32), tasks=[])
 
 
 def test_budget_changes_the_answer():

@@ -6,32 +6,23 @@ from dataclasses import replace
 
 import pytest
 import reference_swin
+import small
 import torch
 
 from adamtl_ros.nn.architecture import architecture
-from adamtl_ros.nn.gating import full_plan
-from adamtl_ros.nn.network import random_network
-from adamtl_ros.nn.swin import SwinEncoder, WindowAttention
+from adamtl_ros.nn.attention import WindowAttention
+from adamtl_ros.nn.plan import OFF, uniform_plan
+from adamtl_ros.nn.swin import Mlp, SwinEncoder
 from adamtl_ros.nn.windows import window_grid
-
-
-def random_encoder(arch, seed=0):
-    """Return an encoder whose every weight, position bias included, is far from zero."""
-    torch.manual_seed(seed)
-    encoder = SwinEncoder(arch).eval()
-    for name, weight in encoder.named_parameters():
-        if 'bias_table' in name:
-            torch.nn.init.normal_(weight, std=1)
-    return encoder
 
 
 @pytest.mark.parametrize(('name', 'size'), [('tiny', (224, 224)), ('nano', (256, 512))])
 def test_encoder_equals_plain_swin(name, size):
     arch = architecture(name)
-    encoder = random_encoder(arch)
+    encoder = small.encoder(arch)
     image = torch.randn(2, 3, *size)
     with torch.no_grad():
-        ours = encoder(image, full_plan(arch.depths).blocks)
+        ours = small.encode(encoder, image)
         plain = reference_swin.encode(
             encoder.state_dict(), image, arch.depths, arch.heads, arch.window
         )
@@ -61,7 +52,7 @@ def test_padding_does_not_leak_into_the_image():
 @pytest.mark.parametrize('size', [(199, 301), (33, 40), (7, 5), (192, 256)])
 def test_any_input_size(size):
     arch = architecture('nano')
-    features = random_encoder(arch)(torch.randn(1, 3, *size), full_plan(arch.depths).blocks)
+    features = small.encode(small.encoder(arch), torch.randn(1, 3, *size))
     height, width = (-(-side // 4) for side in size)
     for stage, feature in enumerate(features):
         assert feature.shape == (1, height, width, arch.dims[stage])
@@ -72,29 +63,26 @@ def test_any_input_size(size):
 def test_left_out_block_is_the_identity():
     """A plan without a block equals a network whose block adds nothing."""
     arch = replace(architecture('nano'), depths=(2, 2, 2, 2))
-    encoder, image = random_encoder(arch), torch.randn(1, 3, 96, 128)
-    plan = full_plan(arch.depths).without(2, 1)
+    encoder, image = small.encoder(arch), torch.randn(1, 3, 96, 128)
+    plan = uniform_plan(arch.depths).replace(2, 1, OFF)
     with torch.no_grad():
-        skipped = encoder(image, plan.blocks)
+        skipped = small.encode(encoder, image, plan)
         for layer in (encoder.layers[2].blocks[1].attn.proj, encoder.layers[2].blocks[1].mlp.fc2):
             layer.weight.zero_()
             layer.bias.zero_()
-        silenced = encoder(image, full_plan(arch.depths).blocks)
+        silenced = small.encode(encoder, image)
     for one, other in zip(skipped, silenced, strict=True):
         torch.testing.assert_close(one, other)
 
 
-def test_left_out_block_is_not_called():
-    network = random_network('nano')
-    called = []
-    for stage, layer in enumerate(network.encoder.layers):
-        for index, block in enumerate(layer.blocks):
-            block.register_forward_hook(lambda *_, key=(stage, index): called.append(key))
-    plan = full_plan(network.arch.depths).without(2, 3).without(0, 0)
-    network.encoder(torch.zeros(1, 3, 64, 64), plan.blocks)
-    assert (2, 3) not in called
-    assert (0, 0) not in called
-    assert len(called) == network.arch.block_count - 2
+def test_narrow_mlp_is_the_first_channels():
+    mlp = Mlp(6, 24)
+    x = torch.randn(5, 6)
+    with torch.no_grad():
+        narrow = mlp(x, 1 / 3)
+        mlp.fc2.weight[:, 8:] = 0
+        torch.testing.assert_close(narrow, mlp(x))
+        assert mlp(x, 1e-9).shape == (5, 6)
 
 
 def test_position_bias_follows_its_table():
@@ -113,8 +101,8 @@ def test_position_bias_follows_its_table():
 
 def test_gradients_reach_every_weight():
     arch = architecture('nano')
-    encoder = random_encoder(arch).train()
-    features = encoder(torch.randn(2, 3, 64, 96), full_plan(arch.depths).blocks)
+    encoder = small.encoder(arch).train()
+    features = small.encode(encoder, torch.randn(2, 3, 64, 96))
     sum(feature.square().mean() for feature in features).backward()
     for name, weight in encoder.named_parameters():
         assert weight.grad is not None, name

@@ -1,0 +1,204 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Calibration: which threshold spends a budget on average, measured on images."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from adamtl_ros.nn.gating import decide, union
+from adamtl_ros.nn.selection import Spending, fit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from torch import Tensor
+
+    from adamtl_ros.nn.gating import Gates
+    from adamtl_ros.nn.network import AdaptiveNetwork
+
+BUDGETS = tuple(step / 40 for step in range(1, 40))
+"""Budgets that are calibrated; one in between is treated as the next one below."""
+
+PER_FRAME = 0.1
+"""How far a single frame may go above a budget that holds on average."""
+
+CONFIDENCE = 1.645
+"""Standard errors: with 95 % the mean over many images is no higher than the fitted one."""
+
+STEPS = 30
+"""Of bisection: as exact as float32 is."""
+
+MOST_COMBINED = 6
+"""Up to so many tasks every combination of them is calibrated by default."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """How a budget is spent.
+
+    Attributes:
+        budget: Share of the full MACs that is kept on average.
+        threshold: Gates with a score above it open.
+        share: Share of the full MACs that was spent on the calibration images, on average.
+
+    """
+
+    budget: float
+    threshold: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Levels by combination of tasks in use, ascending; `calibrate()` fits them.
+
+    Attributes:
+        size: Height and width of the images.
+        images: Number of them.
+        levels: By task names joined with commas.
+
+    """
+
+    size: tuple[int, int]
+    images: int
+    levels: Mapping[str, tuple[Level, ...]]
+
+    def level(self, tasks: Sequence[str], budget: float) -> Level | None:
+        """Return the highest level within a budget; None if there is none."""
+        within = [x for x in self.levels.get(','.join(tasks), ()) if x.budget <= budget]
+        return within[-1] if within else None
+
+    def knows(self, tasks: Sequence[str]) -> bool:
+        """Whether this combination of tasks was calibrated."""
+        return ','.join(tasks) in self.levels
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a dictionary that JSON can hold."""
+        levels = {
+            tasks: [(x.budget, x.threshold, x.share) for x in rows]
+            for tasks, rows in self.levels.items()
+        }
+        return {'size': list(self.size), 'images': self.images, 'levels': levels}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Calibration:
+        """Build from `to_dict()`'s dictionary.
+
+        Raises:
+            ValueError: Missing keys, values of another kind, or levels out of order.
+
+        """
+        try:
+            levels = {
+                str(tasks): tuple(Level(*map(float, row)) for row in rows)
+                for tasks, rows in values['levels'].items()
+            }
+            height, width = map(int, values['size'])
+            images = int(values['images'])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f'not a calibration of this version: {error}') from error
+        if any(
+            a.budget >= b.budget for rows in levels.values() for a, b in itertools.pairwise(rows)
+        ):
+            raise ValueError('the levels of a calibration must ascend')
+        return cls((height, width), images, levels)
+
+
+@torch.inference_mode()
+def calibrate(
+    network: AdaptiveNetwork,
+    batches: Iterable[Tensor],
+    budgets: Sequence[float] = BUDGETS,
+    combinations: Sequence[tuple[str, ...]] | None = None,
+) -> Calibration:
+    """Fit, for each combination of tasks and each budget, the threshold that spends it.
+
+    The threshold is one number for all images, so that hard images get more than easy ones. It
+    is the lowest one with which the mean share of the full MACs over the images, with the error
+    that so few images leave, stays within the budget, while each single image is kept within
+    the budget + `PER_FRAME`, by a threshold of its own where it must. MACs fall as a threshold
+    rises, so bisection finds it. A level that would spend less than the one below it is left
+    out: more budget never spends less.
+
+    Only the policy runs, on the patch embedding; no block does.
+
+    Args:
+        network: Its weights; its own calibration is not touched.
+        batches: (B, 3, H, W) normalised images, all of one size.
+        budgets: Shares of the full MACs.
+        combinations: Tasks that may be in use together, in the network's order; if not given,
+            every combination where there are at most `MOST_COMBINED` tasks, else each alone
+            and all.
+
+    Raises:
+        ValueError: No images, or images of different sizes.
+
+    """
+    looks, sizes = [], set()
+    for images in batches:
+        looks.append(network.policy.look(network.encoder.patch_embed(images)))
+        sizes.add((images.shape[-2], images.shape[-1]))
+    if len(sizes) != 1:
+        raise ValueError(f'calibration needs images, all of one size, got sizes {sorted(sizes)}')
+    cells, size = torch.cat(looks), sizes.pop()
+    counts = network.complexity(*size)
+    combined = [
+        Spending(counts, network.policy.config, some)
+        for some in combinations or _all_combinations(network)
+    ]
+    levels: dict[str, list[Level]] = {','.join(spending.tasks): [] for spending in combined}
+    for budget in sorted(budgets):
+        conditions = cells.new_full((len(cells),), budget)
+        votes = network.policy.votes(cells, counts.grid, conditions, network.tasks)
+        for spending in combined:
+            found = levels[','.join(spending.tasks)]
+            heads = network.policy.heads_of(spending.tasks)
+            level = _level(_joined(votes, heads), spending, budget)
+            if level and (not found or level.share >= found[-1].share):
+                found.append(level)
+    return Calibration(size, len(cells), {some: tuple(rows) for some, rows in levels.items()})
+
+
+def _all_combinations(network: AdaptiveNetwork) -> list[tuple[str, ...]]:
+    tasks = tuple(network.tasks)
+    sizes = range(1, len(tasks) + 1) if len(tasks) <= MOST_COMBINED else (1, len(tasks))
+    return [some for size in sizes for some in itertools.combinations(tasks, size)]
+
+
+def _joined(votes: Gates, heads: list[int]) -> Gates:
+    return votes.map(lambda vote: union(vote[..., heads]))
+
+
+def _level(scores: Gates, spending: Spending, budget: float) -> Level | None:
+    """Fit one budget; None if it cannot be kept."""
+    most = fit(scores, spending, budget + PER_FRAME)
+
+    def spent(threshold: float) -> Tensor:
+        return spending.share(decide(scores, most.clamp_min(threshold)))
+
+    values = scores.flat()
+    low, high = _range(values[values.isfinite()])
+    if _upper(spent(high)) > budget:
+        return None
+    if _upper(spent(low)) <= budget:
+        high = low
+    for _ in range(STEPS):
+        middle = float(torch.tensor((low + high) / 2))
+        low, high = (low, middle) if _upper(spent(middle)) <= budget else (middle, high)
+    return Level(budget, high, float(spent(high).mean()))
+
+
+def _upper(shares: Tensor) -> float:
+    """Return the upper end of the confidence interval of a mean."""
+    error = shares.std(correction=0) / len(shares) ** 0.5
+    return float(shares.mean() + CONFIDENCE * error)
+
+
+def _range(scores: Tensor) -> tuple[float, float]:
+    """One threshold below all scores and one that none exceeds."""
+    return float(scores.min() - 1), float(scores.max())

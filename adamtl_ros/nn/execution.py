@@ -1,0 +1,108 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Running an encoder by plans: what a plan leaves out is not computed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from adamtl_ros.nn.swin import reorder
+from adamtl_ros.nn.windows import regather
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from adamtl_ros.nn.plan import BlockPlan, Plan
+    from adamtl_ros.nn.swin import SwinBlock
+    from adamtl_ros.nn.windows import WindowGrid
+
+
+class PlannedExecution:
+    """Runs each image of a batch by its own plan.
+
+    Blocks that run alike on all images run densely. Otherwise the windows that run are gathered,
+    of all images together, and put back; images whose widths differ take turns.
+    """
+
+    def __init__(self, plans: Sequence[Plan]) -> None:
+        self.plans = tuple(plans)
+
+    def idle(self, stage: int) -> bool:
+        """Whether no block of the stage runs on any image."""
+        return not any(block.run for plan in self.plans for block in plan.stages[stage])
+
+    def block(
+        self,
+        place: tuple[int, int],
+        block: SwinBlock,
+        x: Tensor,
+        source: WindowGrid | None,
+        grid: WindowGrid,
+    ) -> tuple[Tensor, WindowGrid | None]:
+        """Run a block on the images and windows that are to; see `Execution`."""
+        stage, index = place
+        plans = [plan.stages[stage][index] for plan in self.plans]
+        if not any(plan.run for plan in plans):
+            return x, source
+        first = plans[0]
+        if first.windows is None and first.tokens is None and all(p == first for p in plans):
+            windows = reorder(x, source, grid).view(-1, grid.slots, x.shape[-1])
+            return block(windows, grid, first.width).view_as(x), grid
+        for width in sorted({plan.width for plan in plans if plan.run}):
+            alike = {i: p for i, p in enumerate(plans) if p.run and p.width == width}
+            x = _run_windows(block, x, source, grid, alike)
+        return x, source
+
+
+def _run_windows(
+    block: SwinBlock,
+    x: Tensor,
+    source: WindowGrid | None,
+    grid: WindowGrid,
+    plans: dict[int, BlockPlan],
+) -> Tensor:
+    """Run a block on the windows of some images, whose plans have one width, by image."""
+    order = regather(source, grid, x.device)
+    chosen = {image: _windows(plan, grid, x.device) for image, plan in plans.items()}
+    rows = torch.cat([_rows(order, grid, chosen[image]) + image * len(order) for image in chosen])
+    flat = x.reshape(-1, x.shape[-1])
+    gathered = flat.index_select(0, rows).view(-1, grid.slots, x.shape[-1])
+    width = next(iter(plans.values())).width
+    windows = torch.cat(list(chosen.values()))
+    out = block(gathered, grid, width, windows, _tokens(plans, chosen, grid))
+    return flat.index_copy(0, rows, out.view(-1, x.shape[-1])).view_as(x)
+
+
+def _windows(plan: BlockPlan, grid: WindowGrid, device: torch.device) -> Tensor:
+    """Windows of the grid that run on an image, (n,)."""
+    if plan.windows is None:
+        return torch.arange(grid.count, device=device)
+    return torch.tensor(plan.windows, dtype=torch.long, device=device)
+
+
+def _rows(order: Tensor, grid: WindowGrid, windows: Tensor) -> Tensor:
+    """Where the tokens of these windows lie, (n * slots,)."""
+    return order.view(grid.count, grid.slots).index_select(0, windows).view(-1)
+
+
+def _tokens(
+    plans: dict[int, BlockPlan], windows: dict[int, Tensor], grid: WindowGrid
+) -> Tensor | None:
+    """Rows among the gathered ones that pass the MLP, (n,); None for all."""
+    if all(plan.tokens is None for plan in plans.values()):
+        return None
+    found, before = [], 0
+    for image, plan in plans.items():
+        count = len(windows[image]) * grid.slots
+        kept = torch.ones(count, dtype=torch.bool, device=windows[image].device)
+        if plan.tokens is not None:
+            numbers = windows[image][:, None] * grid.slots + torch.arange(grid.slots).to(
+                kept.device
+            )
+            kept = torch.isin(numbers.view(-1), torch.tensor(plan.tokens).to(kept.device))
+        found.append(kept.nonzero()[:, 0] + before)
+        before += count
+    return torch.cat(found)

@@ -1,0 +1,90 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What runs: the plan of one image, known before the first block starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class BlockPlan:
+    """Which parts of one block run on one image; the rest is the identity.
+
+    Attributes:
+        run: Whether any of it does.
+        width: Share of the MLP's hidden channels, the first ones, in (0, 1].
+        windows: Numbers of the attention windows in the block's own grid, ascending; None for
+            all. Attention and MLP run on their tokens only.
+        tokens: Tokens that pass the MLP, as window * slots + slot, ascending, of the windows
+            that run; None for all of these. Attention does not look at it.
+
+    """
+
+    run: bool = True
+    width: float = 1.0
+    windows: tuple[int, ...] | None = None
+    tokens: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the width.
+
+        Raises:
+            ValueError: A width outside (0, 1].
+
+        """
+        if not 0 < self.width <= 1:
+            raise ValueError(f'width of a block must lie in (0, 1], got {self.width}')
+
+
+OFF = BlockPlan(run=False)
+FULL = BlockPlan()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plain description of the parts of the encoder that run, for any engine to follow.
+
+    Attributes:
+        stages: For each stage, what runs of each block.
+
+    """
+
+    stages: tuple[tuple[BlockPlan, ...], ...]
+
+    @property
+    def blocks(self) -> tuple[BlockPlan, ...]:
+        """Blocks of all stages in the order in which they run."""
+        return tuple(block for stage in self.stages for block in stage)
+
+    @property
+    def blocks_run(self) -> int:
+        """Number of blocks of which something runs."""
+        return sum(block.run for block in self.blocks)
+
+    @property
+    def blocks_total(self) -> int:
+        """Number of blocks there are."""
+        return len(self.blocks)
+
+    def replace(self, stage: int, block: int, value: BlockPlan) -> Plan:
+        """Return this plan with another answer for one block."""
+        rows = [list(row) for row in self.stages]
+        rows[stage][block] = value
+        return Plan(tuple(map(tuple, rows)))
+
+    @classmethod
+    def of(cls, blocks: Sequence[BlockPlan], depths: Sequence[int]) -> Plan:
+        """Build a plan from the blocks of all stages in a row."""
+        ends = [sum(depths[: stage + 1]) for stage in range(len(depths))]
+        rows = zip(ends, depths, strict=True)
+        return cls(tuple(tuple(blocks[end - depth : end]) for end, depth in rows))
+
+
+def uniform_plan(depths: Sequence[int], block: BlockPlan = FULL) -> Plan:
+    """Return the plan that does the same with every block; everything, if not said otherwise."""
+    return Plan(tuple((block,) * depth for depth in depths))

@@ -1,0 +1,88 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Running an encoder under gates with gradients, for training: everything is computed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from adamtl_ros.nn.swin import hidden_channels, reorder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from adamtl_ros.nn.gating import Gates
+    from adamtl_ros.nn.swin import Mlp, SwinBlock
+    from adamtl_ros.nn.windows import WindowGrid
+
+
+class RelaxedExecution:
+    """Computes every block and lets through what the gates leave open.
+
+    With gates of 0 and 1 the result equals that of the plans which say the same, and gradients
+    reach the gates.
+    """
+
+    def __init__(self, gates: Gates, depths: Sequence[int], narrow: float) -> None:
+        """Prepare.
+
+        Args:
+            gates: Open (1) or shut (0), as `relax()` draws them.
+            depths: Blocks of each stage.
+            narrow: Share of the hidden channels of a block whose width gate is shut.
+
+        """
+        self.gates = gates
+        self.depths = tuple(depths)
+        self.narrow = narrow
+
+    def idle(self, stage: int) -> bool:  # noqa: ARG002
+        """Compute all stages."""
+        return False
+
+    def block(
+        self,
+        place: tuple[int, int],
+        block: SwinBlock,
+        x: Tensor,
+        source: WindowGrid | None,
+        grid: WindowGrid,
+    ) -> tuple[Tensor, WindowGrid | None]:
+        """Run a block; see `Execution`."""
+        number = sum(self.depths[: place[0]]) + place[1]
+        here = {name: value[:, number].to(x) for name, value in self.gates.present.items()}
+        passing = _by_window(here, grid, x)
+        tokens = reorder(x, source, grid).reshape(-1, grid.slots, x.shape[-1])
+        tokens = tokens + passing * block.attn(block.norm1(tokens), grid)
+        if 'tokens' in here:
+            passing = passing * here['tokens'][:, : grid.count].reshape(-1, grid.slots, 1)
+        wide = here.get('widths')
+        if wide is not None:
+            wide = wide.repeat_interleave(grid.count)[:, None, None]
+        change = _elastic(block.mlp, block.norm2(tokens), wide, self.narrow)
+        return (tokens + passing * change).view_as(x), grid
+
+
+def _by_window(gates: dict[str, Tensor], grid: WindowGrid, x: Tensor) -> Tensor:
+    """Return what block and window gates let through, (images * windows, 1, 1)."""
+    passing = x.new_ones(len(x), grid.count)
+    if 'blocks' in gates:
+        passing = passing * gates['blocks'][:, None]
+    if 'windows' in gates:
+        passing = passing * gates['windows'][:, : grid.count]
+    return passing.view(-1, 1, 1)
+
+
+def _elastic(mlp: Mlp, x: Tensor, wide: Tensor | None, narrow: float) -> Tensor:
+    """Run an MLP whose channels beyond the narrow ones count as much as the gate is open."""
+    if wide is None:
+        return mlp(x)
+    hidden = functional.gelu(mlp.fc1(x))
+    always = torch.arange(hidden.shape[-1], device=x.device) < hidden_channels(
+        hidden.shape[-1], narrow
+    )
+    return mlp.fc2(hidden * torch.where(always, 1.0, wide).to(hidden))
