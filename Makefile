@@ -28,7 +28,7 @@ lint: setup
 	@$(RUN) ruff check . && ruff format --check . && mypy
 
 benchmark: setup
-	@$(RUN) python benchmarks/engine.py && python benchmarks/publishing.py
+	@$(RUN) for part in engine network memory publishing; do python benchmarks/$$part.py || exit 1; done
 
 clean:
 	rm -rf .venv build install

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Speed of the engine without ROS: stages, budgets, threads. `make benchmark` runs it.
+"""Speed of the engine without ROS: stages and threads. `make benchmark` runs it.
 
 All variants of a table take turns in one run, since such machines drift; medians and ratios.
 """
@@ -8,7 +8,6 @@ All variants of a table take turns in one run, since such machines drift; median
 from __future__ import annotations
 
 import statistics
-import time
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,11 +19,8 @@ from adamtl_ros.runtime.memory import keep_freed_memory
 from adamtl_ros.runtime.threads import set_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
 
-BUDGETS = (1.0, 0.75, 0.5, 0.25)
 ROUNDS = 40
 
 
@@ -34,9 +30,7 @@ def main() -> None:
     image = next(draw_shapes(1))
     print(f'torch {torch.__version__}, {torch.get_num_threads()} cores, image 480x640\n')
     for name in ('nano', 'tiny'):
-        engine = Engine(load_model(name), 'cpu')
-        stages(name, engine, image)
-        savings(name, engine, image)
+        stages(name, Engine(load_model(name), 'cpu'), image)
 
 
 def stages(name: str, engine: Engine, image: np.ndarray) -> None:
@@ -54,37 +48,6 @@ def stages(name: str, engine: Engine, image: np.ndarray) -> None:
         rate = 1000 / (pre + infer + post)
         print(f'{threads:>8} {pre:>11.1f} {infer:>8.1f} {post:>12.1f} {rate:>9.1f}')
     print()
-
-
-def savings(name: str, engine: Engine, image: np.ndarray) -> None:
-    """Print how much of the skipped MACs is saved time, network only, one thread."""
-    set_threads(1)
-    batch = engine._preprocess(image)  # noqa: SLF001  the network alone is measured
-    runs: dict[float, Callable[[], object]] = {
-        budget: lambda budget=budget: engine._backend(batch, budget, engine.tasks)  # noqa: SLF001
-        for budget in BUDGETS
-    }
-    shares = {budget: run().cost.share for budget, run in runs.items()}  # type: ignore[attr-defined]
-    times = interleaved(runs)
-    print(f'{name}, network only, six tasks, one thread')
-    print(f'{"budget":>8} {"MACs":>7} {"time":>7} {"efficiency":>11}')
-    for budget, share in shares.items():
-        ratio = times[budget] / times[1.0]
-        efficiency = (1 - ratio) / (1 - share) if share < 1 else float('nan')
-        print(f'{budget:>8} {share:>7.3f} {ratio:>7.3f} {efficiency:>11.2f}')
-    print('efficiency = (1 - time/full time) / (1 - MACs/full MACs)\n')
-
-
-def interleaved(runs: dict[float, Callable[[], object]]) -> dict[float, float]:
-    """Return the median time of each run [s], all taking turns."""
-    times: dict[float, list[float]] = {key: [] for key in runs}
-    for round_ in range(ROUNDS + 5):
-        for key, run in runs.items():
-            begun = time.perf_counter()
-            run()
-            if round_ >= 5:
-                times[key].append(time.perf_counter() - begun)
-    return {key: statistics.median(values) for key, values in times.items()}
 
 
 if __name__ == '__main__':

@@ -51,6 +51,7 @@ class Summary:
         macs: Mean multiply-accumulates per frame.
         share: Mean share of the full multiply-accumulates.
         asked: Mean budget that was asked for.
+        by_budget: By budget that was asked for, frames, mean share, median inference [ms].
 
     """
 
@@ -67,6 +68,7 @@ class Summary:
     macs: float
     share: float
     asked: float
+    by_budget: dict[float, tuple[int, float, float]]
 
     def __str__(self) -> str:
         """Return the lines that the demo prints."""
@@ -85,8 +87,18 @@ class Summary:
                 f'compute     {self.macs / 1e6:.1f} million MACs a frame,'
                 f' {100 * self.share:.1f} % of full at a budget of {100 * self.asked:.0f} %'
                 + (' (what always runs costs more)' if self.share > self.asked + 1e-6 else ''),
+                *self._budget_lines(),
             ]
         )
+
+    def _budget_lines(self) -> list[str]:
+        if len(self.by_budget) < 2:
+            return []
+        return [
+            f'budget {asked:<5.3g}{frames:4d} frames, {100 * share:5.1f} % of the MACs,'
+            f' inference p50 {infer:.1f} ms'
+            for asked, (frames, share, infer) in self.by_budget.items()
+        ]
 
 
 def _times(label: str, values: tuple[float, float], meaning: str) -> str:
@@ -117,7 +129,20 @@ def summarise(run: Run) -> Summary:
         macs=_mean([stats.macs for stats in frames]),
         share=_mean([stats.macs / stats.macs_full for stats in frames]),
         asked=_mean([stats.requested_budget for stats in frames]),
+        by_budget={asked: _spent(some) for asked, some in _by_budget(frames).items()},
     )
+
+
+def _by_budget(frames: list[ComputeStats]) -> dict[float, list[ComputeStats]]:
+    """Group frames by the budget that was asked for, the highest first."""
+    asked = sorted({stats.requested_budget for stats in frames}, reverse=True)
+    return {value: [s for s in frames if s.requested_budget == value] for value in asked}
+
+
+def _spent(frames: list[ComputeStats]) -> tuple[int, float, float]:
+    """Return the number of frames, their mean share of the full MACs, median inference [ms]."""
+    share = _mean([stats.macs / stats.macs_full for stats in frames])
+    return len(frames), share, _percentiles([stats.infer_ms for stats in frames])[0]
 
 
 def _results(run: Run, frames: list[ComputeStats]) -> list[dict[int, int]]:

@@ -23,6 +23,7 @@ from rclpy.executors import ExternalShutdownException
 from tqdm import tqdm
 
 from adamtl_ros.demo.recorder import Recorder
+from adamtl_ros.demo.sweep import BUDGETS, BudgetSweep
 from adamtl_ros.runtime.memory import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 NODE = 'adamtl'
 NAMESPACE = '/demo'
 START_TIMEOUT_S = 120.0
+POLL_S = 0.1
 DRAIN_S = 1.5
 """After the last image is played, wait until nothing new has come for so long."""
 
@@ -65,7 +67,8 @@ def record(bag: Path, camera: Camera, out: Path, overrides: dict[str, str], *, c
         bag: The bag.
         camera: Its camera.
         out: Folder for the output bag and the logs.
-        overrides: Parameters of the node that differ from their defaults.
+        overrides: Parameters of the node that differ from their defaults; without a budget
+            among them it is lowered step by step, see `BudgetSweep`.
         color: Record the `color` topics too.
 
     Raises:
@@ -78,6 +81,10 @@ def record(bag: Path, camera: Camera, out: Path, overrides: dict[str, str], *, c
     rclpy.init(args=[])  # those of the demo are not ROS's
     node = rclpy.create_node('demo_recorder')
     recorder = Recorder(node, f'{NAMESPACE}/{NODE}', out / 'spool', color=color)
+    sweep = None
+    if 'budget' not in overrides:
+        sweep = BudgetSweep(node, f'{NAMESPACE}/{NODE}')
+        overrides['budget'] = str(BUDGETS[0])
     spinner = threading.Thread(target=_spin, args=[node], daemon=True)
     spinner.start()
     processes: list[subprocess.Popen[bytes]] = []
@@ -85,7 +92,7 @@ def record(bag: Path, camera: Camera, out: Path, overrides: dict[str, str], *, c
         processes.append(_start(_node_command(overrides), out / 'logs' / 'node.log'))
         _await_active(recorder, processes[0], out / 'logs' / 'node.log')
         processes.append(_start(_player_command(bag, camera, out), out / 'logs' / 'player.log'))
-        _watch(recorder, processes, camera.frames, out)
+        _watch(recorder, sweep, processes, camera.frames, out)
     finally:
         for process in reversed(processes):
             _end(process)
@@ -147,7 +154,11 @@ def _await_active(recorder: Recorder, process: subprocess.Popen[bytes], log: Pat
 
 
 def _watch(
-    recorder: Recorder, processes: list[subprocess.Popen[bytes]], frames: int, out: Path
+    recorder: Recorder,
+    sweep: BudgetSweep | None,
+    processes: list[subprocess.Popen[bytes]],
+    frames: int,
+    out: Path,
 ) -> None:
     """Show the progress until everything is played and nothing more comes."""
     node, player = processes
@@ -159,7 +170,11 @@ def _watch(
                 latest = recorder.stats[-1]
                 bar.n = int(latest.frames_received)
                 bar.set_postfix(processed=latest.frames_processed, refresh=True)
-            time.sleep(0.2)
+                if sweep:
+                    sweep.follow(bar.n / frames)
+            time.sleep(POLL_S)
+    if sweep and sweep.problem:
+        raise DemoError(f'the node refused a budget: {sweep.problem}')
     if player.returncode:
         raise DemoError(f'the player ended: {_last_line(out / "logs" / "player.log")}')
 

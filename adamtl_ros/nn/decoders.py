@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from adamtl_ros.nn.inplace import add
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -46,14 +48,10 @@ def decode(decoders: Sequence[Decoder], features: Sequence[Tensor]) -> list[Tens
 
     """
     pyramid = _pyramid(decoders, features)
-    mixed = pyramid + functional.conv2d(
-        pyramid,
-        torch.cat([decoder.mix.weight for decoder in decoders]),
-        torch.cat([_bias(decoder.mix) for decoder in decoders]),
-        padding=1,
-        groups=pyramid.shape[1],
-    )
-    shares = mixed.permute(0, 2, 3, 1).chunk(len(decoders), -1)
+    weight = torch.cat([decoder.mix.weight for decoder in decoders])
+    bias = torch.cat([_bias(decoder.mix) for decoder in decoders])
+    mixed = functional.conv2d(pyramid, weight, bias, padding=1, groups=len(weight))
+    shares = add(pyramid, mixed).permute(0, 2, 3, 1).chunk(len(decoders), -1)
     return [
         decoder.head(share).permute(0, 3, 1, 2)
         for decoder, share in zip(decoders, shares, strict=True)
@@ -69,7 +67,7 @@ def _pyramid(decoders: Sequence[Decoder], features: Sequence[Tensor]) -> Tensor:
         bias = torch.cat([_bias(lateral) for lateral in laterals])
         finer = functional.linear(features[scale], weight, bias).permute(0, 3, 1, 2)
         if x is not None:
-            finer = finer + functional.interpolate(x, finer.shape[-2:], mode='bilinear')
+            finer = add(functional.interpolate(x, finer.shape[-2:], mode='bilinear'), finer)
         x = finer
     assert x is not None
     return x

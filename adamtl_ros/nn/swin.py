@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adamtl_ros.nn.attention import WindowAttention
+from adamtl_ros.nn.inplace import add, gelu
 from adamtl_ros.nn.windows import WindowGrid, regather, window_grid
 
 if TYPE_CHECKING:
@@ -68,10 +69,10 @@ class Mlp(nn.Module):
     def forward(self, x: Tensor, width: float = 1.0) -> Tensor:
         """Apply to the last axis with this share of the hidden channels."""
         if width == 1:
-            return self.fc2(functional.gelu(self.fc1(x)))
+            return self.fc2(gelu(self.fc1(x)))
         hidden = hidden_channels(self.fc1.out_features, width)
         x = functional.linear(x, self.fc1.weight[:hidden], self.fc1.bias[:hidden])
-        return functional.linear(functional.gelu(x), self.fc2.weight[:, :hidden], self.fc2.bias)
+        return functional.linear(gelu(x), self.fc2.weight[:, :hidden], self.fc2.bias)
 
 
 class SwinBlock(nn.Module):
@@ -102,9 +103,9 @@ class SwinBlock(nn.Module):
             tokens: Rows of x, as (n * slots, C), that pass the MLP; all if not given.
 
         """
-        x = x + self.attn(self.norm1(x), grid, windows)
+        x = add(x, self.attn(self.norm1(x), grid, windows))
         if tokens is None:
-            return x + self.mlp(self.norm2(x), width)
+            return add(x, self.mlp(self.norm2(x), width))
         rows = x.view(-1, x.shape[-1])
         change = self.mlp(self.norm2(rows.index_select(0, tokens)), width)
         return rows.index_add(0, tokens, change).view_as(x)

@@ -56,7 +56,7 @@ SPECS = (
     Spec('threads', 'CPU threads of the network; 0 leaves one core to the robot.', 0, 1024),
     Spec('image_transport', 'Input is a raw or a compressed image.'),
     Spec('output_size', 'Results have the size of the input image or of the network input.'),
-    Spec('budget', 'Share of the full MACs that a frame may cost.', 0.01, 1.0, live=True),
+    Spec('budget', 'Share of the full MACs that frames may cost on average.', 0.01, 1.0, live=True),
     Spec('tasks', 'Tasks that may run; each runs only while somebody subscribes.', live=True),
     Spec('max_rate_hz', 'Most frames per second to process; 0: no limit.', 0.0, 1000.0, live=True),
     Spec('deadline_ms', 'Latency above which a frame is late; 0: none.', 0.0, 60000.0, live=True),
