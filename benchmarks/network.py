@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from adamtl_ros.nn.calibration import Calibration
-    from adamtl_ros.nn.network import Prediction
     from adamtl_ros.nn.policy import Policy
+    from adamtl_ros.nn.prediction import Prediction
 
 TASKS = ('semseg', 'human_parts', 'normals', 'saliency')
 BUDGETS = (0.75, 0.5)

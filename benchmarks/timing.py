@@ -1,6 +1,9 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Times that can be compared on a machine that drifts: everything takes turns."""
+"""Times that can be compared on a machine that drifts: everything takes turns.
+
+One thread is timed by its own clock, which stands still while other processes have the core.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +11,14 @@ import statistics
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+import torch
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
     Key = TypeVar('Key', bound=Hashable)
 
 WARM_UP = 3
-
-
-def interleaved(runs: Mapping[Key, Callable[[], object]], rounds: int) -> dict[Key, list[float]]:
-    """Return the times of each run [s], one a round, all taking turns."""
-    times: dict[Key, list[float]] = {key: [] for key in runs}
-    for round_ in range(rounds + WARM_UP):
-        for key, run in runs.items():
-            begun = time.perf_counter()
-            run()
-            if round_ >= WARM_UP:
-                times[key].append(time.perf_counter() - begun)
-    return times
 
 
 def beside(
@@ -53,6 +46,7 @@ def beside(
 
 
 def _time(run: Callable[[], object]) -> float:
-    begun = time.perf_counter()
+    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+    begun = clock()
     run()
-    return time.perf_counter() - begun
+    return clock() - begun

@@ -134,7 +134,8 @@ def _panel(empty: Picture, stats: ComputeStats | None) -> Picture:
         f'budget {stats.requested_budget:.2f}'
         + (', overruled: floor' if stats.limit_reason == stats.FLOOR else ''),
         f'spent {stats.macs / 1e6:.0f} of {stats.macs_full / 1e6:.0f} M MACs',
-        f'blocks {stats.blocks_run} of {stats.blocks_total}',
+        f'blocks {stats.blocks_run} of {stats.blocks_total},'
+        f' windows {stats.windows_run} of {stats.windows_total}',
         f'inference {stats.infer_ms:.1f} ms',
         f'latency {stats.latency_ms:.1f} ms',
         f'frames processed {stats.frames_processed}',

@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from adamtl_ros.nn.gating import decide, union
-from adamtl_ros.nn.selection import Spending, fit
+from adamtl_ros.nn.gating import union
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from adamtl_ros.nn.gating import Gates
     from adamtl_ros.nn.network import AdaptiveNetwork
+    from adamtl_ros.nn.spending import Spending
 
 BUDGETS = tuple(step / 40 for step in range(1, 40))
 """Budgets that are calibrated; one in between is treated as the next one below."""
@@ -29,9 +30,6 @@ PER_FRAME = 0.1
 
 CONFIDENCE = 1.645
 """Standard errors: with 95 % the mean over many images is no higher than the fitted one."""
-
-STEPS = 30
-"""Of bisection: as exact as float32 is."""
 
 MOST_COMBINED = 6
 """Up to so many tasks every combination of them is calibrated by default."""
@@ -122,8 +120,8 @@ def calibrate(
     is the lowest one with which the mean share of the full MACs over the images, with the error
     that so few images leave, stays within the budget, while each single image is kept within
     the budget + `PER_FRAME`, by a threshold of its own where it must. MACs fall as a threshold
-    rises, so bisection finds it. A level that would spend less than the one below it is left
-    out: more budget never spends less.
+    rises, so bisection over the scores finds it. A level that would spend less than the one
+    below it is left out: more budget never spends less.
 
     Only the policy runs, on the patch embedding; no block does.
 
@@ -131,12 +129,11 @@ def calibrate(
         network: Its weights; its own calibration is not touched.
         batches: (B, 3, H, W) normalised images, all of one size.
         budgets: Shares of the full MACs.
-        combinations: Tasks that may be in use together, in the network's order; if not given,
-            every combination where there are at most `MOST_COMBINED` tasks, else each alone
-            and all.
+        combinations: Tasks that may be in use together; if not given, every combination where
+            there are at most `MOST_COMBINED` tasks, else each alone and all.
 
     Raises:
-        ValueError: No images, or images of different sizes.
+        ValueError: No images, images of different sizes, or unknown tasks.
 
     """
     looks, sizes = [], set()
@@ -146,15 +143,12 @@ def calibrate(
     if len(sizes) != 1:
         raise ValueError(f'calibration needs images, all of one size, got sizes {sorted(sizes)}')
     cells, size = torch.cat(looks), sizes.pop()
-    counts = network.complexity(*size)
-    combined = [
-        Spending(counts, network.policy.config, some)
-        for some in combinations or _all_combinations(network)
-    ]
+    every = combinations or _all_combinations(network)
+    combined = [network.spending(size, some) for some in every]
     levels: dict[str, list[Level]] = {','.join(spending.tasks): [] for spending in combined}
     for budget in sorted(budgets):
         conditions = cells.new_full((len(cells),), budget)
-        votes = network.policy.votes(cells, counts.grid, conditions, network.tasks)
+        votes = network.policy.votes(cells, combined[0].counts.grid, conditions, network.tasks)
         for spending in combined:
             found = levels[','.join(spending.tasks)]
             heads = network.policy.heads_of(spending.tasks)
@@ -176,29 +170,23 @@ def _joined(votes: Gates, heads: list[int]) -> Gates:
 
 def _level(scores: Gates, spending: Spending, budget: float) -> Level | None:
     """Fit one budget; None if it cannot be kept."""
-    most = fit(scores, spending, budget + PER_FRAME)
+    steps = spending.steps(scores)
+    lowest = steps.lowest_within(budget + PER_FRAME)
+    values = steps.at[steps.at.isfinite()].sort().values
+    # One below all scores, since JSON has no infinity.
+    thresholds = torch.cat([values[:1] - 1, values])
 
-    def spent(threshold: float) -> Tensor:
-        return spending.share(decide(scores, most.clamp_min(threshold)))
+    def shares(number: int) -> Tensor:
+        return steps.share(lowest.maximum(thresholds[number]))
 
-    values = scores.flat()
-    low, high = _range(values[values.isfinite()])
-    if _upper(spent(high)) > budget:
+    numbers = range(len(thresholds))
+    found = bisect_left(numbers, True, key=lambda number: _upper(shares(number)) <= budget)
+    if found == len(thresholds):
         return None
-    if _upper(spent(low)) <= budget:
-        high = low
-    for _ in range(STEPS):
-        middle = float(torch.tensor((low + high) / 2))
-        low, high = (low, middle) if _upper(spent(middle)) <= budget else (middle, high)
-    return Level(budget, high, float(spent(high).mean()))
+    return Level(budget, float(thresholds[found]), float(shares(found).mean()))
 
 
 def _upper(shares: Tensor) -> float:
     """Return the upper end of the confidence interval of a mean."""
     error = shares.std(correction=0) / len(shares) ** 0.5
     return float(shares.mean() + CONFIDENCE * error)
-
-
-def _range(scores: Tensor) -> tuple[float, float]:
-    """One threshold below all scores and one that none exceeds."""
-    return float(scores.min() - 1), float(scores.max())

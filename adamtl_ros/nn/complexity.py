@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from adamtl_ros.nn.places import cell_grid
 from adamtl_ros.nn.plan import uniform_plan
-from adamtl_ros.nn.policy import cell_grid
 from adamtl_ros.nn.swin import hidden_channels
 from adamtl_ros.nn.windows import ceil_to, window_grid
 
@@ -122,7 +122,7 @@ class Complexity:
 
         Gates of 0 and 1 give exact counts, those between expected ones; gradients pass.
         """
-        windows, slots, attention, least, most = self._table.to(gates.device)
+        windows, slots, attention, least, most = self.table.to(gates.device)
         mlp = most if gates.widths is None else least + (most - least) * gates.widths
         count = windows if gates.windows is None else gates.windows.sum(-1)
         spent = count * attention + _passing(gates, count * slots) * mlp
@@ -130,8 +130,12 @@ class Complexity:
 
     @cached_property
     @torch.inference_mode(mode=False)
-    def _table(self) -> Tensor:
-        """Windows, slots, and MACs of a window's attention, a token's narrow and full MLP."""
+    def table(self) -> Tensor:
+        """Sizes of the blocks as rows, (5, blocks) double.
+
+        They are windows, slots, and the MACs of a window's attention, a token's narrow MLP and
+        its full one.
+        """
         rows = [
             (cost.windows, cost.slots, cost.attention, cost.mlp(self.narrow), cost.mlp(1.0))
             for cost in self.blocks

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -16,12 +15,13 @@ from adamtl_ros.nn.calibration import PER_FRAME, Calibration
 from adamtl_ros.nn.complexity import Complexity, complexity
 from adamtl_ros.nn.decoders import Decoder, decode
 from adamtl_ros.nn.execution import PlannedExecution
-from adamtl_ros.nn.gating import relax
+from adamtl_ros.nn.gating import decide, relax, to_plans
 from adamtl_ros.nn.initialise import initialise
 from adamtl_ros.nn.plan import Plan, uniform_plan
 from adamtl_ros.nn.policy import Policy, PolicyConfig
+from adamtl_ros.nn.prediction import Cost, Prediction, RelaxedPrediction
 from adamtl_ros.nn.relaxed import RelaxedExecution
-from adamtl_ros.nn.selection import Spending, select
+from adamtl_ros.nn.spending import Spending
 from adamtl_ros.nn.swin import SwinEncoder
 from adamtl_ros.tasks import TASKS, Task
 
@@ -32,67 +32,6 @@ if TYPE_CHECKING:
 
 LOG_DEPTH_LIMIT = 6.9
 """The depth decoder gives the logarithm of metres, kept between 1 mm and 1 km."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one image cost.
-
-    Attributes:
-        macs: Multiply-accumulates executed, those of the policy included.
-        macs_full: The same with everything on and no policy, for the same tasks and size.
-        blocks_run: Encoder blocks of which something was executed.
-        blocks_total: Encoder blocks of the network.
-        windows_run: Attention windows executed, summed over the blocks.
-        windows_total: The same with everything on.
-        floor: The budget was below what always runs, so that was spent instead.
-
-    """
-
-    macs: int
-    macs_full: int
-    blocks_run: int
-    blocks_total: int
-    windows_run: int
-    windows_total: int
-    floor: bool
-
-    @property
-    def share(self) -> float:
-        """Executed share of the full MACs."""
-        return self.macs / self.macs_full
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Raw maps of a forward pass, what ran for them and what it cost.
-
-    Attributes:
-        maps: By task name, (B, channels, H/4, W/4): class logits, unscaled normals, the
-            logarithm of metres, or the logit of a probability.
-        plans: What ran, for each image.
-        costs: What was spent, for each image.
-
-    """
-
-    maps: dict[str, Tensor]
-    plans: tuple[Plan, ...]
-    costs: tuple[Cost, ...]
-
-
-@dataclass(frozen=True)
-class RelaxedPrediction:
-    """Raw maps of a forward pass under drawn gates.
-
-    Attributes:
-        maps: As in `Prediction`.
-        shares: (B,) share of the full MACs that each image would cost at inference; gradients
-            reach the policy.
-
-    """
-
-    maps: dict[str, Tensor]
-    shares: Tensor
 
 
 class AdaptiveNetwork(nn.Module):
@@ -143,7 +82,7 @@ class AdaptiveNetwork(nn.Module):
         plans, asked = self._choose(tokens, spending, budget)
         maps = self.decode(tokens, PlannedExecution(plans), spending.tasks)
         floor = spending.floor > budget * spending.full
-        costs = [_cost(spending, plan, asked, floor) for plan in plans]
+        costs = [Cost.of(spending, plan, asked=asked, floor=floor) for plan in plans]
         return Prediction(maps, tuple(plans), tuple(costs))
 
     def follow(
@@ -160,7 +99,7 @@ class AdaptiveNetwork(nn.Module):
         spending = self.spending(images.shape[-2:], tasks)
         tokens = self.encoder.patch_embed(images)
         maps = self.decode(tokens, PlannedExecution(plans), spending.tasks)
-        costs = [_cost(spending, plan, asked=False, floor=False) for plan in plans]
+        costs = [Cost.of(spending, plan, asked=False, floor=False) for plan in plans]
         return Prediction(maps, tuple(plans), tuple(costs))
 
     def relaxed(
@@ -174,8 +113,9 @@ class AdaptiveNetwork(nn.Module):
         """Predict under gates drawn from the policy's scores, with gradients, for training.
 
         Everything is computed, and what a gate shuts out is taken away again, so that its
-        gradient is known. To be trained with a loss that adds to the tasks' a penalty of what
-        the mean of `shares` exceeds the budget by: the mean, so that images may differ.
+        gradient is known. To be trained with a loss that adds to the tasks' a penalty of how
+        far the mean of `shares` is from the budget: the mean, so that images may differ, and
+        both ways, since gates that all shut early learn nothing any more.
 
         Args:
             images: (B, 3, H, W), normalised.
@@ -234,21 +174,9 @@ class AdaptiveNetwork(nn.Module):
             return [spending.least] * len(tokens), False
         conditions = tokens.new_full((len(tokens),), condition, dtype=torch.float)
         scores = self.policy(tokens, conditions, spending.tasks)
-        gates = select(scores, spending, threshold, limit)
-        return spending.plans(gates, len(tokens)), True
-
-
-def _cost(spending: Spending, plan: Plan, asked: bool, floor: bool) -> Cost:
-    counts = spending.counts
-    return Cost(
-        macs=counts.total(plan, spending.tasks) + asked * spending.asking,
-        macs_full=spending.full,
-        blocks_run=plan.blocks_run,
-        blocks_total=plan.blocks_total,
-        windows_run=counts.windows_run(plan),
-        windows_total=counts.windows_run(uniform_plan(counts.depths)),
-        floor=floor,
-    )
+        lowest = spending.steps(scores).lowest_within(limit)
+        gates = decide(scores, lowest.clamp_min(threshold))
+        return to_plans(gates, len(tokens), spending.counts), True
 
 
 def random_network(name: str, seed: int = 0, policy: PolicyConfig | None = None) -> AdaptiveNetwork:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from adamtl_ros.nn.checkpoint import Model
-    from adamtl_ros.nn.network import AdaptiveNetwork, Cost, Prediction
+    from adamtl_ros.nn.network import AdaptiveNetwork
+    from adamtl_ros.nn.prediction import Cost, Prediction
 
 
 @dataclass(frozen=True)

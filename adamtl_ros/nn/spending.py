@@ -1,0 +1,139 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What thresholds on scores cost, so that budgets can be kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from adamtl_ros.nn.plan import uniform_plan
+
+if TYPE_CHECKING:
+    from adamtl_ros.nn.complexity import Complexity
+    from adamtl_ros.nn.gating import Gates
+    from adamtl_ros.nn.plan import Plan
+    from adamtl_ros.nn.policy import PolicyConfig
+
+
+@dataclass(frozen=True)
+class Spending:
+    """What gates cost for some tasks at one input size, as shares of the full MACs.
+
+    Attributes:
+        counts: MACs by part.
+        policy: What the policy decides.
+        tasks: Those in use.
+
+    """
+
+    counts: Complexity
+    policy: PolicyConfig
+    tasks: tuple[str, ...]
+
+    @cached_property
+    def full(self) -> int:
+        """MACs with everything on, without the policy."""
+        return self.counts.full(self.tasks)
+
+    @cached_property
+    def floor(self) -> int:
+        """MACs with all gates shut, which needs no policy."""
+        return self.counts.total(self.least, self.tasks)
+
+    @cached_property
+    def asking(self) -> int:
+        """MACs of the policy."""
+        return self.counts.asking(self.policy.heads(self.tasks))
+
+    @cached_property
+    def always(self) -> int:
+        """MACs of everything but the blocks, where the policy is asked."""
+        return self.counts.fixed_for(self.tasks) + self.asking
+
+    @property
+    def least(self) -> Plan:
+        """The plan with all gates shut."""
+        return uniform_plan(self.counts.depths, self.policy.least)
+
+    def share(self, gates: Gates) -> Tensor:
+        """Return the share of the full MACs under gates, the policy included, (B,) double."""
+        return (self.always + self.counts.gated(gates)) / self.full
+
+    def steps(self, scores: Gates) -> Steps:
+        """Return the share of the full MACs as a function of the threshold."""
+        at, macs = _openings(scores, self.counts.table.to(scores.device))
+        at, order = at.sort(1)
+        # From the highest score down, what is open so far; and nothing above all of them.
+        opened = macs[order].flip(1).cumsum(1).flip(1)
+        opened = torch.cat([opened, opened.new_zeros(len(at), 1)], 1)
+        return Steps(at, (self.always + opened) / self.full)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Share of the full MACs of images as a falling step function of a threshold on scores.
+
+    Attributes:
+        at: (B, steps), thresholds from which on a part is shut, ascending.
+        shares: (B, steps + 1), share below the first one, between them, and from the last on.
+
+    """
+
+    at: Tensor
+    shares: Tensor
+
+    def share(self, thresholds: Tensor) -> Tensor:
+        """Return the share of each image at its threshold, (B,) to (B,)."""
+        shut = torch.searchsorted(self.at, thresholds[:, None], right=True)
+        return self.shares.gather(1, shut)[:, 0]
+
+    def lowest_within(self, limit: float) -> Tensor:
+        """Return the lowest threshold of each image that keeps its share within a limit, (B,).
+
+        It is -inf where everything may run, and the highest where nothing may: there alone the
+        limit can be broken.
+        """
+        shut = (self.shares > limit).sum(1, keepdim=True).clamp_max(self.at.shape[1])
+        lowest = self.at.gather(1, (shut - 1).clamp_min(0))
+        return lowest.masked_fill(shut == 0, float('-inf'))[:, 0]
+
+
+def _openings(scores: Gates, table: Tensor) -> tuple[Tensor, Tensor]:
+    """Say below which threshold each part opens, and what it costs.
+
+    A part runs where all the gates on it are open, that is below the least of their scores.
+
+    Args:
+        scores: Scores of the gates.
+        table: Sizes of the blocks, as `Complexity.table` has them.
+
+    Returns:
+        (B, parts) thresholds, +inf for what has no gate, and (parts,) MACs.
+
+    """
+    windows, slots, attention, least, most = table
+    some = next(iter(scores.present.values()))
+    run = some.new_full((len(some), len(slots), 1), float('inf'))
+    if scores.blocks is not None:
+        run = scores.blocks[..., None]
+    if scores.windows is not None:
+        run, windows = run.minimum(scores.windows), torch.ones_like(windows)
+    passing, tokens = run, windows * slots
+    if scores.tokens is not None:
+        passing, tokens = run[..., None].minimum(scores.tokens), torch.ones_like(slots)
+    mlp = most if scores.widths is None else least
+    parts = [(run, windows * attention + tokens * mlp)]
+    if scores.tokens is not None:
+        parts = [(run, windows * attention), (passing, mlp)]
+    if scores.widths is not None:
+        wide = scores.widths.view(*scores.widths.shape, *[1] * (passing.dim() - 2))
+        parts.append((passing.minimum(wide), tokens * (most - least)))
+    return (
+        torch.cat([at.flatten(1) for at, _ in parts], 1),
+        torch.cat([macs.repeat_interleave(at[0, 0].numel()) for at, macs in parts]),
+    )
