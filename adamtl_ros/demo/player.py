@@ -98,6 +98,7 @@ def play(bag: Path, publishers: dict[str, Publisher[Any]], image: str, log: Path
             publishers[connection.topic].publish(bytes(raw))
             if connection.topic == image:
                 writer.writerow([header_stamp(raw), sent])
+                file.flush()
 
 
 def _spin(node: Node) -> None:

@@ -51,6 +51,7 @@ class Summary:
         macs: Mean multiply-accumulates per frame.
         share: Mean share of the full multiply-accumulates.
         asked: Mean budget that was asked for.
+        floored: In all frames what always runs cost more than the budget.
         by_budget: By budget that was asked for, frames, mean share, median inference [ms].
 
     """
@@ -68,6 +69,7 @@ class Summary:
     macs: float
     share: float
     asked: float
+    floored: bool
     by_budget: dict[float, tuple[int, float, float]]
 
     def __str__(self) -> str:
@@ -86,7 +88,7 @@ class Summary:
                 _times('result age', self.age_ms, 'from the player to the recorder'),
                 f'compute     {self.macs / 1e6:.1f} million MACs a frame,'
                 f' {100 * self.share:.1f} % of full at a budget of {100 * self.asked:.0f} %'
-                + (' (what always runs costs more)' if self.share > self.asked + 1e-6 else ''),
+                + (' (what always runs costs more)' if self.floored else ''),
                 *self._budget_lines(),
             ]
         )
@@ -129,6 +131,7 @@ def summarise(run: Run) -> Summary:
         macs=_mean([stats.macs for stats in frames]),
         share=_mean([stats.macs / stats.macs_full for stats in frames]),
         asked=_mean([stats.requested_budget for stats in frames]),
+        floored=all(stats.limit_reason == stats.FLOOR for stats in frames),
         by_budget={asked: _spent(some) for asked, some in _by_budget(frames).items()},
     )
 

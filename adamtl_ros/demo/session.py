@@ -170,11 +170,9 @@ def _watch(
                 latest = recorder.stats[-1]
                 bar.n = int(latest.frames_received)
                 bar.set_postfix(processed=latest.frames_processed, refresh=True)
-                if sweep:
-                    sweep.follow(bar.n / frames)
+            if sweep and recorder.stats:
+                sweep.follow(len(_read_log(out / 'logs' / 'sent.csv')) / frames)
             time.sleep(POLL_S)
-    if sweep and sweep.problem:
-        raise DemoError(f'the node refused a budget: {sweep.problem}')
     if player.returncode:
         raise DemoError(f'the player ended: {_last_line(out / "logs" / "player.log")}')
 

@@ -39,7 +39,14 @@ class BudgetSweep:
         self._step = 0
 
     def follow(self, played: float) -> None:
-        """Set the budget for this share of the recording, in 0..1, if it is another one."""
+        """Set the budget for this share of the recording, in 0..1, if it is another one.
+
+        Raises:
+            RuntimeError: The node refused an earlier one.
+
+        """
+        if self.problem:
+            raise RuntimeError(f'the node refused a budget: {self.problem}')
         step = min(int(played * len(BUDGETS)), len(BUDGETS) - 1)
         if step > self._step:
             self._step = step
@@ -47,7 +54,8 @@ class BudgetSweep:
             self._client.set_parameters([parameter]).add_done_callback(self._check)
 
     def _check(self, future: Future[SetParameters.Response]) -> None:
-        response = future.result()
-        assert response is not None
-        refused = [result.reason for result in response.results if not result.successful]
-        self.problem = refused[0] if refused else self.problem
+        response = future.result() if future.exception() is None else None
+        results = response.results if response else []
+        refused = [result.reason for result in results if not result.successful]
+        if refused or not results:
+            self.problem = refused[0] if refused else f'no answer: {future.exception()}'

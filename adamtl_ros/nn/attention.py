@@ -29,7 +29,7 @@ class WindowAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
         self.register_buffer('relative_position_index', _relative_index(window), persistent=False)
-        self._cache: dict[tuple[object, ...], Tensor] = {}
+        self._cache: dict[tuple[object, ...], tuple[Tensor, Tensor]] = {}
 
     def forward(self, x: Tensor, grid: WindowGrid, windows: Tensor | None = None) -> Tensor:
         """Attend inside each window.
@@ -60,7 +60,7 @@ class WindowAttention(nn.Module):
         """Position bias with -inf where attention is not allowed.
 
         Kept between calls for a few grids while no gradient is asked for and the table does not
-        change; writing to `table.data` goes unseen.
+        change; writing into `table.data` goes unseen.
 
         Returns:
             (windows, heads, slots, slots), or (1, ...) where all windows are alike.
@@ -70,11 +70,14 @@ class WindowAttention(nn.Module):
         if torch.is_grad_enabled() or table.is_inference():
             return self._make_bias(grid, dtype)
         key = (grid, dtype, table.device, table.data_ptr(), table._version)  # noqa: SLF001
-        if key not in self._cache:
+        kept = self._cache.get(key)
+        if kept is None:
             if len(self._cache) >= CACHED_GRIDS:
                 self._cache.clear()
-            self._cache[key] = self._make_bias(grid, dtype).contiguous()
-        return self._cache[key]
+            # With the table's memory, so that no other table can get the same address.
+            kept = (table.detach(), self._make_bias(grid, dtype).contiguous())
+            self._cache[key] = kept
+        return kept[1]
 
     def _make_bias(self, grid: WindowGrid, dtype: torch.dtype) -> Tensor:
         table = self.relative_position_bias_table

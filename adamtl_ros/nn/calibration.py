@@ -29,10 +29,15 @@ PER_FRAME = 0.1
 """How far a single frame may go above a budget that holds on average."""
 
 CONFIDENCE = 1.645
-"""Standard errors: with 95 % the mean over many images is no higher than the fitted one."""
+"""Standard errors that the mean stays below a budget: 95 % for images that are independent."""
 
 MOST_COMBINED = 6
 """Up to so many tasks every combination of them is calibrated by default."""
+
+
+def frame_limit(budget: float) -> float:
+    """Return the largest share of a single frame where the budget holds on average."""
+    return min(1.0, budget + PER_FRAME)
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,9 @@ class Level:
 @dataclass(frozen=True)
 class Calibration:
     """Levels by combination of tasks in use, ascending; `calibrate()` fits them.
+
+    It belongs to weights, and to an input size: at another one the thresholds serve too, but no
+    frame may go above its budget then.
 
     Attributes:
         size: Height and width of the images.
@@ -127,21 +135,24 @@ def calibrate(
 
     Args:
         network: Its weights; its own calibration is not touched.
-        batches: (B, 3, H, W) normalised images, all of one size.
+        batches: (B, 3, H, W) normalised images, all of one size; a few dozen at least, of as
+            many places.
         budgets: Shares of the full MACs.
         combinations: Tasks that may be in use together; if not given, every combination where
             there are at most `MOST_COMBINED` tasks, else each alone and all.
 
     Raises:
-        ValueError: No images, images of different sizes, or unknown tasks.
+        ValueError: Fewer than two images, different sizes, or unknown tasks.
 
     """
     looks, sizes = [], set()
     for images in batches:
         looks.append(network.policy.look(network.encoder.patch_embed(images)))
         sizes.add((images.shape[-2], images.shape[-1]))
-    if len(sizes) != 1:
-        raise ValueError(f'calibration needs images, all of one size, got sizes {sorted(sizes)}')
+    count = sum(map(len, looks))
+    if len(sizes) != 1 or count < 2:
+        got = f'got {count} of sizes {sorted(sizes)}'
+        raise ValueError(f'calibration needs at least two images, all of one size, {got}')
     cells, size = torch.cat(looks), sizes.pop()
     every = combinations or _all_combinations(network)
     combined = [network.spending(size, some) for some in every]
@@ -171,10 +182,11 @@ def _joined(votes: Gates, heads: list[int]) -> Gates:
 def _level(scores: Gates, spending: Spending, budget: float) -> Level | None:
     """Fit one budget; None if it cannot be kept."""
     steps = spending.steps(scores)
-    lowest = steps.lowest_within(budget + PER_FRAME)
-    values = steps.at[steps.at.isfinite()].sort().values
-    # One below all scores, since JSON has no infinity.
-    thresholds = torch.cat([values[:1] - 1, values])
+    lowest = steps.lowest_within(frame_limit(budget))
+    values = steps.at[steps.at.isfinite()].unique()
+    # Between the scores, so that no rounding flips a gate; and finite, as JSON needs it.
+    edges = torch.cat([values[:1] - 1, values, values[-1:] + 1])
+    thresholds = (edges[1:] + edges[:-1]) / 2
 
     def shares(number: int) -> Tensor:
         return steps.share(lowest.maximum(thresholds[number]))
@@ -188,5 +200,5 @@ def _level(scores: Gates, spending: Spending, budget: float) -> Level | None:
 
 def _upper(shares: Tensor) -> float:
     """Return the upper end of the confidence interval of a mean."""
-    error = shares.std(correction=0) / len(shares) ** 0.5
+    error = shares.std() / len(shares) ** 0.5
     return float(shares.mean() + CONFIDENCE * error)

@@ -8,6 +8,7 @@ included, biases, normalisation, activations, resampling and gathers not.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
@@ -76,6 +77,7 @@ class Complexity:
 
     Attributes:
         blocks: Of each block of all stages.
+        size: Height and width of the image.
         depths: Blocks of each stage.
         grid: Height and width of the first stage's tokens.
         fixed: What always runs in the encoder: patch embedding and merging.
@@ -87,6 +89,7 @@ class Complexity:
     """
 
     blocks: tuple[BlockCost, ...]
+    size: tuple[int, int]
     depths: tuple[int, ...]
     grid: tuple[int, int]
     fixed: int
@@ -111,6 +114,24 @@ class Complexity:
     def asking(self, heads: Iterable[str]) -> int:
         """Return the MACs of asking these heads of the policy."""
         return self.policy + sum(self.heads[head] for head in heads)
+
+    def check(self, plan: Plan) -> None:
+        """Check that a plan fits.
+
+        Raises:
+            ValueError: Another number of blocks; windows or tokens that are not there, named
+                twice or out of order; or a block that runs on no window.
+
+        """
+        depths = tuple(map(len, plan.stages))
+        if depths != self.depths:
+            raise ValueError(f'plan for stages of {depths} blocks, the network has {self.depths}')
+        for number, (cost, block) in enumerate(zip(self.blocks, plan.blocks, strict=True)):
+            where = f'block {number} of the plan'
+            _check_numbers(f'{where}, windows', block.windows, cost.windows)
+            _check_numbers(f'{where}, tokens', block.tokens, cost.windows * cost.slots)
+            if block.run and block.windows == ():
+                raise ValueError(f'{where} runs on no window; say run=False')
 
     def windows_run(self, plan: Plan) -> int:
         """Return the attention windows that a plan executes, summed over the blocks."""
@@ -143,6 +164,15 @@ class Complexity:
         return torch.tensor(rows, dtype=torch.double).T.contiguous()
 
 
+def _check_numbers(what: str, numbers: tuple[int, ...] | None, count: int) -> None:
+    """Check that numbers ascend within 0 and a count."""
+    if not numbers:
+        return
+    ascend = all(a < b for a, b in itertools.pairwise(numbers))
+    if numbers[0] < 0 or numbers[-1] >= count or not ascend:
+        raise ValueError(f'{what} must ascend within 0..{count - 1}, got {numbers}')
+
+
 def _passing(gates: Gates, everything: Tensor) -> Tensor:
     """Tokens that pass the MLP of each block, where its blocks gate is open."""
     if gates.tokens is None:
@@ -165,6 +195,7 @@ def complexity(
     head = _policy_head(arch, grids[0], policy)
     return Complexity(
         blocks=tuple(blocks),
+        size=size,
         depths=arch.depths,
         grid=grids[0],
         fixed=embed + merging,

@@ -99,6 +99,11 @@ def relax(scores: Gates, temperature: float, generator: torch.Generator | None =
     estimate: open with probability sigmoid(score) whatever the temperature, which only says
     how far from the flip the gradient still reaches. Lower it as training goes on.
 
+    Args:
+        scores: Scores of the gates.
+        temperature: Positive.
+        generator: For the noise, on the scores' device.
+
     Raises:
         ValueError: A temperature that is not positive.
 

@@ -3,7 +3,7 @@
 """Operations that reuse memory where no gradient is asked for, and are ordinary otherwise.
 
 Large maps do not fit a core's cache, so memory that is not written is time: a tenth of the MLP
-of the first stage.
+of the first stage. Forward hooks on the layer before see what was overwritten.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from adamtl_ros import tasks as table
 from adamtl_ros.nn.architecture import Architecture, architecture
-from adamtl_ros.nn.calibration import PER_FRAME, Calibration
+from adamtl_ros.nn.calibration import Calibration, frame_limit
 from adamtl_ros.nn.complexity import Complexity, complexity
 from adamtl_ros.nn.decoders import Decoder, decode
 from adamtl_ros.nn.execution import PlannedExecution
@@ -64,7 +64,8 @@ class AdaptiveNetwork(nn.Module):
 
         Below 1 the policy chooses what runs. With a calibration for these tasks the budget
         holds on average over images like those it was fitted on, hard ones get more than easy
-        ones, and none more than budget + `PER_FRAME`. Without one it holds for every image.
+        ones, and none more than budget + `PER_FRAME`. Without one, or at another input size,
+        it holds for every image.
 
         Args:
             images: (B, 3, H, W), normalised; any height and width.
@@ -91,12 +92,15 @@ class AdaptiveNetwork(nn.Module):
         """Predict by given plans, one for each image, without asking the policy.
 
         Raises:
-            ValueError: An unknown task, none at all, or another number of plans than images.
+            ValueError: An unknown task, none at all, another number of plans than images, or a
+                plan that does not fit the network at this size.
 
         """
         if len(plans) != len(images):
             raise ValueError(f'{len(images)} images need as many plans, got {len(plans)}')
         spending = self.spending(images.shape[-2:], tasks)
+        for plan in plans:
+            spending.counts.check(plan)
         tokens = self.encoder.patch_embed(images)
         maps = self.decode(tokens, PlannedExecution(plans), spending.tasks)
         costs = [Cost.of(spending, plan, asked=False, floor=False) for plan in plans]
@@ -169,7 +173,8 @@ class AdaptiveNetwork(nn.Module):
             if level is None:
                 return [spending.least] * len(tokens), False
             threshold, condition = level.threshold, level.budget
-            limit = min(1.0, level.budget + PER_FRAME)
+            if self.calibration.size == spending.counts.size:
+                limit = frame_limit(level.budget)
         if spending.floor + spending.asking > limit * spending.full:
             return [spending.least] * len(tokens), False
         conditions = tokens.new_full((len(tokens),), condition, dtype=torch.float)

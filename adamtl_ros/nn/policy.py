@@ -16,7 +16,7 @@ from adamtl_ros.nn.places import cell_grid, places
 from adamtl_ros.nn.plan import OFF, BlockPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from adamtl_ros.nn.architecture import Architecture
 
@@ -48,9 +48,9 @@ class PolicyConfig:
 
         """
         unknown = [name for name in self.gates if name not in GRANULARITIES]
-        if unknown or not self.gates:
+        if unknown or not self.gates or len(set(self.gates)) < len(self.gates):
             allowed = ', '.join(GRANULARITIES)
-            raise ValueError(f'gates must be some of {allowed}, got {list(self.gates)}')
+            raise ValueError(f'gates must be some of {allowed}, each once, got {list(self.gates)}')
         if not 0 < self.narrow < 1:
             raise ValueError(f'narrow must lie between 0 and 1, got {self.narrow}')
         if min(self.channels, self.hidden) < 1:
@@ -131,6 +131,17 @@ class Policy(nn.Module):
         if config.has_map:
             self.maps = HeadStack(heads, 2 * channels, len(arch.depths), bias=False)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Policy:
+        """Move with the network, but stay in float32: thresholds are too fine for halves."""
+
+        def move(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            same = tensor.is_meta or moved.dtype == tensor.dtype
+            return moved if same else tensor.to(moved.device)
+
+        super()._apply(move, recurse)
+        return self
+
     def forward(self, tokens: Tensor, budget: Tensor, tasks: Iterable[str]) -> Gates:
         """Score the gates.
 
@@ -140,7 +151,7 @@ class Policy(nn.Module):
             tasks: Those in use; the others have no say.
 
         Returns:
-            Scores, in float32 under autocast too.
+            Scores, always in float32.
 
         """
         height, width = tokens.shape[1:3]

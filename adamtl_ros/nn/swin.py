@@ -108,7 +108,7 @@ class SwinBlock(nn.Module):
             return add(x, self.mlp(self.norm2(x), width))
         rows = x.view(-1, x.shape[-1])
         change = self.mlp(self.norm2(rows.index_select(0, tokens)), width)
-        return rows.index_add(0, tokens, change).view_as(x)
+        return rows.index_add(0, tokens, change.to(rows.dtype)).view_as(x)
 
 
 class Execution(Protocol):

@@ -34,7 +34,7 @@ class Inference:
         results: By task name; see `postprocess()` for shapes and types.
         cost: What the network spent.
         preprocess_ms: Time to resize and normalise.
-        infer_ms: Time of encoder and decoders.
+        infer_ms: Time of policy, encoder and decoders.
         postprocess_ms: Time to turn raw maps into results.
 
     """

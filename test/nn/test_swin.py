@@ -99,6 +99,19 @@ def test_position_bias_follows_its_table():
             torch.testing.assert_close(attention(tokens, grid).detach(), after)
 
 
+def test_position_bias_follows_tables_that_take_its_place():
+    """A new table may get the memory of an old one; the bias kept must not be that one's."""
+    attention = WindowAttention(8, 2, 4).eval()
+    grid = window_grid(8, 8, 4, shifted=True)
+    with torch.no_grad():
+        for _ in range(20):
+            state = {key: torch.randn_like(value) for key, value in attention.state_dict().items()}
+            attention.load_state_dict(state, assign=True)
+            del state
+            bias = attention.bias(grid, torch.float)
+            torch.testing.assert_close(bias, attention._make_bias(grid, torch.float))
+
+
 def test_gradients_reach_every_weight():
     arch = architecture('nano')
     encoder = small.encoder(arch).train()
