@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Is computation that is skipped time saved? The network alone, in ratios.
 
-`make benchmark` runs it; `python benchmarks/network.py --help` has options. Policies have
-random weights and are calibrated on drawn images, so what they skip varies from frame to frame
-and from policy to policy, as that of a trained one does.
+`make benchmark` runs it; `python benchmarks/network.py --help` has options. Plans at random skip
+one kind of part all over the network; policies have random weights and are calibrated on drawn
+images, so that what they skip varies, and their own cost is in the figures.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 import cv2
 import torch
 from plain_mtl import PlainMtl
+from plans import PLANS, plan_within
 from timing import beside
+from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from adamtl_ros.data.shapes import draw_shapes
@@ -30,6 +32,8 @@ from adamtl_ros.runtime.preprocess import Preprocessor
 from adamtl_ros.runtime.threads import set_threads
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from adamtl_ros.nn.calibration import Calibration
@@ -38,17 +42,10 @@ if TYPE_CHECKING:
 
 TASKS = ('semseg', 'human_parts', 'normals', 'saliency')
 BUDGETS = (0.75, 0.5)
-GATES = {
-    'blocks': ('blocks',),
-    'windows': ('windows',),
-    'widths': ('widths',),
-    'tokens, as AdaMTL': ('tokens',),
-    'blocks and windows': ('blocks', 'windows'),
-    'blocks, widths, windows': ('blocks', 'widths', 'windows'),
-}
-POLICIES = 4
+POLICIES = {'policy: blocks': ('blocks',), 'policy: blocks, windows': ('blocks', 'windows')}
+MIX = 'policy: blocks, windows'
+VARIANTS = 4
 FRAMES = 6
-MIX = 'blocks and windows'
 
 
 def main() -> None:
@@ -60,7 +57,8 @@ def main() -> None:
     frames = _frames(network, FRAMES)
     print(
         f'{options.network}, {"x".join(map(str, network.arch.input_size))}, {len(TASKS)} tasks, '
-        f'float32, eager torch {torch.__version__}, {options.threads} thread(s)\n'
+        f'float32, eager torch {torch.__version__}, {options.threads} thread(s), '
+        f'{"its own clock" if options.threads == 1 else "wall clock"}\n'
     )
     with torch.inference_mode():
         savings(network, frames, options.rounds)
@@ -71,52 +69,79 @@ def main() -> None:
 
 def savings(network: AdaptiveNetwork, frames: list[Tensor], rounds: int) -> None:
     """Print how much of the skipped MACs is saved time, by granularity."""
-    print(f'{"gates":<25}{"budget":>7}{"MACs":>7}{"time":>7}{"efficiency":>12}')
-    for name, gates in GATES.items():
-        policies = _policies(network, gates)
-        for budget in BUDGETS:
-            cells, shares = {}, []
-            for number, policy in enumerate(policies):
-                frame = frames[number % len(frames)]
-                cells[number] = partial(_run, network, policy, frame, budget)
-                shares.append(cells[number]().costs[0].share)
-            ratios, _ = beside(cells, partial(network, frames[0], 1.0, TASKS), rounds)
-            macs, time = statistics.mean(shares), statistics.mean(ratios.values())
-            efficiency = (1 - time) / (1 - macs)
-            print(f'{name:<25}{budget:>7}{macs:>7.3f}{time:>7.3f}{efficiency:>12.2f}')
-    print('\nefficiency = (1 - time / full time) / (1 - MACs / full MACs)\n')
+    print(f'{"":<25}{"budget":>7}{"MACs":>7}{"time":>7}{"efficiency":>12}')
+    full = partial(network, frames[0], 1.0, TASKS)
+    for budget in BUDGETS:
+        for name, draw in PLANS.items():
+            plans = [plan_within(network, TASKS, draw, budget, seed) for seed in range(VARIANTS)]
+            runs = [
+                partial(network.follow, frame, [plan], TASKS)
+                for plan, frame in zip(plans, frames, strict=False)
+            ]
+            _print_savings(name, budget, runs, full, rounds)
+        for name, gates in POLICIES.items():
+            policies = _policies(network, gates)
+            runs = [
+                partial(_run, network, policy, frame, budget)
+                for policy in policies
+                for frame in frames
+            ]
+            _print_savings(name, budget, runs, full, max(1, rounds // FRAMES))
+        print()
+    print('efficiency = (1 - time / full time) / (1 - MACs / full MACs)\n')
+
+
+def _print_savings(
+    name: str,
+    budget: float,
+    runs: list[Callable[[], Prediction]],
+    full: Callable[[], object],
+    rounds: int,
+) -> None:
+    macs = statistics.mean(run().costs[0].share for run in runs)
+    ratios, _ = beside(dict(enumerate(runs)), full, rounds)
+    time = statistics.mean(ratios.values())
+    print(f'{name:<25}{budget:>7}{macs:>7.3f}{time:>7.3f}{(1 - time) / (1 - macs):>12.2f}')
 
 
 def policy_cost(network: AdaptiveNetwork, frames: list[Tensor], rounds: int) -> None:
     """Print what the policy itself costs, plan included."""
-    print(f'{"policy":<25}{"MACs":>7}{"time":>7}{"ms":>7}')
-    for name, gates in GATES.items():
-        if name.startswith('tokens'):
-            continue
+    print(f'{"":<25}{"MACs":>7}{"time":>7}{"ms":>7}')
+    for name, gates in POLICIES.items():
         network.policy, network.calibration = _policies(network, gates)[0]
         spending = network.spending(frames[0].shape[-2:], TASKS)
         tokens = network.encoder.patch_embed(frames[0])
-        ask = partial(network._choose, tokens, spending, 0.5)  # noqa: SLF001  it alone is measured
-        ratios, full = beside({'ask': ask}, partial(network, frames[0], 1.0, TASKS), 4 * rounds)
+        ask = partial(network._choose, tokens, spending, 0.75)  # noqa: SLF001  it alone
+        if not ask()[1]:
+            raise RuntimeError(f'{name}: the policy was not asked')
+        ratios, full = beside({'ask': ask}, partial(network, frames[0], 1.0, TASKS), 3 * rounds)
         macs = spending.asking / spending.full
         print(f'{name:<25}{macs:>7.4f}{ratios["ask"]:>7.4f}{ratios["ask"] * full * 1000:>7.2f}')
     print()
 
 
 def against_plain(network: AdaptiveNetwork, frames: list[Tensor], rounds: int) -> None:
-    """Print time and MACs against a static network of the published layout."""
+    """Print time and MACs against a static network of the published layout.
+
+    Both resize their maps to the size of the input.
+    """
     channels = {name: network.tasks[name].channels for name in TASKS}
     plain = PlainMtl(network.arch, channels).eval()
     with FlopCounterMode(display=False) as counter:
         plain(frames[0])
     macs = counter.get_total_flops() / 2
-    policy = _policies(network, GATES[MIX])[0]
-    runs = {budget: partial(_run, network, policy, frames[0], budget) for budget in (1.0, 0.5)}
-    ratios, time = beside(runs, partial(plain, frames[0]), 2 * rounds)
-    print(f'{"against a plain Swin MTL":<25}{"MACs":>7}{"time":>7}')
-    for budget, ratio in ratios.items():
-        share = runs[budget]().costs[0].macs / macs
-        print(f'{f"ours, budget {budget}":<25}{share:>7.3f}{ratio:>7.3f}')
+    policies = _policies(network, POLICIES[MIX])
+    print(f'{"against a plain Swin MTL":<25}{"budget":>7}{"MACs":>7}{"time":>7}{"worst":>7}')
+    for budget in (1.0, *BUDGETS):
+        runs = {
+            (number, place): partial(_resized, network, policy, frame, budget)
+            for number, policy in enumerate(policies[:1] if budget == 1 else policies)
+            for place, frame in enumerate(frames)
+        }
+        spent = statistics.mean(run().costs[0].macs for run in runs.values()) / macs
+        ratios, time = beside(runs, partial(plain, frames[0]), max(1, rounds // FRAMES))
+        mean, worst = statistics.mean(ratios.values()), max(ratios.values())
+        print(f'{"ours":<25}{budget:>7}{spent:>7.3f}{mean:>7.3f}{worst:>7.3f}')
     print(f'(plain: {macs / 1e9:.2f} GMACs, {time * 1000:.0f} ms)\n')
 
 
@@ -125,7 +150,7 @@ def _policies(network: AdaptiveNetwork, gates: tuple[str, ...]) -> list[tuple[Po
     kept = network.policy, network.calibration
     batch = torch.cat(_frames(network, 48, first=FRAMES))
     made = []
-    for seed in range(1, POLICIES + 1):
+    for seed in range(1, VARIANTS + 1):
         network.policy = random_network(network.arch.name, seed, PolicyConfig(gates)).policy
         made.append((network.policy, calibrate(network, [batch], BUDGETS, [TASKS])))
     network.policy, network.calibration = kept
@@ -137,6 +162,15 @@ def _run(
 ) -> Prediction:
     network.policy, network.calibration = policy
     return network(frame, budget, TASKS)
+
+
+def _resized(
+    network: AdaptiveNetwork, policy: tuple[Policy, Calibration], frame: Tensor, budget: float
+) -> Prediction:
+    prediction = _run(network, policy, frame, budget)
+    for raw in prediction.maps.values():
+        functional.interpolate(raw, frame.shape[-2:], mode='bilinear')
+    return prediction
 
 
 def _frames(network: AdaptiveNetwork, count: int, first: int = 0) -> list[Tensor]:
@@ -151,7 +185,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--network', default='tiny', help='architecture (%(default)s)')
     parser.add_argument('--threads', type=int, default=1, help='of torch (%(default)s)')
-    parser.add_argument('--rounds', type=int, default=10, help='repetitions (%(default)s)')
+    parser.add_argument('--rounds', type=int, default=4, help='repetitions (%(default)s)')
     return parser.parse_args()
 
 

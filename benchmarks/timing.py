@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Key = TypeVar('Key', bound=Hashable)
 
-WARM_UP = 3
+WARM_UP = 1
 
 
 def beside(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from adamtl_ros import tasks as table
 from adamtl_ros.nn.architecture import Architecture, architecture
-from adamtl_ros.nn.calibration import Calibration, frame_limit
+from adamtl_ros.nn.calibration import Calibration, Level, frame_limit
 from adamtl_ros.nn.complexity import Complexity, complexity
 from adamtl_ros.nn.decoders import Decoder, decode
 from adamtl_ros.nn.execution import PlannedExecution
@@ -21,13 +21,14 @@ from adamtl_ros.nn.plan import Plan, uniform_plan
 from adamtl_ros.nn.policy import Policy, PolicyConfig
 from adamtl_ros.nn.prediction import Cost, Prediction, RelaxedPrediction
 from adamtl_ros.nn.relaxed import RelaxedExecution
-from adamtl_ros.nn.spending import Spending
+from adamtl_ros.nn.spending import Spending, spending_for
 from adamtl_ros.nn.swin import SwinEncoder
 from adamtl_ros.tasks import TASKS, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from adamtl_ros.nn.gating import Gates
     from adamtl_ros.nn.swin import Execution
 
 LOG_DEPTH_LIMIT = 6.9
@@ -161,27 +162,39 @@ class AdaptiveNetwork(nn.Module):
         if not wanted:
             raise ValueError(f'no task is wanted, choose from: {", ".join(self.tasks)}')
         height, width = size
-        return Spending(self.complexity(height, width), self.policy.config, wanted)
+        known = tuple(self.tasks.values())
+        return spending_for(self.arch, (height, width), known, self.policy.config, wanted)
 
     def _choose(self, tokens: Tensor, spending: Spending, budget: float) -> tuple[list[Plan], bool]:
         """Choose what runs for each image, and say whether the policy was asked."""
         if budget == 1:
             return [uniform_plan(self.arch.depths)] * len(tokens), False
-        threshold, condition, limit = float('-inf'), budget, budget
+        level: Level | None = Level(budget, float('-inf'), budget)
+        limit = budget
         if self.calibration and self.calibration.knows(spending.tasks):
             level = self.calibration.level(spending.tasks, budget)
-            if level is None:
-                return [spending.least] * len(tokens), False
-            threshold, condition = level.threshold, level.budget
-            if self.calibration.size == spending.counts.size:
+            if level and self.calibration.size == spending.counts.size:
                 limit = frame_limit(level.budget)
-        if spending.floor + spending.asking > limit * spending.full:
+        if level is None or spending.floor + spending.asking > limit * spending.full:
             return [spending.least] * len(tokens), False
-        conditions = tokens.new_full((len(tokens),), condition, dtype=torch.float)
+        conditions = tokens.new_full((len(tokens),), level.budget, dtype=torch.float)
         scores = self.policy(tokens, conditions, spending.tasks)
-        lowest = spending.steps(scores).lowest_within(limit)
-        gates = decide(scores, lowest.clamp_min(threshold))
-        return to_plans(gates, len(tokens), spending.counts), True
+        return _plans_within(scores, spending, level.threshold, limit, len(tokens)), True
+
+
+def _plans_within(
+    scores: Gates, spending: Spending, threshold: float, limit: float, images: int
+) -> list[Plan]:
+    """Open what is above the threshold, or above a higher one on images that need it."""
+    counts = spending.counts
+    if threshold > float('-inf'):
+        thresholds = torch.full((images,), threshold, device=scores.device)
+        plans = to_plans(decide(scores, thresholds), images, counts)
+        spent = (counts.total(plan, spending.tasks) + spending.asking for plan in plans)
+        if all(macs <= limit * spending.full for macs in spent):
+            return plans
+    lowest = spending.steps(scores).lowest_within(limit)
+    return to_plans(decide(scores, lowest.clamp_min(threshold)), images, counts)
 
 
 def random_network(name: str, seed: int = 0, policy: PolicyConfig | None = None) -> AdaptiveNetwork:

@@ -7,11 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adamtl_ros.nn.plan import Plan, uniform_plan
-
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from adamtl_ros.nn.plan import Plan
     from adamtl_ros.nn.spending import Spending
 
 
@@ -61,7 +60,7 @@ class Cost:
             blocks_run=plan.blocks_run,
             blocks_total=plan.blocks_total,
             windows_run=counts.windows_run(plan),
-            windows_total=counts.windows_run(uniform_plan(counts.depths)),
+            windows_total=spending.windows,
             floor=floor,
         )
 

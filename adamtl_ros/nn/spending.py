@@ -5,19 +5,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from adamtl_ros.nn.complexity import complexity
 from adamtl_ros.nn.plan import uniform_plan
 
 if TYPE_CHECKING:
+    from adamtl_ros.nn.architecture import Architecture
     from adamtl_ros.nn.complexity import Complexity
     from adamtl_ros.nn.gating import Gates
     from adamtl_ros.nn.plan import Plan
     from adamtl_ros.nn.policy import PolicyConfig
+    from adamtl_ros.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,11 @@ class Spending:
         """MACs of everything but the blocks, where the policy is asked."""
         return self.counts.fixed_for(self.tasks) + self.asking
 
+    @cached_property
+    def windows(self) -> int:
+        """Attention windows of all blocks."""
+        return self.counts.windows_run(uniform_plan(self.counts.depths))
+
     @property
     def least(self) -> Plan:
         """The plan with all gates shut."""
@@ -72,6 +80,18 @@ class Spending:
         opened = macs[order].flip(1).cumsum(1).flip(1)
         opened = torch.cat([opened, opened.new_zeros(len(at), 1)], 1)
         return Steps(at, (self.always + opened) / self.full)
+
+
+@lru_cache(maxsize=256)
+def spending_for(
+    arch: Architecture,
+    size: tuple[int, int],
+    known: tuple[Task, ...],
+    policy: PolicyConfig,
+    tasks: tuple[str, ...],
+) -> Spending:
+    """Return what gates cost; `known` are all tasks of the network, `tasks` those in use."""
+    return Spending(complexity(arch, size, known, policy), policy, tasks)
 
 
 @dataclass(frozen=True)
