@@ -171,7 +171,7 @@ def _watch(
                 bar.n = int(latest.frames_received)
                 bar.set_postfix(processed=latest.frames_processed, refresh=True)
             if sweep and recorder.stats:
-                sweep.follow(len(_read_log(out / 'logs' / 'sent.csv')) / frames)
+                sweep.follow(_sent(out / 'logs' / 'sent.csv') / frames)
             time.sleep(POLL_S)
     if player.returncode:
         raise DemoError(f'the player ended: {_last_line(out / "logs" / "player.log")}')
@@ -180,6 +180,11 @@ def _watch(
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors='replace').split('\n')
     return next((line for line in reversed(lines) if line.strip()), f'see {log}')
+
+
+def _sent(log: Path) -> int:
+    """Return how many images the player has sent."""
+    return max(0, log.read_bytes().count(b'\n') - 1) if log.exists() else 0
 
 
 def _read_log(path: Path) -> dict[int, int]:

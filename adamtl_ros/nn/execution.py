@@ -96,13 +96,11 @@ def _tokens(
         return None
     found, before = [], 0
     for image, plan in plans.items():
-        count = len(windows[image]) * grid.slots
-        kept = torch.ones(count, dtype=torch.bool, device=windows[image].device)
+        device = windows[image].device
+        numbers = windows[image][:, None] * grid.slots + torch.arange(grid.slots, device=device)
+        kept = torch.ones_like(numbers.view(-1), dtype=torch.bool)
         if plan.tokens is not None:
-            numbers = windows[image][:, None] * grid.slots + torch.arange(grid.slots).to(
-                kept.device
-            )
-            kept = torch.isin(numbers.view(-1), torch.tensor(plan.tokens).to(kept.device))
+            kept = torch.isin(numbers.view(-1), torch.tensor(plan.tokens, device=device))
         found.append(kept.nonzero()[:, 0] + before)
-        before += count
+        before += len(kept)
     return torch.cat(found)
