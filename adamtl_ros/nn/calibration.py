@@ -145,15 +145,7 @@ def calibrate(
         ValueError: Fewer than two images, different sizes, or unknown tasks.
 
     """
-    looks, sizes = [], set()
-    for images in batches:
-        looks.append(network.policy.look(network.encoder.patch_embed(images)))
-        sizes.add((images.shape[-2], images.shape[-1]))
-    count = sum(map(len, looks))
-    if len(sizes) != 1 or count < 2:
-        got = f'got {count} of sizes {sorted(sizes)}'
-        raise ValueError(f'calibration needs at least two images, all of one size, {got}')
-    cells, size = torch.cat(looks), sizes.pop()
+    cells, size = _look(network, batches)
     every = combinations or _all_combinations(network)
     combined = [network.spending(size, some) for some in every]
     levels: dict[str, list[Level]] = {','.join(spending.tasks): [] for spending in combined}
@@ -167,6 +159,19 @@ def calibrate(
             if level and (not found or level.share >= found[-1].share):
                 found.append(level)
     return Calibration(size, len(cells), {some: tuple(rows) for some, rows in levels.items()})
+
+
+def _look(network: AdaptiveNetwork, batches: Iterable[Tensor]) -> tuple[Tensor, tuple[int, int]]:
+    """Return what the policy sees of all images, and their height and width."""
+    looks, sizes = [], set()
+    for images in batches:
+        looks.append(network.policy.look(network.encoder.patch_embed(images)))
+        sizes.add((images.shape[-2], images.shape[-1]))
+    count = sum(map(len, looks))
+    if len(sizes) != 1 or count < 2:
+        got = f'got {count} of sizes {sorted(sizes)}'
+        raise ValueError(f'calibration needs at least two images, all of one size, {got}')
+    return torch.cat(looks), sizes.pop()
 
 
 def _all_combinations(network: AdaptiveNetwork) -> list[tuple[str, ...]]:

@@ -81,15 +81,8 @@ def union(scores: Tensor) -> Tensor:
 
 
 def decide(scores: Gates, threshold: Tensor) -> Gates:
-    """Open the gates whose score is above the threshold of their image.
-
-    Args:
-        scores: (B, ...), or (B, 1, ...) to try several thresholds.
-        threshold: (B,), or (B, thresholds).
-
-    """
-    axes = threshold.dim()
-    return scores.map(lambda score: score > threshold[(..., *[None] * (score.dim() - axes))])
+    """Open the gates whose score is above the threshold of their image, (B,)."""
+    return scores.map(lambda score: score > threshold.view(-1, *[1] * (score.dim() - 1)))
 
 
 def relax(scores: Gates, temperature: float, generator: torch.Generator | None = None) -> Gates:

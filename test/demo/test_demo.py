@@ -103,7 +103,8 @@ def test_real_camera(tmp_path, bag, frames):
     assert asked == sorted(asked, reverse=True)
     for row in rows:
         share = float(row['macs']) / float(row['macs_full'])
-        assert share <= float(row['requested_budget']) + 0.1 + 1e-6
+        # Without a calibration the budget holds for every frame.
+        assert share <= float(row['requested_budget']) + 1e-6
         assert share == 1 or float(row['requested_budget']) < 1
     summary = (tmp_path / 'out' / 'summary.txt').read_text()
     assert all(f'budget {value:<5.3g}' in summary for value in BUDGETS)

@@ -51,11 +51,6 @@ def test_decide_by_hand():
     gates = decide(scores, torch.tensor([0.5, 2.0]))
     assert gates.blocks.tolist() == [[False, True], [False, True]]
     assert gates.windows.all((1, 2)).tolist() == [True, False]
-    several = decide(scores.map(lambda s: s[:, None]), torch.tensor([[0.5, 5.0], [2.0, 0.0]]))
-    assert several.blocks.tolist() == [
-        [[False, True], [False, False]],
-        [[False, True], [True, True]],
-    ]
 
 
 @pytest.mark.parametrize('temperature', [5.0, 1.0, 0.1])
