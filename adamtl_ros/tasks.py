@@ -104,8 +104,8 @@ TASKS = {
         Task('human_parts', Kind.LABELS, 'cross_entropy', 2.0, 'miou', True, PASCAL_PARTS),
         Task('normals', Kind.NORMALS, 'l1', 10.0, 'mean_angle', False),
         Task('saliency', Kind.PROBABILITY, 'balanced_bce', 5.0, 'max_f', True),
-        Task('depth', Kind.DEPTH, 'l1', 1.0, 'rmse', False),
-        Task('edges', Kind.PROBABILITY, 'balanced_bce', 50.0, 'ods_f', True),
+        Task('depth', Kind.DEPTH, 'scale_aware_log', 1.0, 'rmse', False),
+        Task('edges', Kind.PROBABILITY, 'edge_bce', 50.0, 'ods_f', True),
     )
 }
 """All tasks by name, in the order in which they are published."""

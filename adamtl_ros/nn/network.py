@@ -122,6 +122,8 @@ class AdaptiveNetwork(nn.Module):
         far the mean of `shares` is from the budget: the mean, so that images may differ, and
         both ways, since gates that all shut early learn nothing any more.
 
+        As at inference, everything runs at budget 1.
+
         Args:
             images: (B, 3, H, W), normalised.
             budgets: (B,), each in (0, 1].
@@ -133,6 +135,7 @@ class AdaptiveNetwork(nn.Module):
         spending = self.spending(images.shape[-2:], tasks)
         tokens = self.encoder.patch_embed(images)
         gates = relax(self.policy(tokens, budgets, spending.tasks), temperature, generator)
+        gates = gates.map(lambda gate: _open_where(budgets == 1, gate))
         execution = RelaxedExecution(gates, self.arch.depths, self.policy.config.narrow)
         maps = self.decode(tokens, execution, spending.tasks)
         return RelaxedPrediction(maps, spending.share(gates))
@@ -180,6 +183,11 @@ class AdaptiveNetwork(nn.Module):
         conditions = tokens.new_full((len(tokens),), level.budget, dtype=torch.float)
         scores = self.policy(tokens, conditions, spending.tasks)
         return _plans_within(scores, spending, level.threshold, limit, len(tokens)), True
+
+
+def _open_where(everything: Tensor, gate: Tensor) -> Tensor:
+    """Open all gates of some images."""
+    return torch.where(everything.view(-1, *[1] * (gate.dim() - 1)), 1.0, gate)
 
 
 def _plans_within(

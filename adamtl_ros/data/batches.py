@@ -1,0 +1,170 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Samples to batches of tensors, in an order that depends on seed and step alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Dataset as TorchDataset
+
+from adamtl_ros.data.sample import unknown_label
+from adamtl_ros.tasks import TASKS, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from torch import Tensor
+
+    from adamtl_ros.data.sample import Dataset, Sample
+    from adamtl_ros.data.transforms import Augmentation
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images and labels.
+
+    Attributes:
+        images: (B, 3, H, W) uint8, RGB.
+        labels: By task, (B, H, W), normals (B, 3, H, W); 255 and NaN are unknown.
+
+    """
+
+    images: Tensor
+    labels: dict[str, Tensor]
+
+    def to(self, device: torch.device) -> Batch:
+        """Move to a device."""
+        labels = {name: label.to(device) for name, label in self.labels.items()}
+        return Batch(self.images.to(device), labels)
+
+
+def collate(samples: Sequence[Sample], tasks: Iterable[str]) -> Batch:
+    """Join samples of one size; tasks that a sample has no label for are unknown."""
+    images = torch.from_numpy(np.stack([sample.image for sample in samples]))
+    labels = {}
+    for name in tasks:
+        planes = [
+            sample.labels[name]
+            if name in sample.labels
+            else unknown_label(name, *sample.image.shape[:2])
+            for sample in samples
+        ]
+        joined = torch.from_numpy(np.stack(planes))
+        labels[name] = joined.permute(0, 3, 1, 2) if TASKS[name].kind is Kind.NORMALS else joined
+    return Batch(images.permute(0, 3, 1, 2), labels)
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which images a stage of a training sees, and in which batches.
+
+    Everything follows from the numbers here, so a training that was interrupted goes on with
+    the very batch that it would have seen next.
+
+    Attributes:
+        images: Number of images in the data set.
+        batch: Images of a step, of all processes together.
+        steps: Number of steps.
+        seed: Of the order and of the augmentation.
+        first: Step to start with.
+        rank: Number of this process.
+        world: Number of processes.
+
+    """
+
+    images: int
+    batch: int
+    steps: int
+    seed: int
+    first: int = 0
+    rank: int = 0
+    world: int = 1
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        """Yield, for each step, the images of this process, each with its number in the order."""
+        for step in range(self.first, self.steps):
+            places = range(step * self.batch + self.rank, (step + 1) * self.batch, self.world)
+            yield [(self._image(place), place) for place in places]
+
+    def __len__(self) -> int:
+        """Return the number of steps to go."""
+        return self.steps - self.first
+
+    def _image(self, place: int) -> int:
+        epoch, position = divmod(place, self.images)
+        return int(_shuffled(self.images, self.seed, epoch)[position])
+
+
+_KEPT: dict[tuple[int, int, int], np.ndarray] = {}
+
+
+def _shuffled(count: int, seed: int, epoch: int) -> np.ndarray:
+    """Return the order of an epoch; the last few are kept."""
+    key = (count, seed, epoch)
+    if key not in _KEPT:
+        if len(_KEPT) > 3:
+            _KEPT.pop(next(iter(_KEPT)))
+        _KEPT[key] = np.random.default_rng([seed, epoch]).permutation(count)
+    return _KEPT[key]
+
+
+class _Varied(TorchDataset[object]):
+    """A data set, augmented by the number of an image in the order."""
+
+    def __init__(
+        self, dataset: Dataset, augmentation: Augmentation, size: tuple[int, int], seed: int
+    ) -> None:
+        self.dataset, self.augmentation, self.size, self.seed = dataset, augmentation, size, seed
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        index, place = key
+        return self.augmentation(self.dataset[index], self.size, [self.seed, place])
+
+
+class _Given(Sampler[list[tuple[int, int]]]):
+    def __init__(self, order: Order) -> None:
+        self.order = order
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        return iter(self.order)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+
+class _Collate:
+    def __init__(self, tasks: Sequence[str]) -> None:
+        self.tasks = tasks
+
+    def __call__(self, samples: Sequence[Sample]) -> Batch:
+        return collate(samples, self.tasks)
+
+
+def batches(
+    dataset: Dataset,
+    augmentation: Augmentation,
+    size: tuple[int, int],
+    order: Order,
+    tasks: Sequence[str],
+    workers: int = 0,
+) -> Iterable[Batch]:
+    """Return the batches of a stage.
+
+    Args:
+        dataset: The images.
+        augmentation: How they vary.
+        size: Height and width of a batch.
+        order: Which, and when.
+        tasks: Whose labels are wanted.
+        workers: Processes that prepare them; 0 for none beside this one.
+
+    """
+    varied = _Varied(dataset, augmentation, size, order.seed)
+    return DataLoader(
+        varied, batch_sampler=_Given(order), collate_fn=_Collate(tasks), num_workers=workers
+    )

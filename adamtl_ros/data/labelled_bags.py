@@ -1,0 +1,321 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""A robot's own recording with ground truth beside the camera, as labelled images."""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from rosbags.highlevel import AnyReaderError
+from rosbags.image import ImageError, image_to_cvimage
+from rosbags.image.image import to_cvtype
+from rosbags.rosbag2 import ReaderError
+
+from adamtl_ros.data.bags import COMPRESSED, RAW, BagError, find_camera, header_stamp, open_bag
+from adamtl_ros.data.layout import binary, class_ids, fit, metres, unit
+from adamtl_ros.data.sample import DataError, Sample
+from adamtl_ros.tasks import TASKS, UNLABELLED, Kind, select
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from rosbags.highlevel import AnyReader
+    from rosbags.interfaces import Connection
+
+    from adamtl_ros.tasks import Task
+
+ALLOWED = {
+    Kind.LABELS: ('mono8', '8UC1'),
+    Kind.PROBABILITY: ('mono8', '8UC1'),
+    Kind.NORMALS: ('32FC3',),
+    Kind.DEPTH: ('32FC1', '16UC1', 'mono16'),
+}
+"""Encodings of ground truth by kind of task; 16 bits of depth are millimetres."""
+
+LABEL_INFO = 'vision_msgs/msg/LabelInfo'
+
+Message = Any
+"""What rosbags makes of an `Image` or `CompressedImage`: a class of its own for each bag."""
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Header stamp of an image, and when it and its labels were recorded, by topic [ns]."""
+
+    stamp: int
+    times: Mapping[str, int]
+
+
+class LabelledBag:
+    """Images of a bag with the ground truth that has exactly the same header stamp; a `Dataset`.
+
+    Opening reads the bag once, for the stamps (0.1 to 0.2 s for 24 raw images with labels in
+    SQLite3, or 180 compressed ones with depth in MCAP); an image and its labels are then read
+    from their place, at about 1 ms, and decoded. Nothing is copied or kept. Each process opens
+    the bag again, so that it works in data loaders; two threads must not share one.
+
+    Masks (saliency, edges) are 0 and 1, or else 0..255. In one with a 1 and no values but
+    0, 1 and 255, 255 is unknown.
+
+    Attributes:
+        path: The bag.
+        camera: Topic of the images.
+        truth: Topic of the ground truth by task.
+        tasks: The tasks that have ground truth, with the class names of this bag.
+
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        camera: str = '',
+        truth: Mapping[str, str] | None = None,
+        classes: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """Find the topics and join them.
+
+        Args:
+            path: Folder of the bag, or a single .mcap file.
+            camera: Topic of the images; by default as `find_camera` finds it.
+            truth: Topics of ground truth by task, besides `/ground_truth/<task>/image`.
+            classes: Class names by label task; by default those of a `LabelInfo` beside the
+                ground truth, `<...>/label_info`, else those of the task table.
+
+        Raises:
+            BagError: The bag cannot be read, or has no camera.
+            DataError: No ground truth, or none with the stamp of an image.
+            ValueError: A task that does not exist, or classes for one that has none.
+
+        """
+        self.path = path
+        self._process = 0
+        reader = self._reader()
+        kinds = {c.topic: c.msgtype for c in reader.connections if c.msgcount}
+        self.truth = _find_truth(path, kinds, truth or {})
+        self.camera = _choose_camera(path, camera, set(self.truth.values()))
+        self.tasks = self._name_classes(reader, classes or {})
+        self._frames = self._join(reader)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return a labelled image.
+
+        Raises:
+            IndexError: A number outside 0 to length - 1.
+            DataError: An image or label that cannot be used; says the topic and its stamp.
+
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f'image {index} is outside 0 to {len(self) - 1}')
+        frame = self._frames[index]
+        raw = self._read(frame)
+        image: NDArray[np.uint8] = self._decode(frame, self.camera, raw[self.camera], None)
+        size = image.shape[:2]
+        labels = {
+            name: fit(self._decode(frame, topic, raw[topic], self.tasks[name]), *size)
+            for name, topic in self.truth.items()
+            if topic in raw
+        }
+        return Sample(image, labels, f'{self.path.name}/{frame.stamp}')
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = {
+            key: value for key, value in self.__dict__.items() if key not in ('_bag', '_opened')
+        }
+        return {**kept, '_process': 0}
+
+    def close(self) -> None:
+        """Let go of the file; the next access opens it again."""
+        if self._process == os.getpid():
+            self._opened.close()
+        self._process = 0
+
+    def _reader(self) -> AnyReader:
+        # A forked process would share the position in the file with its parent.
+        if self._process != os.getpid():
+            self._opened = ExitStack()
+            self._bag = self._opened.enter_context(open_bag(self.path))
+            self._process = os.getpid()
+        return self._bag
+
+    def _name_classes(
+        self, reader: AnyReader, given: Mapping[str, Sequence[str]]
+    ) -> dict[str, Task]:
+        select(given, self.truth)
+        tasks = {name: TASKS[name] for name in self.truth}
+        for name, task in tasks.items():
+            names = given.get(name) or _label_info(reader, self.truth[name])
+            if name in given or (names and task.kind is Kind.LABELS):
+                tasks[name] = task.with_classes(names)
+        return tasks
+
+    def _join(self, reader: AnyReader) -> list[_Frame]:
+        """Return the images that have a label, in the order of recording."""
+        times: dict[str, dict[int, int]] = {t: {} for t in (self.camera, *self.truth.values())}
+        wanted = [c for c in reader.connections if c.topic in times]
+        for connection, time, stamp, _ in self._messages(reader, wanted):
+            times[connection.topic].setdefault(stamp, time)
+        frames = [
+            _Frame(stamp, {topic: at[stamp] for topic, at in times.items() if stamp in at})
+            for stamp in times[self.camera]
+        ]
+        labelled = [frame for frame in frames if len(frame.times) > 1]
+        if not labelled:
+            counts = ', '.join(f'{len(at)} stamps on {topic}' for topic, at in times.items())
+            raise DataError(
+                f'{self.path}: no ground truth has the header stamp of an image ({counts}); '
+                'publish labels with the header of the image that they belong to'
+            )
+        return labelled
+
+    def _read(self, frame: _Frame) -> dict[str, tuple[bytes, str]]:
+        """Return the serialised messages of an image and their types by topic."""
+        reader = self._reader()
+        messages = {}
+        for time in sorted(set(frame.times.values())):
+            wanted = [c for c in reader.connections if frame.times.get(c.topic) == time]
+            for connection, _, stamp, raw in self._messages(reader, wanted, time, time + 1):
+                if stamp == frame.stamp:
+                    messages[connection.topic] = (raw, connection.msgtype)
+        if len(messages) < len(frame.times):
+            raise BagError(f'{self.path} is not as it was when it was opened; open it again')
+        return messages
+
+    def _messages(
+        self, reader: AnyReader, wanted: list[Connection], *span: int
+    ) -> Iterator[tuple[Connection, int, int, bytes]]:
+        """Yield messages with the time of recording and their header stamp."""
+        try:
+            for connection, time, raw in reader.messages(wanted, *span):
+                yield connection, time, header_stamp(raw), raw
+        except (AnyReaderError, ReaderError, OSError, struct.error) as error:
+            raise BagError(f'{self.path} is damaged: {error}') from error
+
+    def _decode(
+        self, frame: _Frame, topic: str, raw: tuple[bytes, str], task: Task | None
+    ) -> NDArray[Any]:
+        """Return the image, or the label of a task."""
+        try:
+            message: Message = self._reader().deserialize(*raw)
+            return _rgb(message) if task is None else _label(message, task)
+        except (AnyReaderError, ImageError, ValueError, struct.error, cv2.error) as error:
+            raise DataError(f'{self.path}, {topic} at {frame.stamp} ns: {error}') from error
+
+
+def _find_truth(path: Path, kinds: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Return the topic of the ground truth by task, in table order."""
+    select(given)
+    usual = {task: f'/ground_truth/{task}/image' for task in TASKS}
+    there = ', '.join(f'{topic} ({kind})' for topic, kind in sorted(kinds.items())) or 'nothing'
+    found = {}
+    for task in TASKS:
+        topic = given.get(task, usual[task])
+        if kinds.get(topic) in (RAW, COMPRESSED):
+            found[task] = topic
+        elif task in given:
+            raise DataError(f'{path}: no images on {topic} for {task}; it holds: {there}')
+    if not found:
+        raise DataError(
+            f'{path}: no ground truth on {usual["semseg"]} or the like for '
+            f'{", ".join(TASKS)}; name the topics with truth={{task: topic}}; it holds: {there}'
+        )
+    return found
+
+
+def _choose_camera(path: Path, wanted: str, truth: set[str]) -> str:
+    camera = find_camera(path, wanted)
+    # Labels are grey images, too.
+    topics = [topic for topic in (camera.image, *camera.others) if wanted or topic not in truth]
+    if not topics:
+        raise BagError(f'{path}: no camera images besides the ground truth on {sorted(truth)}')
+    return topics[0]
+
+
+def _label_info(reader: AnyReader, topic: str) -> list[str]:
+    """Return the class names that stand beside a topic of labels; none if there are none."""
+    beside = topic.removesuffix('/compressed').rpartition('/')[0] + '/label_info'
+    wanted = [c for c in reader.connections if (c.topic, c.msgtype) == (beside, LABEL_INFO)]
+    # Old SQLite3 bags do not define their types, and this one is not among the usual ones.
+    if not wanted or LABEL_INFO not in reader.typestore.types:
+        return []
+    names: dict[int, str] = {}
+    for _, _, raw in reader.messages(wanted):
+        message: Any = reader.deserialize(raw, LABEL_INFO)
+        names = {entry.class_id: entry.class_name for entry in message.class_map}
+    count = max((i for i in names if i < UNLABELLED), default=-1) + 1
+    return [names.get(i, f'class {i}') for i in range(count)]
+
+
+def _rgb(message: Message) -> NDArray[np.uint8]:
+    if hasattr(message, 'format'):
+        image = cv2.imdecode(message.data, cv2.IMREAD_COLOR) if message.data.size else None
+        if image is None:
+            raise DataError(f"{message.data.size} bytes of '{message.format}' are not an image")
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    pixels = _pixels(message)
+    size = {'height': message.height, 'width': message.width, 'encoding': message.encoding}
+    plain = SimpleNamespace(**size, is_bigendian=sys.byteorder == 'big', data=pixels)
+    # A copy, since the data of a message cannot be written to.
+    return np.array(image_to_cvimage(plain, 'rgb8'))
+
+
+def _label(message: Message, task: Task) -> NDArray[Any]:
+    """Return a label in the form that `Sample` says, in its own size."""
+    encoding, pixels = _lossless(message) if hasattr(message, 'format') else ('', None)
+    encoding = encoding or message.encoding
+    if encoding not in ALLOWED[task.kind]:
+        allowed = ', '.join(ALLOWED[task.kind])
+        raise DataError(f"{task.name} has the encoding '{encoding}', allowed are: {allowed}")
+    pixels = _pixels(message) if pixels is None else pixels
+    if task.kind is Kind.LABELS:
+        return class_ids(pixels, len(task.classes), f'{task.name} (else name its classes)')
+    if task.kind is Kind.NORMALS:
+        return unit(pixels)
+    if task.kind is Kind.DEPTH:
+        return metres(pixels if pixels.dtype == np.float32 else pixels / 1000)
+    if (pixels == 1).any() and np.isin(pixels, (0, 1, UNLABELLED)).all():
+        return pixels
+    return binary(pixels)
+
+
+def _lossless(message: Message) -> tuple[str, NDArray[Any]]:
+    """Return the encoding and the pixels of a compressed label."""
+    data = message.data
+    if data[:2].tobytes() == b'\xff\xd8':
+        raise DataError(f"'{message.format}' loses what labels say; record them raw or as PNG")
+    if 'compressedDepth' in message.format:
+        data = data[12:]  # how image_transport quantised it, for 32FC1 only
+        if '16UC1' not in message.format:
+            raise DataError(f"'{message.format}' is quantised; record depth raw or as 16UC1")
+    pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if pixels is None:
+        raise DataError(f"{data.size} bytes of '{message.format}' are not an image")
+    kinds = {('uint8', 2): 'mono8', ('uint16', 2): '16UC1', ('uint8', 3): 'bgr8'}
+    return kinds.get((pixels.dtype.name, pixels.ndim), f'{pixels.dtype} {pixels.shape}'), pixels
+
+
+def _pixels(message: Message) -> NDArray[Any]:
+    """Return the pixels of a raw image in the byte order of this machine, without padding."""
+    _, _, kind, channels = to_cvtype(message.encoding)
+    dtype = np.dtype(kind).newbyteorder('>' if message.is_bigendian else '<')
+    height, row = message.height, message.width * channels * dtype.itemsize
+    if not height or not row or message.step < row or message.data.size < height * message.step:
+        raise DataError(
+            f'{message.data.size} bytes are no {message.width}x{height} pixels of '
+            f"'{message.encoding}' in rows of {message.step} bytes"
+        )
+    rows = message.data[: height * message.step].reshape(height, message.step)[:, :row]
+    pixels = np.ascontiguousarray(rows).view(dtype).astype(kind)
+    return pixels if channels == 1 else pixels.reshape(height, message.width, channels)

@@ -1,0 +1,87 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""One labelled image, the same whatever data set it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from adamtl_ros.tasks import TASKS, UNLABELLED, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from adamtl_ros.tasks import Task
+
+
+class DataError(ValueError):
+    """Data that is missing, damaged or of another layout; says which file, and what to do."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image and what is known of it.
+
+    Labels have the form in which the node publishes results, so that one metric serves both:
+
+    * label tasks: (H, W) uint8 class ids, 255 = unlabelled;
+    * normals: (H, W, 3) float32 unit vectors in the camera optical frame, NaN = unknown;
+    * depth: (H, W) float32 metres along the optical axis, NaN = unknown;
+    * saliency and edges: (H, W) uint8, 0 or 1, 255 = unknown.
+
+    Attributes:
+        image: (H, W, 3) uint8, RGB.
+        labels: By task name; a task without a label is not there.
+        name: For people, and to find the source again.
+        difficulty: How much there is to see, 0..1; NaN where nobody knows.
+
+    """
+
+    image: NDArray[np.uint8]
+    labels: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    name: str = ''
+    difficulty: float = float('nan')
+
+
+class Dataset(Protocol):
+    """Labelled images in a fixed order."""
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """The tasks that can have labels, in table order, with the class names of this data."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return a labelled image.
+
+        Raises:
+            IndexError: A number outside 0 to length - 1.
+
+        """
+
+
+def unknown_label(task: str, height: int, width: int) -> NDArray[np.generic]:
+    """Return the label of an image of which nothing is known for a task."""
+    kind = TASKS[task].kind
+    if kind is Kind.NORMALS:
+        return np.full((height, width, 3), np.nan, np.float32)
+    if kind is Kind.DEPTH:
+        return np.full((height, width), np.nan, np.float32)
+    return np.full((height, width), UNLABELLED, np.uint8)
+
+
+def known(task: str, label: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Return where a label says something, (H, W)."""
+    kind = TASKS[task].kind
+    if kind is Kind.NORMALS:
+        return np.isfinite(label).all(-1)
+    if kind is Kind.DEPTH:
+        return np.isfinite(label)
+    return np.asarray(label != UNLABELLED)

@@ -1,0 +1,130 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Changes to labelled images, the same for every data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from adamtl_ros.tasks import TASKS, Kind
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from adamtl_ros.data.sample import Sample
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training images vary.
+
+    Attributes:
+        scale: Least and greatest zoom; the depth shrinks as the zoom grows, as if the camera
+            had come closer with the same lens.
+        flip: Mirror every second image.
+        colour: Greatest change of brightness, contrast and colour balance, as a factor - 1.
+
+    """
+
+    scale: tuple[float, float] = (0.8, 1.3)
+    flip: bool = True
+    colour: float = 0.25
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ValueError: A zoom that is not positive, or a colour change outside 0..1.
+
+        """
+        low, high = self.scale
+        if not 0 < low <= high or not 0 <= self.colour < 1:
+            raise ValueError(
+                f'scale needs 0 < least <= greatest, colour 0 <= c < 1, got '
+                f'{self.scale} and {self.colour}'
+            )
+
+    def __call__(self, sample: Sample, size: tuple[int, int], seed: list[int]) -> Sample:
+        """Cut a random window out of a sample, zoom it to a size, and vary it.
+
+        Args:
+            sample: The sample.
+            size: Height and width of the result.
+            seed: The same numbers give the same result.
+
+        """
+        random = np.random.default_rng(seed)
+        zoom = float(np.exp(random.uniform(*np.log(self.scale))))
+        sample = _window(sample, size, zoom, random.random(2))
+        if self.flip and random.random() < 0.5:
+            sample = mirrored(sample)
+        return replace(sample, image=_recoloured(sample.image, self.colour, random))
+
+
+def resized(sample: Sample, size: tuple[int, int]) -> Sample:
+    """Return a sample at another height and width; its aspect may change."""
+    height, width = sample.image.shape[:2]
+    return sample if (height, width) == size else _cut(sample, (0, 0, height, width), size)
+
+
+def mirrored(sample: Sample) -> Sample:
+    """Return a sample with left and right exchanged; normals turn with it."""
+    labels = {}
+    for name, label in sample.labels.items():
+        flipped = np.ascontiguousarray(label[:, ::-1])
+        if TASKS[name].kind is Kind.NORMALS:
+            flipped = flipped * np.array([-1, 1, 1], np.float32)
+        labels[name] = flipped
+    return replace(sample, image=np.ascontiguousarray(sample.image[:, ::-1]), labels=labels)
+
+
+def _window(
+    sample: Sample, size: tuple[int, int], zoom: float, at: NDArray[np.float64]
+) -> Sample:  # fmt: skip
+    """Cut the window that has a size once it is zoomed, as far as the image reaches."""
+    height, width = sample.image.shape[:2]
+    zoom = max(zoom, size[0] / height, size[1] / width)
+    rows, columns = (min(round(side / zoom), most) for side, most in zip(size, (height, width), strict=True))  # noqa: E501
+    top, left = int(at[0] * (height - rows + 1)), int(at[1] * (width - columns + 1))
+    cut = _cut(sample, (top, left, rows, columns), size)
+    depths = {
+        name: label / np.float32(zoom)
+        for name, label in cut.labels.items()
+        if TASKS[name].kind is Kind.DEPTH
+    }
+    return replace(cut, labels={**cut.labels, **depths})
+
+
+def _cut(sample: Sample, window: tuple[int, int, int, int], size: tuple[int, int]) -> Sample:
+    """Cut a window (top, left, rows, columns) and resize it, labels without mixing them."""
+    top, left, rows, columns = window
+    inside = np.s_[top : top + rows, left : left + columns]
+    image = sample.image[inside]
+    if (rows, columns) == size:
+        labels = {name: label[inside] for name, label in sample.labels.items()}
+        return replace(sample, image=image, labels=labels)
+    method = cv2.INTER_AREA if size[0] < rows else cv2.INTER_LINEAR
+    labels = {
+        name: cv2.resize(np.ascontiguousarray(label[inside]), size[::-1], interpolation=cv2.INTER_NEAREST)  # noqa: E501
+        for name, label in sample.labels.items()
+    }
+    image = cv2.resize(np.ascontiguousarray(image), size[::-1], interpolation=method)
+    return replace(sample, image=image, labels=labels)
+
+
+def _recoloured(
+    image: NDArray[np.uint8], most: float, random: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Change brightness, contrast and the balance of the channels."""
+    if not most:
+        return image
+    gain = random.uniform(1 - most, 1 + most) * random.uniform(1 - most / 3, 1 + most / 3, 3)
+    contrast = random.uniform(1 - most, 1 + most)
+    levels = np.arange(256)[:, None] * gain
+    middle = float(image.mean())
+    table = np.clip((levels - middle) * contrast + middle, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(image, table[:, None]))

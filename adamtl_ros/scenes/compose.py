@@ -1,0 +1,193 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Scenes drawn at random: from a bare room to a crowded and cluttered one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adamtl_ros.scenes.classes import Meaning
+from adamtl_ros.scenes.furniture import MAKERS, column, material, wood
+from adamtl_ros.scenes.person import Person, colour
+from adamtl_ros.scenes.render import Light, Lighting
+from adamtl_ros.scenes.scene import Scene, View, Walker
+from adamtl_ros.scenes.solids import Pattern, Shape, Solid, Surface, turned
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Point = NDArray[np.float64]
+
+MOST_THINGS, MOST_PEOPLE, MOST_PICTURES = 14, 5, 7
+CLEAR_M = 0.9
+"""Nothing comes closer to the camera than that."""
+
+
+def random_scene(seed: int, difficulty: float | None = None) -> Scene:
+    """Draw a scene.
+
+    Args:
+        seed: The same seed gives the same scene.
+        difficulty: 0 (a bare, bright room) to 1 (five people, fourteen things, busy patterns,
+            dim light); drawn too if not given. It sets number of people and things, share of
+            patterned surfaces, light and noise; all of them vary around it.
+
+    Raises:
+        ValueError: A difficulty outside 0..1.
+
+    """
+    random = np.random.default_rng(seed)
+    drawn = random.random()
+    level = drawn if difficulty is None else difficulty
+    if not 0 <= level <= 1:
+        raise ValueError(f'difficulty must lie in 0..1, got {level}')
+    size = np.array([random.uniform(4.5, 9), random.uniform(4.5, 9), random.uniform(2.4, 3.2)])
+    view = _view(random, size)
+    floor = _Floor(random, size, view)
+    things = _things(random, level, floor, size[2])
+    walkers = tuple(_walker(random, level, floor) for _ in range(_people(random, level)))
+    room = Solid(Shape.ROOM, size / 2, size / 2, Surface((1, 1, 1)), Meaning.FLOOR)
+    decoration = tuple(_decoration(random, level, size))
+    surfaces = _surfaces(random, level)
+    lighting = _lighting(random, level, size)
+    return Scene(
+        seed, level, room, surfaces, things, decoration, walkers, view, lighting
+    )  # fmt: skip
+
+
+class _Floor:
+    """Finds free places on the floor, most of them in view."""
+
+    def __init__(self, random: np.random.Generator, size: Point, view: View) -> None:
+        self.random, self.size = random, size
+        self.eye = view.eye[:2]
+        gaze = view.target[:2] - self.eye
+        self.gaze = gaze / np.linalg.norm(gaze)
+        self.spread = view.fov / 2 + view.pan
+        self.taken: list[tuple[Point, float]] = []
+
+    def place(self, radius: float, *, keep: bool = True) -> Point | None:
+        """Return a free place for a disc of that radius, or None if none was found."""
+        for _ in range(30):
+            point = self._draw()
+            inside = (point > radius + 0.05).all() and (point < self.size[:2] - radius - 0.05).all()
+            far = np.linalg.norm(point - self.eye) > radius + CLEAR_M
+            free = all(np.linalg.norm(point - p) > radius + r for p, r in self.taken)
+            if inside and far and free:
+                if keep:
+                    self.taken.append((point, radius))
+                return point
+        return None
+
+    def _draw(self) -> Point:
+        if self.random.random() < 0.15:
+            return self.random.uniform(0, 1, 2) * self.size[:2]
+        angle = self.random.uniform(-self.spread, self.spread)
+        distance = self.random.uniform(CLEAR_M, 7)
+        c, s = np.cos(angle), np.sin(angle)
+        x, y = self.gaze
+        return np.asarray(self.eye + distance * np.array([c * x - s * y, s * x + c * y]))
+
+
+def _view(random: np.random.Generator, size: Point) -> View:
+    """Put the camera near a wall, as high as eyes or as a robot, looking across the room."""
+    along = random.uniform(0.25, 0.75) * size[0]
+    height = random.uniform(1.45, 1.8) if random.random() < 0.6 else random.uniform(0.4, 1.1)
+    eye = np.array([along, random.uniform(0.5, 1.0), height])
+    if random.random() < 0.5:
+        eye[:2] = eye[1], np.clip(along, 0.6, size[1] - 0.6)
+    middle = size / 2 + random.uniform(-0.8, 0.8, 3) * (1, 1, 0)
+    middle[2] = height - random.uniform(-0.1, 0.5)
+    return View(
+        eye, middle, sway=random.uniform(0.05, 0.3), pan=random.uniform(0.05, 0.35),
+        period=random.uniform(8, 20), fov=random.uniform(0.95, 1.35),
+        phase=random.uniform(0, 2 * np.pi),
+    )  # fmt: skip
+
+
+def _things(
+    random: np.random.Generator, level: float, floor: _Floor, ceiling: float
+) -> tuple[tuple[Solid, ...], ...]:
+    things = []
+    for _ in range(round(random.uniform(0, 1.5) + MOST_THINGS * level * random.uniform(0.7, 1))):
+        if random.random() < 0.08:
+            solids, radius = column(random, level, ceiling)
+        else:
+            solids, radius = MAKERS[random.integers(len(MAKERS))](random, level)
+        place = floor.place(radius)
+        if place is not None:
+            solids = turned(solids, random.uniform(0, 2 * np.pi), (*place, 0))
+            things.append(tuple(solids))
+    return tuple(things)
+
+
+def _people(random: np.random.Generator, level: float) -> int:
+    return round(random.uniform(0, 1) + (MOST_PEOPLE - 1) * level * random.uniform(0.6, 1))
+
+
+def _walker(random: np.random.Generator, level: float, floor: _Floor) -> Walker:
+    """Draw a person and a way that keeps clear of the camera; most of them walk."""
+    person = Person.random(random, 0.2 + 0.8 * level)
+    start = floor.place(0.3, keep=False)
+    end = floor.place(0.3, keep=False)
+    if start is None or end is None or np.linalg.norm(end - start) < 0.5:
+        start = floor.eye + floor.gaze * 2.2
+        end = floor.eye + floor.gaze * 3
+    share = np.linspace(0, 1, 12)[:, None]
+    nearest = np.linalg.norm(start + share * (end - start) - floor.eye, axis=1).min()
+    walks = nearest > CLEAR_M and random.random() < 0.7
+    speed = random.uniform(0.6, 1.5) if walks else 0.0
+    return Walker(person, start, end, speed, ahead=random.uniform(0, 6) if walks else 0.0)
+
+
+def _decoration(
+    random: np.random.Generator, level: float, size: Point
+) -> list[tuple[int, Solid]]:  # fmt: skip
+    """Hang pictures on the walls; they belong to their wall, and are there to distract."""
+    hung = []
+    for _ in range(round(MOST_PICTURES * level * random.uniform(0.3, 1))):
+        side = int(random.integers(4))
+        across = 1 - side // 2
+        centre, half = np.empty(3), np.empty(3)
+        centre[2], half[2] = random.uniform(1.2, 1.8), random.uniform(0.15, 0.45)
+        half[across] = random.uniform(0.2, 0.6)
+        centre[across] = random.uniform(0.7, size[across] - 0.7)
+        centre[side // 2] = size[side // 2] if side % 2 else 0
+        half[side // 2] = 0.015
+        look = material(random, 0.3 + level)
+        hung.append((side, Solid(Shape.BOX, centre, half, look, Meaning.WALL)))
+    return hung
+
+
+def _surfaces(random: np.random.Generator, level: float) -> tuple[Surface, Surface, Surface]:
+    pale = tuple(float(c) for c in random.uniform(0.55, 0.9) * random.uniform(0.85, 1, 3))
+    walls = Surface(pale, colour(random), _pattern(random, 0.6 * level), random.uniform(0.3, 1.2))  # type: ignore[arg-type]
+    floor = wood(random) if random.random() < 0.4 else material(random, 0.2 + 0.6 * level, 0.6)
+    white = random.uniform(0.7, 0.95)
+    return floor, walls, Surface((white, white, white))
+
+
+def _pattern(random: np.random.Generator, texture: float) -> Pattern:
+    if random.random() >= texture:
+        return Pattern.PLAIN
+    return Pattern(random.choice([Pattern.STRIPES, Pattern.NOISE, Pattern.CHECKER]))
+
+
+def _lighting(random: np.random.Generator, level: float, size: Point) -> Lighting:
+    """One or two lamps; dimmer, more one-sided and noisier the more difficult."""
+    lights = tuple(
+        Light(
+            size * (random.uniform(0.15, 0.85), random.uniform(0.15, 0.85), 0.92),
+            random.uniform(0.5, 0.9),
+            random.uniform(0.1, 0.5),
+        )
+        for _ in range(1 + int(random.random() < 0.5))
+    )
+    return Lighting(
+        lights,
+        ambient=random.uniform(0.35, 0.6) - 0.2 * level,
+        exposure=random.uniform(0.75, 1.3) * (1 - 0.45 * level * random.random()),
+        noise=random.uniform(0.004, 0.012) + 0.025 * level * random.random(),
+    )

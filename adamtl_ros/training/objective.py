@@ -1,0 +1,166 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What each stage of a training minimises."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from adamtl_ros.nn.execution import PlannedExecution
+from adamtl_ros.nn.gating import Gates
+from adamtl_ros.nn.plan import uniform_plan
+from adamtl_ros.nn.relaxed import RelaxedExecution
+from adamtl_ros.training.losses import task_loss
+from adamtl_ros.training.targets import reduced
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from adamtl_ros.nn.network import AdaptiveNetwork
+    from adamtl_ros.training.recipe import Stage
+
+
+class Objective(nn.Module):
+    """Loss of a batch in a stage; a module, so that several processes can share it (DDP).
+
+    After AdaMTL (Neseem et al. 2023), with two changes: the budget is drawn anew for each step,
+    so that one set of weights learns every one, and what counts is exact MACs.
+    """
+
+    def __init__(
+        self,
+        network: AdaptiveNetwork,
+        stage: Stage,
+        normalisation: tuple[tuple[float, ...], tuple[float, ...]],
+        label_stride: int,
+        weights: Mapping[str, float],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            network: What is trained.
+            stage: How.
+            normalisation: Mean and standard deviation of RGB in 0..1.
+            label_stride: Predictions and labels meet at one pixel in so many.
+            weights: Weight of each task's loss.
+
+        """
+        super().__init__()
+        self.network, self.stage = network, stage
+        self.label_stride = label_stride
+        self.weights = dict(weights)
+        for name, values in zip(('mean', 'std'), normalisation, strict=True):
+            tensor = 255 * torch.tensor(values).view(3, 1, 1)
+            self.register_buffer(name, tensor, persistent=False)
+
+    def forward(
+        self, images: Tensor, labels: Mapping[str, Tensor], temperature: float, seed: int
+    ) -> dict[str, Tensor]:
+        """Return the losses by name; 'loss' is the sum that is minimised, with gradient.
+
+        Args:
+            images: As `Batch` has them.
+            labels: As `Batch` has them.
+            temperature: Of the gates.
+            seed: Of the budget and the gates that are drawn.
+
+        """
+        images = (images.float() - self.mean) / self.std
+        generator = torch.Generator(images.device).manual_seed(seed)
+        if self.stage.kind in ('static', 'backbone'):
+            tokens = self.network.encoder.patch_embed(images)
+            execution = self._execution(tokens, generator)
+            maps = self.network.decode(tokens, execution, self.weights)
+            parts: dict[str, Tensor] = {}
+        else:
+            budgets = self._budgets(len(images), seed).to(images.device)
+            predicted = self.network.relaxed(images, budgets, None, temperature, generator)
+            maps = predicted.maps
+            parts = _spending(predicted.shares.float(), budgets)
+        losses = self._task_losses(maps, labels)
+        total = torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
+        if parts:
+            total = total + self.stage.spending_weight * parts['spending']
+        return {'loss': total, **{k: v.detach() for k, v in {**losses, **parts}.items()}}
+
+    def _execution(
+        self, tokens: Tensor, generator: torch.Generator
+    ) -> PlannedExecution | RelaxedExecution:
+        """Run everything, or what gates drawn at random leave open."""
+        arch, policy = self.network.arch, self.network.policy.config
+        images = len(tokens)
+        if self.stage.kind == 'static':
+            return PlannedExecution([uniform_plan(arch.depths)] * images)
+        gates = random_gates(self.network, tokens, self.stage.full, generator)
+        return RelaxedExecution(gates, arch.depths, policy.narrow)
+
+    def _budgets(self, images: int, seed: int) -> Tensor:
+        """Draw the budget of a step; some of the images have all.
+
+        One budget for the others, since only the mean of what they spend is held to it. The
+        processes of a training share it.
+        """
+        drawn = torch.rand(1, generator=torch.Generator().manual_seed(seed // 4096)).item()
+        budget = self.stage.lowest + (1 - self.stage.lowest) * drawn
+        budgets = torch.full((images,), min(budget, 0.99))
+        budgets[: round(self.stage.full * images)] = 1
+        return budgets
+
+    def _task_losses(
+        self, maps: Mapping[str, Tensor], labels: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        losses = {}
+        for name, raw in maps.items():
+            task = self.network.tasks[name]
+            label = reduced(task, labels[name], self.label_stride)
+            if raw.shape[-2:] != label.shape[-2:]:
+                size = (label.shape[-2], label.shape[-1])
+                raw = functional.interpolate(raw.float(), size, mode='bilinear')  # noqa: PLW2901
+            losses[name] = task_loss(task, raw, label)
+        return losses
+
+
+def random_gates(
+    network: AdaptiveNetwork, tokens: Tensor, full: float, generator: torch.Generator
+) -> Gates:
+    """Open gates at random, all of them for some of the images.
+
+    The others keep a share of their gates that is drawn for each, more often a large one, so
+    that the encoder learns to do without any part.
+
+    Args:
+        network: Whose gates.
+        tokens: (B, H/4, W/4, C), the patch embedding.
+        full: Share of the images with everything on.
+        generator: For the draw.
+
+    """
+    images, device = len(tokens), tokens.device
+    share = torch.rand(images, generator=generator, device=device).sqrt()
+    share[: round(full * images)] = 1
+    with torch.no_grad():
+        budgets = torch.ones(images, device=device)
+        scores = network.policy(tokens, budgets, network.tasks)
+
+    def draw(score: Tensor) -> Tensor:
+        # The root, since a window runs only where its block does too.
+        chance = share.sqrt() if len(scores.present) > 1 else share
+        chance = chance.view(-1, *[1] * (score.dim() - 1))
+        return (
+            torch.rand(score.shape, generator=generator, device=device) < chance
+        ).float()  # fmt: skip
+
+    return scores.map(draw)
+
+
+def _spending(shares: Tensor, budgets: Tensor) -> dict[str, Tensor]:
+    """Distance of the mean spent share from the budget, squared, where it is below 1."""
+    bound = budgets < 1
+    if not bound.any():
+        return {}
+    mean, budget = shares[bound].mean(), budgets[bound].mean()
+    return {'spending': (mean - budget).square(), 'share': mean, 'budget': budget}

@@ -1,0 +1,247 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Recipes: everything that a training depends on, in one YAML file."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from types import UnionType
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+
+import yaml
+
+from adamtl_ros.data.transforms import Augmentation
+from adamtl_ros.nn.policy import PolicyConfig
+from adamtl_ros.tasks import TASKS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KINDS = ('static', 'backbone', 'policy', 'joint')
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be followed; says which entry, and what it may be."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set.
+
+    Attributes:
+        kind: 'scenes', 'pascal_context', 'nyud' or 'bags'.
+        root: Folder of the data; of drawn scenes: where they are kept, none to draw each time.
+        split: Of a published data set.
+        options: What else the data set takes; see `open_source()`.
+
+    """
+
+    kind: str
+    root: str = ''
+    split: str = ''
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training.
+
+    Attributes:
+        kind: 'static' (everything on), 'backbone' (under random gates), 'policy' (the policy
+            alone) or 'joint' (together).
+        steps: Number of steps.
+        batch: Images of a step.
+        size: Height and width of a training image.
+        lr: Learning rate of encoder and decoders.
+        policy_lr: Learning rate of the policy.
+        warmup: Share of the steps in which the rates rise.
+        full: Share of a batch with everything on.
+        lowest: Least budget that is drawn.
+        spending_weight: Weight of the distance of the spent share from the budget.
+        temperature: Of the gates, at the begin and the end.
+
+    """
+
+    kind: str
+    steps: int
+    batch: int = 16
+    size: tuple[int, int] = (192, 256)
+    lr: float = 1e-3
+    policy_lr: float = 4e-3
+    warmup: float = 0.05
+    full: float = 0.25
+    lowest: float = 0.25
+    spending_weight: float = 20.0
+    temperature: tuple[float, float] = (2.0, 0.3)
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            RecipeError: An unknown kind or an impossible number.
+
+        """
+        if self.kind not in KINDS:
+            raise RecipeError(f"unknown stage '{self.kind}', choose from: {', '.join(KINDS)}")
+        if min(self.steps, self.batch, *self.size) < 1:
+            raise RecipeError(f'steps, batch and size of a stage must be positive: {self}')
+        if not (0 <= self.full <= 1 and 0 < self.lowest < 1 and min(self.temperature) > 0):
+            raise RecipeError(f'full in 0..1, lowest in (0, 1), temperatures positive: {self}')
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training.
+
+    Attributes:
+        name: For people.
+        data: What to train on.
+        validation: What to evaluate on.
+        stages: One after the other.
+        architecture: Name of the network.
+        tasks: Which ones; one alone makes a single-task network.
+        policy: What the policy decides.
+        augmentation: How images vary.
+        seed: Of weights, order, augmentation and gates.
+        start: Weights to start from, a file; random ones if empty.
+        label_stride: Predictions and labels meet at one pixel in so many.
+        weights: Weights of the tasks' losses that differ from the table's.
+        weight_decay: Of AdamW, for matrices.
+        clip: Greatest norm of the gradient.
+        ema: Decay of the running mean of the weights, which is what is kept.
+        precision: 'bf16-mixed' or '32-true'.
+        calibration_images: Number of training images that the budgets are fitted to.
+        checkpoint_steps: Steps between two checkpoints.
+        workers: Processes that prepare batches.
+
+    """
+
+    name: str
+    data: Source
+    validation: Source
+    stages: tuple[Stage, ...]
+    architecture: str = 'nano'
+    tasks: tuple[str, ...] = tuple(TASKS)
+    policy: PolicyConfig = PolicyConfig()
+    augmentation: Augmentation = Augmentation()
+    seed: int = 0
+    start: str = ''
+    label_stride: int = 4
+    weights: dict[str, float] = field(default_factory=dict)
+    weight_decay: float = 0.02
+    clip: float = 5.0
+    ema: float = 0.998
+    precision: str = 'bf16-mixed'
+    calibration_images: int = 256
+    checkpoint_steps: int = 200
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        """Check what goes across entries.
+
+        Raises:
+            RecipeError: Unknown tasks, or no stage.
+
+        """
+        unknown = [name for name in (*self.tasks, *self.weights) if name not in TASKS]
+        if unknown or not self.tasks:
+            raise RecipeError(f'tasks {unknown} are unknown, choose from: {", ".join(TASKS)}')
+        if not self.stages:
+            raise RecipeError('a recipe needs at least one stage')
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether its network learns to choose what runs."""
+        return any(stage.kind in ('policy', 'joint') for stage in self.stages)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a dictionary that JSON can hold."""
+        return dataclasses.asdict(self)
+
+
+def read_recipe(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        path: YAML file.
+        changes: Entries to replace, by name; those of parts with dots: 'policy.task_aware',
+            'stages.0.steps'.
+
+    Raises:
+        RecipeError: Not YAML, or an entry that a recipe does not have or cannot be so.
+
+    """
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise RecipeError(f'{path} is not YAML: {error}') from error
+    if not isinstance(values, dict):
+        raise RecipeError(f'{path} must hold the entries of a recipe, got {values!r}')
+    for name, value in (changes or {}).items():
+        _replace(values, name, value)
+    try:
+        recipe = _build(Recipe, values, '')
+    except RecipeError as error:
+        raise RecipeError(f'{path}: {error}') from error
+    assert isinstance(recipe, Recipe)
+    return recipe
+
+
+def _replace(values: Any, name: str, value: Any) -> None:  # noqa: ANN401
+    """Set the entry with a dotted name."""
+    first, _, rest = name.partition('.')
+    try:
+        key = int(first) if isinstance(values, list) else first
+        if rest:
+            if isinstance(values, dict):
+                values.setdefault(key, {})
+            _replace(values[key], rest, value)
+        else:
+            values[key] = value
+    except (IndexError, TypeError, ValueError) as error:
+        raise RecipeError(f"there is no entry '{name}' to set: {error}") from error
+
+
+def _build(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401
+    """Make a value of a declared type from what YAML gave."""
+    if dataclasses.is_dataclass(kind):
+        return _build_record(kind, value, place)
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is tuple and isinstance(value, list):
+        inner = [parts[0]] * len(value) if parts[-1] is Ellipsis else parts
+        if len(inner) == len(value):
+            return tuple(
+                _build(part, one, f'{place}.{index}')
+                for index, (part, one) in enumerate(zip(inner, value, strict=True))
+            )
+    if origin is UnionType and (value is None or isinstance(value, parts)):
+        return value
+    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    plain = origin or kind
+    if isinstance(plain, type) and plain is not tuple and type(value) is plain:
+        return value
+    name = getattr(kind, '__name__', str(kind)) if origin is None else str(kind)
+    raise RecipeError(f"'{place}' must be of type {name}, got {value!r}")
+
+
+def _build_record(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401
+    if not isinstance(value, dict):
+        raise RecipeError(f"'{place}' must hold entries, got {value!r}")
+    known = [entry.name for entry in dataclasses.fields(kind)]
+    unknown = [key for key in value if key not in known]
+    if unknown:
+        raise RecipeError(
+            f"unknown entry '{_join(place, unknown[0])}', choose from: {', '.join(known)}"
+        )
+    hints = get_type_hints(kind)
+    entries = {key: _build(hints[key], one, _join(place, key)) for key, one in value.items()}
+    try:
+        return kind(**entries)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"'{place or 'recipe'}': {error}") from error
+
+
+def _join(place: str, name: object) -> str:
+    return f'{place}.{name}' if place else str(name)

@@ -1,0 +1,149 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""From a recipe to a model file."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import yaml
+from lightning_fabric import Fabric
+
+import adamtl_ros
+from adamtl_ros.data.batches import collate
+from adamtl_ros.data.transforms import resized
+from adamtl_ros.nn.architecture import architecture
+from adamtl_ros.nn.calibration import calibrate
+from adamtl_ros.nn.checkpoint import IMAGENET_MEAN, IMAGENET_STD, Model, load_model, save_model
+from adamtl_ros.nn.initialise import initialise
+from adamtl_ros.nn.network import AdaptiveNetwork
+from adamtl_ros.training.journal import plot_curves
+from adamtl_ros.training.sources import open_source
+from adamtl_ros.training.trainer import JOURNAL, Trainer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from adamtl_ros.data.sample import Dataset
+    from adamtl_ros.tasks import Task
+    from adamtl_ros.training.recipe import Recipe
+
+MODEL, CURVES, RECIPE = 'model.safetensors', 'curves.png', 'recipe.yaml'
+
+
+def train(recipe: Recipe, folder: Path, steps: int | None = None) -> Path | None:
+    """Follow a recipe, from where it was interrupted if the folder holds a checkpoint.
+
+    Under `torchrun` all processes share the batches.
+
+    Args:
+        recipe: What to do.
+        folder: For checkpoint, journal, curves and model.
+        steps: Stop after so many steps of all stages.
+
+    Returns:
+        The model file, or None if the recipe is not done yet.
+
+    Raises:
+        ValueError: Data that is missing, or a checkpoint of another recipe.
+
+    """
+    fabric = launch(recipe)
+    folder.mkdir(parents=True, exist_ok=True)
+    # The first process draws what is not there yet, the others find it.
+    with fabric.rank_zero_first():
+        dataset = open_source(recipe.data, workers=os.cpu_count() or 1)
+    network = starting_network(recipe, {name: dataset.tasks[name] for name in recipe.tasks})
+    if fabric.is_global_zero:
+        (folder / RECIPE).write_text(yaml.safe_dump(_plain(recipe.to_dict()), sort_keys=False))
+    trainer = Trainer(recipe, network, dataset, folder, fabric)
+    done = trainer.run(steps)
+    if not fabric.is_global_zero:
+        return None
+    plot_curves(folder / JOURNAL, folder / CURVES)
+    if not done:
+        return None
+    network = network.cpu().eval()
+    if recipe.adaptive:
+        count = min(recipe.calibration_images, len(dataset))
+        network.calibration = calibrate(
+            network, calibration_batches(dataset, network.arch.input_size, count)
+        )
+    notes = _notes(recipe, trainer.progress.seconds, fabric)
+    model = Model(network, recipe.name, trained=True, notes=notes)
+    save_model(model, folder / MODEL)
+    return folder / MODEL
+
+
+def launch(recipe: Recipe) -> Fabric:
+    """Join the processes that `torchrun` started, or be the only one."""
+    logging.getLogger('lightning_fabric').setLevel(logging.WARNING)
+    warnings.filterwarnings('ignore', message='.*lr_scheduler.step.*before.*optimizer.step.*')
+    local = int(os.environ.get('LOCAL_WORLD_SIZE', '1'))
+    world = int(os.environ.get('WORLD_SIZE', '1'))
+    fabric = Fabric(
+        accelerator='cuda' if torch.cuda.is_available() else 'cpu',
+        devices=local,
+        num_nodes=max(1, world // local),
+        strategy='ddp' if world > 1 else 'auto',
+        precision=recipe.precision,  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    return fabric
+
+
+def starting_network(recipe: Recipe, tasks: dict[str, Task]) -> AdaptiveNetwork:
+    """Return the network that a training starts with.
+
+    Raises:
+        ValueError: The file to start from has another architecture or other tasks.
+
+    """
+    if recipe.start:
+        network = load_model(recipe.start).network
+        if network.arch.name != recipe.architecture or network.tasks != tasks:
+            raise ValueError(
+                f"start '{recipe.start}' is {network.arch.name} for {list(network.tasks)}, the "
+                f'recipe asks for {recipe.architecture} for {list(tasks)} with the classes of '
+                'its data'
+            )
+        return network.train()
+    with torch.random.fork_rng(devices=[]):
+        network = AdaptiveNetwork(architecture(recipe.architecture), tasks, recipe.policy)
+    initialise(network, torch.Generator().manual_seed(recipe.seed))
+    return network.train()
+
+
+def calibration_batches(dataset: Dataset, size: tuple[int, int], count: int) -> Iterator[Tensor]:
+    """Yield images spread evenly over a data set, normalised, a few at a time."""
+    mean, std = (255 * torch.tensor(x).view(3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
+    indices = np.linspace(0, len(dataset) - 1, count).astype(int)
+    for some in np.array_split(indices, max(1, count // 16)):
+        samples = [resized(dataset[int(index)], size) for index in some]
+        yield (collate(samples, ()).images.float() - mean) / std
+
+
+def _notes(recipe: Recipe, seconds: float, fabric: Fabric) -> dict[str, Any]:
+    return {
+        'recipe': _plain(recipe.to_dict()),
+        'training_minutes': round(seconds / 60, 1),
+        'machine': f'{fabric.world_size} x {fabric.device.type}, {os.cpu_count()} CPU cores, '
+        f'{platform.machine()}',
+        'versions': {'adamtl_ros': adamtl_ros.__version__, 'torch': torch.__version__},
+    }
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """Return a value with lists in the place of tuples."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value

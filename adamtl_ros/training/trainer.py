@@ -1,0 +1,280 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop: stages, checkpoints, and the model that comes out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning_fabric import Fabric
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from adamtl_ros.data.batches import Order, batches
+from adamtl_ros.nn.checkpoint import IMAGENET_MEAN, IMAGENET_STD
+from adamtl_ros.training.journal import Journal
+from adamtl_ros.training.objective import Objective
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from adamtl_ros.data.sample import Dataset
+    from adamtl_ros.nn.network import AdaptiveNetwork
+    from adamtl_ros.training.recipe import Recipe, Stage
+
+CHECKPOINT, JOURNAL = 'checkpoint.pt', 'journal.csv'
+LOG_EVERY = 10
+
+
+@dataclass
+class Progress:
+    """Where a training is.
+
+    Attributes:
+        stage: Number of the stage.
+        step: Steps done in it.
+        seconds: Time spent so far, of all runs.
+
+    """
+
+    stage: int = 0
+    step: int = 0
+    seconds: float = 0.0
+
+
+class Trainer:
+    """Follows a recipe, from where it was interrupted if there is a checkpoint."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        network: AdaptiveNetwork,
+        dataset: Dataset,
+        folder: Path,
+        fabric: Fabric,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            recipe: What to do.
+            network: What to train; in place.
+            dataset: What to train on.
+            folder: For checkpoint and journal.
+            fabric: Where to run: device, precision, processes.
+
+        """
+        self.recipe, self.network, self.dataset = recipe, network, dataset
+        self.folder, self.fabric = folder, fabric
+        self.progress = Progress()
+        self.weights = {
+            name: recipe.weights.get(name, task.loss_weight) for name, task in network.tasks.items()
+        }
+        self.mean = AveragedModel(
+            network,
+            multi_avg_fn=_warmed_up(recipe.ema),  # type: ignore[no-untyped-call]
+        )
+        self._saved: dict[str, Any] | None = None
+
+    def run(self, steps: int | None = None) -> bool:
+        """Train.
+
+        Args:
+            steps: Stop after so many; to the end if not given.
+
+        Returns:
+            Whether the recipe is done; `network` then holds the mean weights.
+
+        """
+        self._load()
+        journal = self._journal()
+        left = [steps]
+        for number in range(self.progress.stage, len(self.recipe.stages)):
+            if not self._stage(number, journal, left):
+                return False
+        self.network.load_state_dict(self.mean.module.state_dict())
+        return True
+
+    def _stage(self, number: int, journal: Journal | None, left: list[int | None]) -> bool:
+        """Run a stage; say whether it was finished."""
+        stage = self.recipe.stages[number]
+        objective = Objective(
+            self.network, stage, (IMAGENET_MEAN, IMAGENET_STD), self.recipe.label_stride,
+            self.weights,
+        )  # fmt: skip
+        groups = parameter_groups(self.network, stage, self.recipe.weight_decay)
+        optimiser = torch.optim.AdamW(groups)
+        schedule = cosine_schedule(optimiser, stage)
+        if self._saved and self._saved['optimiser']:
+            optimiser.load_state_dict(self._saved['optimiser'])
+            schedule.load_state_dict(self._saved['schedule'])
+        self._saved = None
+        wrapped, engine = self.fabric.setup(objective, optimiser)
+        before = time.monotonic() - self.progress.seconds
+        for step, losses in self._steps(number, wrapped, engine, left):
+            schedule.step()
+            self.mean.update_parameters(self.network)
+            self.progress = Progress(number, step + 1, time.monotonic() - before)
+            if journal and step % LOG_EVERY == 0:
+                journal.write(self._row(number, step, schedule, losses))
+            if (step + 1) % self.recipe.checkpoint_steps == 0:
+                self._save(optimiser, schedule)
+        finished = self.progress.step == stage.steps
+        if finished:
+            self.progress = Progress(number + 1, 0, self.progress.seconds)
+            self._save(None, None)
+        else:
+            self._save(optimiser, schedule)
+        return finished
+
+    def _steps(
+        self, number: int, objective: nn.Module, optimiser: Any, left: list[int | None]
+    ) -> Iterator[tuple[int, dict[str, Tensor]]]:
+        """Do the steps of a stage that are left; yield each with its losses."""
+        stage = self.recipe.stages[number]
+        for step, batch in self._batches(number):
+            if left[0] is not None:
+                if left[0] == 0:
+                    return
+                left[0] -= 1
+            # The rank in the low digits: the processes share the budget, not the noise.
+            seed = (self.recipe.seed * 10 + number) * 10**6 + step
+            share = step / stage.steps
+            first, last = stage.temperature
+            temperature = first * (last / first) ** share
+            losses = objective(
+                batch.images, batch.labels, temperature, seed * 4096 + self.fabric.global_rank
+            )
+            optimiser.zero_grad()
+            self.fabric.backward(losses['loss'])
+            norm = self.fabric.clip_gradients(objective, optimiser, max_norm=self.recipe.clip)
+            optimiser.step()
+            yield step, {**losses, 'gradient': norm}
+
+    def _batches(self, number: int) -> Iterator[tuple[int, Any]]:
+        """Yield the batches of a stage that are left, on the device, with a progress bar."""
+        stage, first = self.recipe.stages[number], self.progress.step
+        order = Order(
+            len(self.dataset), stage.batch, stage.steps, self.recipe.seed * 10 + number, first,
+            self.fabric.global_rank, self.fabric.world_size,
+        )  # fmt: skip
+        found = batches(
+            self.dataset, self.recipe.augmentation, stage.size, order,
+            tuple(self.network.tasks), self.recipe.workers,
+        )  # fmt: skip
+        bar = tqdm(
+            found, f'{self.recipe.name}: {stage.kind}', stage.steps, initial=first,
+            unit='step', disable=not self.fabric.is_global_zero,
+        )  # fmt: skip
+        for step, batch in enumerate(bar, first):
+            yield step, batch.to(self.fabric.device)
+
+    def _row(
+        self, number: int, step: int, schedule: SequentialLR, losses: dict[str, Tensor]
+    ) -> dict[str, Any]:
+        values = {name: float(value) for name, value in losses.items()}
+        done = sum(stage.steps for stage in self.recipe.stages[:number])
+        return {
+            'stage': self.recipe.stages[number].kind,
+            'step': done + step,
+            'seconds': self.progress.seconds,
+            'lr': schedule.get_last_lr()[0],
+            **values,
+        }
+
+    def _journal(self) -> Journal | None:
+        """Open the journal; only the first process writes one."""
+        if not self.fabric.is_global_zero:
+            return None
+        done = sum(stage.steps for stage in self.recipe.stages[: self.progress.stage])
+        columns = ('gradient', *self.network.tasks, 'share', 'budget', 'spending')
+        return Journal(self.folder / JOURNAL, columns, done + self.progress.step)
+
+    def _save(self, optimiser: torch.optim.Optimizer | None, schedule: SequentialLR | None) -> None:
+        """Write the checkpoint whole, or leave the old one."""
+        if not self.fabric.is_global_zero:
+            return
+        state = {
+            'recipe': self.recipe.to_dict(),
+            'progress': vars(self.progress),
+            'network': self.network.state_dict(),
+            'mean': self.mean.state_dict(),
+            'optimiser': optimiser.state_dict() if optimiser else None,
+            'schedule': schedule.state_dict() if schedule else None,
+        }
+        unfinished = self.folder / f'{CHECKPOINT}.new'
+        torch.save(state, unfinished)
+        unfinished.replace(self.folder / CHECKPOINT)
+
+    def _load(self) -> None:
+        """Go on from the checkpoint, if there is one.
+
+        Raises:
+            ValueError: It belongs to another recipe.
+
+        """
+        path = self.folder / CHECKPOINT
+        if not path.is_file():
+            return
+        state = torch.load(path, map_location=self.fabric.device, weights_only=True)
+        changed = [k for k, v in self.recipe.to_dict().items() if state['recipe'].get(k) != v]
+        if changed:
+            raise ValueError(
+                f"{path} belongs to a recipe that differs in '{changed[0]}' "
+                f'({state["recipe"].get(changed[0])!r}); choose another folder with --out'
+            )
+        self.network.load_state_dict(state['network'])
+        self.mean.load_state_dict(state['mean'])
+        self.progress = Progress(**state['progress'])
+        self._saved = state
+
+
+def parameter_groups(
+    network: AdaptiveNetwork, stage: Stage, weight_decay: float
+) -> list[dict[str, Any]]:
+    """Return what a stage trains, and freeze the rest.
+
+    Matrices decay; biases, norms and the position bias tables do not (Liu et al. 2021).
+    """
+    policy = stage.kind in ('policy', 'joint')
+    backbone = stage.kind != 'policy'
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        is_policy = name.startswith('policy.')
+        parameter.requires_grad_(policy if is_policy else backbone)
+        if parameter.requires_grad:
+            decays = parameter.dim() > 1 and 'bias' not in name
+            groups.setdefault((is_policy, decays), []).append(parameter)
+    return [
+        {
+            'params': members,
+            'lr': stage.policy_lr if is_policy else stage.lr,
+            'weight_decay': weight_decay if decays else 0.0,
+        }
+        for (is_policy, decays), members in groups.items()
+    ]
+
+
+def cosine_schedule(optimiser: torch.optim.Optimizer, stage: Stage) -> SequentialLR:
+    """Return rates that rise linearly at first and then fall as a cosine to a hundredth."""
+    rise = max(1, round(stage.warmup * stage.steps))
+    lowest = min(group['lr'] for group in optimiser.param_groups) / 100
+    warm = LinearLR(optimiser, 0.02, total_iters=rise)
+    fall = CosineAnnealingLR(optimiser, max(1, stage.steps - rise), lowest)
+    return SequentialLR(optimiser, [warm, fall], [rise])
+
+
+def _warmed_up(decay: float) -> Any:  # noqa: ANN401
+    """Return the update of a running mean that forgets faster while it is young."""
+
+    def update(mean: Any, current: Any, count: Any) -> None:  # noqa: ANN401
+        young = (1 + float(count)) / (10 + float(count))
+        get_ema_multi_avg_fn(min(decay, young))(mean, current, count)  # type: ignore[no-untyped-call]
+
+    return update
