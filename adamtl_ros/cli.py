@@ -7,10 +7,17 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+NEEDS = {
+    'demo': "ROS 2, this package built in a workspace, and pip install 'adamtl_ros[demo]'",
+    'train': "pip install 'adamtl_ros[train]'",
+    'evaluate': "pip install 'adamtl_ros[train]'",
+    'calibrate': "pip install 'adamtl_ros[train]'",
+}
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -26,6 +33,13 @@ def main(args: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(args)
     try:
         options.run(options)
+    except ModuleNotFoundError as error:
+        print(
+            f"adamtl {options.verb}: '{error.name}' is missing: this needs "
+            f"{NEEDS[options.verb]}; 'make setup' in a checkout sets all of it up",
+            file=sys.stderr,
+        )
+        return 1
     except (ValueError, OSError, RuntimeError) as error:
         print(f'adamtl {options.verb}: {error}', file=sys.stderr)
         return 1
@@ -38,15 +52,26 @@ def main(args: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog='adamtl', description=__doc__)
     verbs = parser.add_subparsers(dest='verb', metavar='verb', required=True)
-    demo = verbs.add_parser('demo', help='play a camera bag through the node and draw the results')
-    demo.set_defaults(run=_demo)
-    demo.add_argument('--bag', type=Path, help='MCAP or SQLite3 bag; moving shapes if not given')
-    demo.add_argument('--topic', default='', help='image topic of the bag; found if not given')
-    demo.add_argument(
+    _demo_options(
+        verbs.add_parser('demo', help='play a camera bag through the node and draw the results')
+    )
+    _train_options(verbs.add_parser('train', help='train a network by a recipe'))
+    _evaluate_options(verbs.add_parser('evaluate', help='score a model on labelled images'))
+    _calibrate_options(
+        verbs.add_parser('calibrate', help='fit the budgets of a model to images of your own')
+    )
+    return parser
+
+
+def _demo_options(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(run=_demo)
+    verb.add_argument('--bag', type=Path, help='MCAP or SQLite3 bag; a drawn room if not given')
+    verb.add_argument('--topic', default='', help='image topic of the bag; found if not given')
+    verb.add_argument(
         '--out', type=Path, default=Path('demo_out'), help='folder for the results (demo_out)'
     )
-    demo.add_argument('--color', action='store_true', help='record the color topics too')
-    demo.add_argument(
+    verb.add_argument('--color', action='store_true', help='record the color topics too')
+    verb.add_argument(
         '-p',
         dest='parameters',
         action='append',
@@ -54,28 +79,94 @@ def _parser() -> argparse.ArgumentParser:
         metavar='NAME:=VALUE',
         help='parameter of the node, such as budget:=0.5; may be repeated',
     )
-    return parser
+
+
+def _train_options(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(run=_train)
+    _recipe_options(verb)
+    verb.add_argument(
+        '--out', type=Path, help='folder for checkpoint and model; runs/<name> if not given'
+    )
+    verb.add_argument('--steps', type=int, help='stop after so many; the next call goes on')
+
+
+def _evaluate_options(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(run=_evaluate)
+    _recipe_options(verb)
+    verb.add_argument('--model', default='scenes_nano', help='file or name (scenes_nano)')
+    verb.add_argument('--budgets', default='1.0,0.75,0.57,0.5,0.4', help='separated by commas')
+    verb.add_argument('--threads', type=int, default=1, help='of the network (1)')
+    verb.add_argument('--out', type=Path, help='JSON file for all values')
+
+
+def _calibrate_options(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(run=_calibrate)
+    verb.add_argument('--model', default='scenes_nano', help='file or name (scenes_nano)')
+    verb.add_argument('--bag', type=Path, required=True, help='camera bag, as the robot sees')
+    verb.add_argument('--topic', default='', help='image topic of the bag; found if not given')
+    verb.add_argument('--images', type=int, default=256, help='as many, spread evenly (256)')
+    verb.add_argument('--out', type=Path, required=True, help='model file to write')
+
+
+def _recipe_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument('--config', type=Path, required=True, help='recipe, such as config/train/*')
+    verb.add_argument(
+        '--set',
+        dest='changes',
+        action='append',
+        default=[],
+        metavar='NAME=VALUE',
+        help='entry of the recipe to replace, such as stages.0.steps=100; may be repeated',
+    )
 
 
 def _demo(options: argparse.Namespace) -> None:
-    try:
-        from adamtl_ros.demo.main import run_demo
-    except ModuleNotFoundError as error:
-        raise RuntimeError(
-            f"'{error.name}' is missing: the demo needs ROS 2, this package built in a workspace, "
-            "av, matplotlib and tqdm; 'make demo' in a checkout sets all of it up"
-        ) from error
+    from adamtl_ros.demo.main import run_demo
+
     run_demo(
         options.bag,
         options.out,
         topic=options.topic,
         color=options.color,
-        overrides=dict(_parameter(text) for text in options.parameters),
+        overrides=dict(_assignment(text, ':=', '-p') for text in options.parameters),
     )
 
 
-def _parameter(text: str) -> tuple[str, str]:
-    name, assigned, value = text.partition(':=')
+def _train(options: argparse.Namespace) -> None:
+    from adamtl_ros.training.run import train
+
+    recipe = _recipe(options)
+    folder = options.out or Path('runs') / recipe.name
+    model = train(recipe, folder, options.steps)
+    print(f'in {folder}: {model.name if model else "a checkpoint; the same command goes on"}')
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from adamtl_ros.evaluation.command import run_evaluation
+
+    budgets = [float(text) for text in options.budgets.split(',')]
+    print(run_evaluation(options.model, _recipe(options), budgets, options.threads, options.out))
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from adamtl_ros.evaluation.command import run_calibration
+
+    print(run_calibration(options.model, options.bag, options.topic, options.images, options.out))
+
+
+def _recipe(options: argparse.Namespace) -> Any:  # noqa: ANN401
+    import yaml
+
+    from adamtl_ros.training.recipe import read_recipe
+
+    changes = dict(_assignment(text, '=', '--set') for text in options.changes)
+    return read_recipe(
+        options.config, {name: yaml.safe_load(value) for name, value in changes.items()}
+    )
+
+
+def _assignment(text: str, sign: str, option: str) -> tuple[str, str]:
+    name, assigned, value = text.partition(sign)
     if not (name and assigned and value):
-        raise ValueError(f"-p takes NAME:=VALUE, got '{text}'")
+        raise ValueError(f"{option} takes NAME{sign}VALUE, got '{text}'")
     return name, value

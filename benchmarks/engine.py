@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from adamtl_ros.data.shapes import draw_shapes
 from adamtl_ros.nn.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.runtime.memory import keep_freed_memory
 from adamtl_ros.runtime.threads import set_threads
+from adamtl_ros.scenes.compose import random_scene
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ ROUNDS = 40
 def main() -> None:
     """Print the tables."""
     keep_freed_memory()
-    image = next(draw_shapes(1))
+    image = random_scene(0).frame(0, (480, 640)).image
     print(f'torch {torch.__version__}, {torch.get_num_threads()} cores, image 480x640\n')
     for name in ('nano', 'tiny'):
         stages(name, Engine(load_model(name), 'cpu'), image)

@@ -22,7 +22,6 @@ from timing import beside
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from adamtl_ros.data.shapes import draw_shapes
 from adamtl_ros.nn.calibration import calibrate
 from adamtl_ros.nn.checkpoint import Model
 from adamtl_ros.nn.network import AdaptiveNetwork, random_network
@@ -30,6 +29,7 @@ from adamtl_ros.nn.policy import PolicyConfig
 from adamtl_ros.runtime.memory import keep_freed_memory
 from adamtl_ros.runtime.preprocess import Preprocessor
 from adamtl_ros.runtime.threads import set_threads
+from adamtl_ros.scenes.compose import random_scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,7 +177,7 @@ def _frames(network: AdaptiveNetwork, count: int, first: int = 0) -> list[Tensor
     """Drawn images, each of another scene, at exactly the size that the network is meant for."""
     preprocess = Preprocessor(Model(network, network.arch.name), torch.device('cpu'))
     height, width = network.arch.input_size
-    images = (next(draw_shapes(1, seed=seed)) for seed in range(first, first + count))
+    images = (random_scene(seed).frame(0, (480, 640)).image for seed in range(first, first + count))
     return [preprocess(cv2.resize(image, (width, height))) for image in images]
 
 

@@ -18,11 +18,11 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
-from adamtl_ros.data.shapes import draw_shapes
 from adamtl_ros.ros.images import to_message
 from adamtl_ros.ros.node import PerceptionNode
 from adamtl_ros.ros.processor import Answer
 from adamtl_ros.runtime.memory import keep_freed_memory
+from adamtl_ros.scenes.compose import random_scene
 from adamtl_ros.tasks import TASKS
 
 ROUNDS = 100
@@ -47,7 +47,7 @@ def main() -> None:
     node.trigger_configure()
     node.trigger_activate()
     processor, engine = node.processor, node.engine
-    picture = next(draw_shapes(1))
+    picture = random_scene(0).frame(0, (480, 640)).image
     raw = serialize_message(to_message(picture, 'rgb8', Image().header))
     idle = median_ms(lambda: node._on_image(raw, Image))  # noqa: SLF001
     print(f'an image was taken from the middleware, nobody subscribes: {idle:.4f} ms')

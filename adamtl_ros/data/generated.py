@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from multiprocessing import get_context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -197,5 +197,5 @@ def _write_scene(config: ScenesConfig, folder: Path, scene: int) -> None:
         difficulty[index] = sample.difficulty
 
 
-def _map(folder: Path, name: str, shape: tuple[int, ...], kind: type[np.generic]) -> None:
+def _map(folder: Path, name: str, shape: tuple[int, ...], kind: type[Any]) -> None:
     np.lib.format.open_memmap(folder / f'{name}.npy', mode='w+', dtype=kind, shape=shape)

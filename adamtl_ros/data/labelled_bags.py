@@ -6,21 +6,18 @@ from __future__ import annotations
 
 import os
 import struct
-import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import cv2
-import numpy as np
 from rosbags.highlevel import AnyReaderError
-from rosbags.image import ImageError, image_to_cvimage
-from rosbags.image.image import to_cvtype
+from rosbags.image import ImageError
 from rosbags.rosbag2 import ReaderError
 
 from adamtl_ros.data.bags import COMPRESSED, RAW, BagError, find_camera, header_stamp, open_bag
-from adamtl_ros.data.layout import binary, class_ids, fit, metres, unit
+from adamtl_ros.data.layout import fit
+from adamtl_ros.data.messages import label, rgb
 from adamtl_ros.data.sample import DataError, Sample
 from adamtl_ros.tasks import TASKS, UNLABELLED, Kind, select
 
@@ -28,24 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
     from rosbags.highlevel import AnyReader
     from rosbags.interfaces import Connection
 
     from adamtl_ros.tasks import Task
 
-ALLOWED = {
-    Kind.LABELS: ('mono8', '8UC1'),
-    Kind.PROBABILITY: ('mono8', '8UC1'),
-    Kind.NORMALS: ('32FC3',),
-    Kind.DEPTH: ('32FC1', '16UC1', 'mono16'),
-}
-"""Encodings of ground truth by kind of task; 16 bits of depth are millimetres."""
-
 LABEL_INFO = 'vision_msgs/msg/LabelInfo'
-
-Message = Any
-"""What rosbags makes of an `Image` or `CompressedImage`: a class of its own for each bag."""
 
 
 @dataclass(frozen=True)
@@ -208,8 +195,8 @@ class LabelledBag:
     ) -> NDArray[Any]:
         """Return the image, or the label of a task."""
         try:
-            message: Message = self._reader().deserialize(*raw)
-            return _rgb(message) if task is None else _label(message, task)
+            message = self._reader().deserialize(*raw)
+            return rgb(message) if task is None else label(message, task)
         except (AnyReaderError, ImageError, ValueError, struct.error, cv2.error) as error:
             raise DataError(f'{self.path}, {topic} at {frame.stamp} ns: {error}') from error
 
@@ -256,66 +243,3 @@ def _label_info(reader: AnyReader, topic: str) -> list[str]:
         names = {entry.class_id: entry.class_name for entry in message.class_map}
     count = max((i for i in names if i < UNLABELLED), default=-1) + 1
     return [names.get(i, f'class {i}') for i in range(count)]
-
-
-def _rgb(message: Message) -> NDArray[np.uint8]:
-    if hasattr(message, 'format'):
-        image = cv2.imdecode(message.data, cv2.IMREAD_COLOR) if message.data.size else None
-        if image is None:
-            raise DataError(f"{message.data.size} bytes of '{message.format}' are not an image")
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    pixels = _pixels(message)
-    size = {'height': message.height, 'width': message.width, 'encoding': message.encoding}
-    plain = SimpleNamespace(**size, is_bigendian=sys.byteorder == 'big', data=pixels)
-    # A copy, since the data of a message cannot be written to.
-    return np.array(image_to_cvimage(plain, 'rgb8'))
-
-
-def _label(message: Message, task: Task) -> NDArray[Any]:
-    """Return a label in the form that `Sample` says, in its own size."""
-    encoding, pixels = _lossless(message) if hasattr(message, 'format') else ('', None)
-    encoding = encoding or message.encoding
-    if encoding not in ALLOWED[task.kind]:
-        allowed = ', '.join(ALLOWED[task.kind])
-        raise DataError(f"{task.name} has the encoding '{encoding}', allowed are: {allowed}")
-    pixels = _pixels(message) if pixels is None else pixels
-    if task.kind is Kind.LABELS:
-        return class_ids(pixels, len(task.classes), f'{task.name} (else name its classes)')
-    if task.kind is Kind.NORMALS:
-        return unit(pixels)
-    if task.kind is Kind.DEPTH:
-        return metres(pixels if pixels.dtype == np.float32 else pixels / 1000)
-    if (pixels == 1).any() and np.isin(pixels, (0, 1, UNLABELLED)).all():
-        return pixels
-    return binary(pixels)
-
-
-def _lossless(message: Message) -> tuple[str, NDArray[Any]]:
-    """Return the encoding and the pixels of a compressed label."""
-    data = message.data
-    if data[:2].tobytes() == b'\xff\xd8':
-        raise DataError(f"'{message.format}' loses what labels say; record them raw or as PNG")
-    if 'compressedDepth' in message.format:
-        data = data[12:]  # how image_transport quantised it, for 32FC1 only
-        if '16UC1' not in message.format:
-            raise DataError(f"'{message.format}' is quantised; record depth raw or as 16UC1")
-    pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    if pixels is None:
-        raise DataError(f"{data.size} bytes of '{message.format}' are not an image")
-    kinds = {('uint8', 2): 'mono8', ('uint16', 2): '16UC1', ('uint8', 3): 'bgr8'}
-    return kinds.get((pixels.dtype.name, pixels.ndim), f'{pixels.dtype} {pixels.shape}'), pixels
-
-
-def _pixels(message: Message) -> NDArray[Any]:
-    """Return the pixels of a raw image in the byte order of this machine, without padding."""
-    _, _, kind, channels = to_cvtype(message.encoding)
-    dtype = np.dtype(kind).newbyteorder('>' if message.is_bigendian else '<')
-    height, row = message.height, message.width * channels * dtype.itemsize
-    if not height or not row or message.step < row or message.data.size < height * message.step:
-        raise DataError(
-            f'{message.data.size} bytes are no {message.width}x{height} pixels of '
-            f"'{message.encoding}' in rows of {message.step} bytes"
-        )
-    rows = message.data[: height * message.step].reshape(height, message.step)[:, :row]
-    pixels = np.ascontiguousarray(rows).view(dtype).astype(kind)
-    return pixels if channels == 1 else pixels.reshape(height, message.width, channels)

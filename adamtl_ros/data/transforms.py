@@ -88,11 +88,13 @@ def _window(
     """Cut the window that has a size once it is zoomed, as far as the image reaches."""
     height, width = sample.image.shape[:2]
     zoom = max(zoom, size[0] / height, size[1] / width)
-    rows, columns = (min(round(side / zoom), most) for side, most in zip(size, (height, width), strict=True))  # noqa: E501
+    rows, columns = (
+        min(round(side / zoom), most) for side, most in zip(size, (height, width), strict=True)
+    )
     top, left = int(at[0] * (height - rows + 1)), int(at[1] * (width - columns + 1))
     cut = _cut(sample, (top, left, rows, columns), size)
     depths = {
-        name: label / np.float32(zoom)
+        name: label.astype(np.float32) / np.float32(zoom)
         for name, label in cut.labels.items()
         if TASKS[name].kind is Kind.DEPTH
     }
@@ -109,7 +111,9 @@ def _cut(sample: Sample, window: tuple[int, int, int, int], size: tuple[int, int
         return replace(sample, image=image, labels=labels)
     method = cv2.INTER_AREA if size[0] < rows else cv2.INTER_LINEAR
     labels = {
-        name: cv2.resize(np.ascontiguousarray(label[inside]), size[::-1], interpolation=cv2.INTER_NEAREST)  # noqa: E501
+        name: cv2.resize(
+            np.ascontiguousarray(label[inside]), size[::-1], interpolation=cv2.INTER_NEAREST
+        )
         for name, label in sample.labels.items()
     }
     image = cv2.resize(np.ascontiguousarray(image), size[::-1], interpolation=method)

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TYPE_CHECKING
 
 from adamtl_ros.data.bags import find_camera
-from adamtl_ros.data.shapes import write_shapes_bag
+from adamtl_ros.data.scene_bag import write_scene_bag
 from adamtl_ros.demo.report import processed_stats, summarise, write_plot, write_table
 from adamtl_ros.demo.session import DemoError, record
 from adamtl_ros.demo.video import write_video
@@ -28,7 +29,7 @@ def run_demo(
     """Play a bag through the node; write bag, video, table, plot and summary.
 
     Args:
-        bag: The bag; by default a short one of moving shapes is made.
+        bag: The bag; by default a short one of a drawn room is made.
         out: Folder to write to; what an earlier demo left there is replaced once this one is
             done, and stays if this one fails.
         topic: Image topic of the bag; found by type if empty.
@@ -49,7 +50,7 @@ def run_demo(
     try:
         summary = _run(bag, work, topic, color=color, overrides=overrides)
     finally:
-        for name in ('spool', 'shapes'):
+        for name in ('spool', 'room'):
             _remove(work / name)
     for name in RESULTS:
         _remove(out / name)
@@ -63,9 +64,9 @@ def _run(
 ) -> str:
     """Do the demo inside `work` and return the summary."""
     if bag is None:
-        print('making a bag of moving shapes')
-        bag = work / 'shapes'
-        write_shapes_bag(bag)
+        print('drawing a room that fills with people and things')
+        bag = work / 'room'
+        write_scene_bag(bag, workers=os.cpu_count() or 1)
     camera = find_camera(bag, topic)
     kind = 'compressed' if camera.compressed else 'raw'
     print(f'{bag.name}: {camera.frames} {kind} images on {camera.image}')

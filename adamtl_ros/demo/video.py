@@ -14,6 +14,7 @@ from rosbags.image import message_to_cvimage
 from tqdm import tqdm
 
 from adamtl_ros.data.bags import header_stamp, open_bag
+from adamtl_ros.data.messages import camera_images
 from adamtl_ros.runtime.colour import colourise
 from adamtl_ros.tasks import TASKS
 
@@ -69,7 +70,7 @@ def _frames(
     with open_bag(results) as recorded:
         outputs = _by_stamp(recorded)
         pending = next(outputs, None)
-        for stamp, image in _camera_images(bag, camera):
+        for stamp, image in camera_images(bag, camera):
             while pending is not None and pending[0] <= stamp:
                 newest = stats.get(pending[0], newest)
                 tiles[pending[1]] = _tile(colourise(TASKS[pending[1]], pending[2]), pending[1])
@@ -96,15 +97,6 @@ def _decode(
 ) -> Iterator[tuple[int, str, NDArray[np.generic]]]:
     for stamp, task, raw, kind in held:
         yield stamp, task, message_to_cvimage(recorded.deserialize(raw, kind))
-
-
-def _camera_images(bag: Path, camera: Camera) -> Iterator[tuple[int, Picture]]:
-    with open_bag(bag) as reader:
-        connections = [c for c in reader.connections if c.topic == camera.image]
-        for connection, _, raw in reader.messages(connections):
-            message = reader.deserialize(raw, connection.msgtype)
-            image = message_to_cvimage(message, 'rgb8')
-            yield header_stamp(raw), image
 
 
 def _tile(image: Picture, label: str) -> Picture:

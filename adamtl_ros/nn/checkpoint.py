@@ -59,25 +59,34 @@ class Model:
 
 
 def load_model(source: str, seed: int = 0) -> Model:
-    """Load a checkpoint file, or build an architecture by name with random weights.
+    """Load weights that ship with the package, or a file; or draw random ones.
 
     Args:
-        source: Path of a `.safetensors` file, or the name of an architecture.
+        source: Name of shipped weights, path of a `.safetensors` file, or the name of an
+            architecture for random weights.
         seed: Seed of random weights.
 
     Raises:
         CheckpointError: Neither a file nor a name; or the file cannot be used.
 
     """
+    if source in (shipped := shipped_weights()):
+        return read_model(shipped[source])
     if source in ARCHITECTURES:
         return Model(random_network(source, seed), f'{source} (random weights)')
     if not Path(source).is_file():
-        names = ', '.join(ARCHITECTURES)
+        random, trained = ', '.join(ARCHITECTURES), ', '.join(shipped)
         raise CheckpointError(
-            f"model '{source}': no such file; give the path of a .safetensors file, or one of: "
-            f'{names}'
+            f"model '{source}': no such file; give the path of a .safetensors file, {trained}, "
+            f'or for random weights one of: {random}'
         )
     return read_model(Path(source))
+
+
+def shipped_weights() -> dict[str, Path]:
+    """Return the files of weights that come with the package, by name."""
+    folder = Path(__file__).parent.parent / 'weights'
+    return {path.stem: path for path in sorted(folder.glob('*.safetensors'))}
 
 
 def save_model(model: Model, path: Path) -> None:

@@ -35,7 +35,7 @@ def wood(random: np.random.Generator) -> Surface:
 
 
 def table(random: np.random.Generator, texture: float) -> tuple[list[Solid], float]:
-    """Four legs and a top."""
+    """Make a table: four legs and a top."""
     x, y = random.uniform(0.35, 0.85), random.uniform(0.3, 0.5)
     high = random.uniform(0.45, 0.8)
     look = wood(random) if random.random() < 0.6 else material(random, texture)
@@ -44,7 +44,7 @@ def table(random: np.random.Generator, texture: float) -> tuple[list[Solid], flo
 
 
 def chair(random: np.random.Generator, texture: float) -> tuple[list[Solid], float]:
-    """Legs, a seat and a back."""
+    """Make a chair: legs, a seat and a back."""
     half, seat = random.uniform(0.19, 0.25), random.uniform(0.4, 0.48)
     high = random.uniform(0.35, 0.55)
     look = wood(random) if random.random() < 0.4 else material(random, texture)
@@ -55,7 +55,7 @@ def chair(random: np.random.Generator, texture: float) -> tuple[list[Solid], flo
 
 
 def box(random: np.random.Generator, texture: float) -> tuple[list[Solid], float]:
-    """A box, sometimes two on top of each other."""
+    """Make a box, sometimes two on top of each other."""
     look = material(random, texture)
     x, y, z = random.uniform(0.12, 0.4, 3)
     parts = [_box((0, 0, z), (x, y, z), look, Meaning.BOX)]
@@ -67,7 +67,7 @@ def box(random: np.random.Generator, texture: float) -> tuple[list[Solid], float
 
 
 def ball(random: np.random.Generator, texture: float) -> tuple[list[Solid], float]:
-    """A ball."""
+    """Make a ball."""
     radius = random.uniform(0.1, 0.35)
     look = material(random, texture, 0.15)
     return [
@@ -76,7 +76,7 @@ def ball(random: np.random.Generator, texture: float) -> tuple[list[Solid], floa
 
 
 def lamp(random: np.random.Generator, texture: float) -> tuple[list[Solid], float]:
-    """A foot, a pole and a shade that glows."""
+    """Make a lamp: a foot, a pole and a shade that glows."""
     high, wide = random.uniform(1.2, 1.8), random.uniform(0.14, 0.24)
     metal = Surface(colour(random), shine=0.5)
     paper = Surface((0.9, 0.85, 0.7), colour(random), Pattern.STRIPES if random.random() < texture
@@ -89,7 +89,7 @@ def lamp(random: np.random.Generator, texture: float) -> tuple[list[Solid], floa
 
 
 def column(random: np.random.Generator, texture: float, height: float) -> tuple[list[Solid], float]:
-    """A pillar from floor to ceiling, round or square."""
+    """Make a pillar from floor to ceiling, round or square."""
     radius = random.uniform(0.12, 0.25)
     look = material(random, texture, 0.4)
     if random.random() < 0.5:

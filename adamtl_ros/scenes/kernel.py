@@ -94,7 +94,9 @@ def hit_capsule(geometry, n, ox, oy, oz, dx, dy, dz):
 @compiled
 def hit(shape, geometry, n, ox, oy, oz, dx, dy, dz):
     """Distance along a ray to a solid; infinite if it misses."""
-    ox, oy, oz = to_local(geometry, n, ox - geometry[n, 0], oy - geometry[n, 1], oz - geometry[n, 2])
+    ox, oy, oz = to_local(
+        geometry, n, ox - geometry[n, 0], oy - geometry[n, 1], oz - geometry[n, 2]
+    )
     dx, dy, dz = to_local(geometry, n, dx, dy, dz)
     if shape == ELLIPSOID:
         return hit_ellipsoid(geometry, n, ox, oy, oz, dx, dy, dz)
@@ -112,8 +114,8 @@ def screen_range(centre, reach, depth, focal, middle, size):
     angle = math.atan2(centre, depth)
     span = math.asin(min(1.0, reach / math.sqrt(centre * centre + depth * depth)))
     low, high = max(angle - span, -1.5), min(angle + span, 1.5)
-    first = int(math.floor(middle + focal * math.tan(low)))
-    last = int(math.ceil(middle + focal * math.tan(high))) + 1
+    first = math.floor(middle + focal * math.tan(low))
+    last = math.ceil(middle + focal * math.tan(high)) + 1
     return max(0, min(first, size)), max(0, min(last, size))
 
 
@@ -138,8 +140,12 @@ def trace(shapes, geometry, reach, focal, cx, cy, depth, solid):
         if shapes[index] != ROOM:
             if geometry[index, 2] + reach[index] < NEAR:
                 continue
-            first_x, last_x = screen_range(geometry[index, 0], reach[index], geometry[index, 2], focal, cx, width)
-            first_y, last_y = screen_range(geometry[index, 1], reach[index], geometry[index, 2], focal, cy, height)
+            first_x, last_x = screen_range(
+                geometry[index, 0], reach[index], geometry[index, 2], focal, cx, width
+            )
+            first_y, last_y = screen_range(
+                geometry[index, 1], reach[index], geometry[index, 2], focal, cy, height
+            )
         for v in range(first_y, last_y):
             dy = (v - cy) / focal
             for u in range(first_x, last_x):
@@ -151,7 +157,7 @@ def trace(shapes, geometry, reach, focal, cx, cy, depth, solid):
 
 @compiled
 def normal_at(shape, geometry, n, x, y, z):
-    """Unit normal in the camera frame, and the face of a box, at a point of its own frame."""
+    """Return the unit normal (camera frame) and the face of a box at a point of its own frame."""
     a, b, c = x / geometry[n, 3], y / geometry[n, 4], z / geometry[n, 5]
     face = 0
     if shape == ELLIPSOID:

@@ -165,17 +165,20 @@ def render(
     light = colour[..., :3] * direct[..., None] + (colour[..., 3] * mirrored)[..., None]
     image = _develop(light, (camera.height, camera.width), lighting, seed)
     chosen = np.s_[samples // 2 :: samples, samples // 2 :: samples]
-    kept = (np.ascontiguousarray(plane[chosen]) for plane in (depth, normals, solid, face))
-    return Rendering(image, *kept)
+    return Rendering(
+        image,
+        np.ascontiguousarray(depth[chosen]),
+        np.ascontiguousarray(normals[chosen]),
+        np.ascontiguousarray(solid[chosen]),
+        np.ascontiguousarray(face[chosen]),
+    )
 
 
 def _looks(solids: Sequence[Solid]) -> list[Surface]:
     return [solid.surface for solid in solids]
 
 
-def _fine_grid(
-    camera: Camera, samples: int
-) -> tuple[tuple[int, int], tuple[float, float, float]]:
+def _fine_grid(camera: Camera, samples: int) -> tuple[tuple[int, int], tuple[float, float, float]]:
     """Return size, focal length and optical axis of the image with several rays per pixel.
 
     The rays that are kept for the labels go through the middle of their pixels.

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import csv
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -90,6 +91,5 @@ def _smoothed(values: np.ndarray) -> np.ndarray:
 
 
 def _boundaries(rows: list[dict[str, str]]) -> list[int]:
-    """Steps at which another stage begins."""
-    pairs = zip(rows, rows[1:], strict=False)
-    return [int(b['step']) for a, b in pairs if a['stage'] != b['stage']]
+    """Return the steps at which another stage begins."""
+    return [int(b['step']) for a, b in pairwise(rows) if a['stage'] != b['stage']]

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adamtl_ros.nn.execution import PlannedExecution
-from adamtl_ros.nn.gating import Gates
 from adamtl_ros.nn.plan import uniform_plan
 from adamtl_ros.nn.relaxed import RelaxedExecution
 from adamtl_ros.training.losses import task_loss
@@ -20,6 +19,7 @@ from adamtl_ros.training.targets import reduced
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from adamtl_ros.nn.gating import Gates
     from adamtl_ros.nn.network import AdaptiveNetwork
     from adamtl_ros.training.recipe import Stage
 
@@ -30,6 +30,9 @@ class Objective(nn.Module):
     After AdaMTL (Neseem et al. 2023), with two changes: the budget is drawn anew for each step,
     so that one set of weights learns every one, and what counts is exact MACs.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,

@@ -123,8 +123,8 @@ class Recipe:
     stages: tuple[Stage, ...]
     architecture: str = 'nano'
     tasks: tuple[str, ...] = tuple(TASKS)
-    policy: PolicyConfig = PolicyConfig()
-    augmentation: Augmentation = Augmentation()
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
     start: str = ''
     label_stride: int = 4

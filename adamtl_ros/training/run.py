@@ -8,7 +8,6 @@ import logging
 import os
 import platform
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from adamtl_ros.training.trainer import JOURNAL, Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from torch import Tensor
 

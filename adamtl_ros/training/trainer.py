@@ -9,25 +9,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from adamtl_ros.data.batches import Order, batches
 from adamtl_ros.nn.checkpoint import IMAGENET_MEAN, IMAGENET_STD
 from adamtl_ros.training.journal import Journal
 from adamtl_ros.training.objective import Objective
+from adamtl_ros.training.optimisation import cosine_schedule, parameter_groups, warmed_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from lightning_fabric import Fabric
     from torch import Tensor, nn
+    from torch.optim.lr_scheduler import SequentialLR
 
     from adamtl_ros.data.sample import Dataset
     from adamtl_ros.nn.network import AdaptiveNetwork
-    from adamtl_ros.training.recipe import Recipe, Stage
+    from adamtl_ros.training.recipe import Recipe
 
 CHECKPOINT, JOURNAL = 'checkpoint.pt', 'journal.csv'
 LOG_EVERY = 10
@@ -78,7 +79,7 @@ class Trainer:
         }
         self.mean = AveragedModel(
             network,
-            multi_avg_fn=_warmed_up(recipe.ema),  # type: ignore[no-untyped-call]
+            multi_avg_fn=warmed_up(recipe.ema),
         )
         self._saved: dict[str, Any] | None = None
 
@@ -134,7 +135,11 @@ class Trainer:
         return finished
 
     def _steps(
-        self, number: int, objective: nn.Module, optimiser: Any, left: list[int | None]
+        self,
+        number: int,
+        objective: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        left: list[int | None],
     ) -> Iterator[tuple[int, dict[str, Tensor]]]:
         """Do the steps of a stage that are left; yield each with its losses."""
         stage = self.recipe.stages[number]
@@ -155,7 +160,7 @@ class Trainer:
             self.fabric.backward(losses['loss'])
             norm = self.fabric.clip_gradients(objective, optimiser, max_norm=self.recipe.clip)
             optimiser.step()
-            yield step, {**losses, 'gradient': norm}
+            yield step, losses if norm is None else {**losses, 'gradient': norm}
 
     def _batches(self, number: int) -> Iterator[tuple[int, Any]]:
         """Yield the batches of a stage that are left, on the device, with a progress bar."""
@@ -233,48 +238,3 @@ class Trainer:
         self.mean.load_state_dict(state['mean'])
         self.progress = Progress(**state['progress'])
         self._saved = state
-
-
-def parameter_groups(
-    network: AdaptiveNetwork, stage: Stage, weight_decay: float
-) -> list[dict[str, Any]]:
-    """Return what a stage trains, and freeze the rest.
-
-    Matrices decay; biases, norms and the position bias tables do not (Liu et al. 2021).
-    """
-    policy = stage.kind in ('policy', 'joint')
-    backbone = stage.kind != 'policy'
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        is_policy = name.startswith('policy.')
-        parameter.requires_grad_(policy if is_policy else backbone)
-        if parameter.requires_grad:
-            decays = parameter.dim() > 1 and 'bias' not in name
-            groups.setdefault((is_policy, decays), []).append(parameter)
-    return [
-        {
-            'params': members,
-            'lr': stage.policy_lr if is_policy else stage.lr,
-            'weight_decay': weight_decay if decays else 0.0,
-        }
-        for (is_policy, decays), members in groups.items()
-    ]
-
-
-def cosine_schedule(optimiser: torch.optim.Optimizer, stage: Stage) -> SequentialLR:
-    """Return rates that rise linearly at first and then fall as a cosine to a hundredth."""
-    rise = max(1, round(stage.warmup * stage.steps))
-    lowest = min(group['lr'] for group in optimiser.param_groups) / 100
-    warm = LinearLR(optimiser, 0.02, total_iters=rise)
-    fall = CosineAnnealingLR(optimiser, max(1, stage.steps - rise), lowest)
-    return SequentialLR(optimiser, [warm, fall], [rise])
-
-
-def _warmed_up(decay: float) -> Any:  # noqa: ANN401
-    """Return the update of a running mean that forgets faster while it is young."""
-
-    def update(mean: Any, current: Any, count: Any) -> None:  # noqa: ANN401
-        young = (1 + float(count)) / (10 + float(count))
-        get_ema_multi_avg_fn(min(decay, young))(mean, current, count)  # type: ignore[no-untyped-call]
-
-    return update

@@ -19,7 +19,7 @@ from adamtl_ros.data.bags import (
     open_bag,
     typestore,
 )
-from adamtl_ros.data.shapes import draw_shapes, write_shapes_bag
+from adamtl_ros.data.scene_bag import write_scene_bag
 
 STORE = typestore()
 BAGS = Path('../shared/bags')
@@ -105,7 +105,7 @@ def test_damaged_and_missing_bags(tmp_path):
 
 
 def test_calibration_of_the_same_camera(tmp_path):
-    write_shapes_bag(tmp_path / 'bag', frames=2)
+    write_scene_bag(tmp_path / 'bag', frames=2, size=(24, 32))
     with open_bag(tmp_path / 'bag') as reader:
         messages = [
             reader.deserialize(raw, c.msgtype)
@@ -160,18 +160,6 @@ def test_header_stamp_in_both_byte_orders():
     little = STORE.serialize_cdr(raw_image(), RAW, little_endian=True)
     big = STORE.serialize_cdr(raw_image(), RAW, little_endian=False)
     assert header_stamp(little) == header_stamp(big) == 5_000_000_250
-
-
-def test_shapes_are_reproducible_and_move(tmp_path):
-    first, second = list(draw_shapes(2, seed=1)), list(draw_shapes(2, seed=1))
-    assert all((a == b).all() for a, b in zip(first, second, strict=True))
-    assert (first[0] != first[1]).mean() > 0.05
-    assert (first[0] != next(draw_shapes(1, seed=2))).any()
-    write_shapes_bag(tmp_path / 'bag', frames=30)
-    camera = find_camera(tmp_path / 'bag')
-    assert camera.frames == 30
-    assert camera.info == '/camera/camera_info'
-    assert camera.duration_s == pytest.approx(29 / 15, abs=0.01)
 
 
 @pytest.mark.skipif(not BAGS.is_dir(), reason='needs ../shared/bags')

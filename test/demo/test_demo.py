@@ -13,7 +13,7 @@ import pytest
 from rosbags.highlevel import AnyReader
 
 from adamtl_ros.cli import main
-from adamtl_ros.data.shapes import write_shapes_bag
+from adamtl_ros.data.scene_bag import write_scene_bag
 from adamtl_ros.demo.main import MARK, RESULTS
 from adamtl_ros.demo.sweep import BUDGETS
 from adamtl_ros.tasks import TASKS
@@ -53,14 +53,14 @@ def check_bag(counts, stamps, rows):
 
 
 @pytest.mark.timeout(300)
-def test_shapes_at_half_budget(tmp_path):
-    write_shapes_bag(tmp_path / 'shapes', frames=30)
+def test_drawn_room_at_half_budget(tmp_path):
+    write_scene_bag(tmp_path / 'room', frames=30)
     (tmp_path / 'out').mkdir()
     (tmp_path / 'out' / MARK).touch()
     (tmp_path / 'out' / 'keep.txt').write_text("not the demo's")
     (tmp_path / 'out' / 'summary.txt').write_text('old')
     counts, stamps, rows = run_demo(
-        tmp_path / 'out', '--bag', str(tmp_path / 'shapes'), '-p', 'budget:=0.5'
+        tmp_path / 'out', '--bag', str(tmp_path / 'room'), '-p', 'budget:=0.5'
     )
     check_bag(counts, stamps, rows)
     assert all(float(row['macs']) <= 0.5 * float(row['macs_full']) for row in rows)
@@ -121,8 +121,8 @@ def test_problems_are_one_sentence(tmp_path, capsys):
 
 @pytest.mark.timeout(120)
 def test_some_tasks_only(tmp_path):
-    write_shapes_bag(tmp_path / 'shapes', frames=8)
-    arguments = ['--bag', str(tmp_path / 'shapes'), '-p', 'tasks:=[edges, depth]', '--color']
+    write_scene_bag(tmp_path / 'room', frames=8)
+    arguments = ['--bag', str(tmp_path / 'room'), '-p', 'tasks:=[edges, depth]', '--color']
     counts, stamps, rows = run_demo(tmp_path / 'out', *arguments)
     assert {row['tasks'] for row in rows} == {'depth edges'} or {row['tasks'] for row in rows} == {
         'edges depth'
@@ -134,30 +134,30 @@ def test_some_tasks_only(tmp_path):
 
 
 def test_recordings_of_others_are_not_touched(tmp_path, capsys):
-    write_shapes_bag(tmp_path / 'bag', frames=2)
+    write_scene_bag(tmp_path / 'bag', frames=2)
     assert main(['demo', '--out', str(tmp_path), '--bag', str(tmp_path / 'bag')]) == 1
     assert 'choose another OUT' in capsys.readouterr().err
-    write_shapes_bag(tmp_path / 'shapes', frames=2)
-    assert main(['demo', '--out', str(tmp_path), '--bag', str(tmp_path / 'shapes')]) == 1
+    write_scene_bag(tmp_path / 'room', frames=2)
+    assert main(['demo', '--out', str(tmp_path), '--bag', str(tmp_path / 'room')]) == 1
     assert 'holds bag, which no demo made' in capsys.readouterr().err
     assert (tmp_path / 'bag' / 'metadata.yaml').is_file()
 
 
 @pytest.mark.timeout(60)
 def test_model_that_is_not_there_is_reported_at_once(tmp_path, capsys):
-    write_shapes_bag(tmp_path / 'shapes', frames=2)
-    arguments = ['--bag', str(tmp_path / 'shapes'), '-p', 'model:=/nowhere.safetensors']
+    write_scene_bag(tmp_path / 'room', frames=2)
+    arguments = ['--bag', str(tmp_path / 'room'), '-p', 'model:=/nowhere.safetensors']
     assert main(['demo', '--out', str(tmp_path / 'out'), *arguments]) == 1
     assert "Cannot configure: model '/nowhere.safetensors'" in capsys.readouterr().err
 
 
 @pytest.mark.timeout(120)
 def test_node_that_cannot_start_is_reported(tmp_path, capsys):
-    write_shapes_bag(tmp_path / 'shapes', frames=2)
+    write_scene_bag(tmp_path / 'room', frames=2)
     (tmp_path / 'out').mkdir()
     (tmp_path / 'out' / MARK).touch()
     (tmp_path / 'out' / 'summary.txt').write_text('of an earlier run')
-    arguments = ['--bag', str(tmp_path / 'shapes'), '-p', 'budget:=9.0']
+    arguments = ['--bag', str(tmp_path / 'room'), '-p', 'budget:=9.0']
     assert main(['demo', '--out', str(tmp_path / 'out'), *arguments]) == 1
     assert 'must lie in [0.01, 1.0], got 9.0' in capsys.readouterr().err
     assert (tmp_path / 'out' / 'summary.txt').read_text() == 'of an earlier run'
