@@ -18,6 +18,7 @@ setup(
     description='Adaptive multi-task perception under a compute budget, for ROS 2',
     license='Apache-2.0',
     packages=find_packages(include=['adamtl_ros', 'adamtl_ros.*']),
+    package_data={'adamtl_ros': ['weights/*']},
     python_requires='>=3.10',
     install_requires=[
         'numpy',
@@ -28,6 +29,9 @@ setup(
         'safetensors',
         'torch>=2.4',
     ],
-    extras_require={'demo': ['av', 'matplotlib', 'tqdm']},
+    extras_require={
+        'demo': ['av', 'matplotlib', 'numba', 'tqdm'],
+        'train': ['lightning-fabric', 'matplotlib', 'numba', 'pillow', 'scipy', 'tqdm'],
+    },
     entry_points={'console_scripts': ['adamtl = adamtl_ros.cli:main']},
 )

@@ -112,7 +112,7 @@ def _cut(sample: Sample, window: tuple[int, int, int, int], size: tuple[int, int
     method = cv2.INTER_AREA if size[0] < rows else cv2.INTER_LINEAR
     labels = {
         name: cv2.resize(
-            np.ascontiguousarray(label[inside]), size[::-1], interpolation=cv2.INTER_NEAREST
+            np.ascontiguousarray(label[inside]), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT
         )
         for name, label in sample.labels.items()
     }

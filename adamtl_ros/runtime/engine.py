@@ -92,7 +92,7 @@ class Engine:
         self.output = output
         self.tasks = tuple(model.network.tasks)
         self._preprocess = Preprocessor(model, self.device)
-        self._backend: Backend = TorchBackend(model.network, self.device)
+        self.backend: Backend = TorchBackend(model.network, self.device)
 
     def run(
         self, image: NDArray[np.uint8], budget: float = 1.0, tasks: Iterable[str] | None = None
@@ -114,7 +114,7 @@ class Engine:
         clock = [time.perf_counter()]
         batch = self._preprocess(image)
         clock.append(time.perf_counter())
-        prediction = self._backend(batch, budget, wanted)
+        prediction = self.backend(batch, budget, wanted)
         planes = {name: raw[0].float().cpu().numpy() for name, raw in prediction.maps.items()}
         clock.append(time.perf_counter())
         size = self._result_size(image, batch)

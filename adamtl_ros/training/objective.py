@@ -108,7 +108,8 @@ class Objective(nn.Module):
         processes of a training share it.
         """
         drawn = torch.rand(1, generator=torch.Generator().manual_seed(seed // 4096)).item()
-        budget = self.stage.lowest + (1 - self.stage.lowest) * drawn
+        low, high = self.stage.budgets
+        budget = low + (high - low) * drawn
         budgets = torch.full((images,), min(budget, 0.99))
         budgets[: round(self.stage.full * images)] = 1
         return budgets

@@ -57,7 +57,7 @@ class Stage:
         policy_lr: Learning rate of the policy.
         warmup: Share of the steps in which the rates rise.
         full: Share of a batch with everything on.
-        lowest: Least budget that is drawn.
+        budgets: Least and greatest budget that is drawn; one for each step.
         spending_weight: Weight of the distance of the spent share from the budget.
         temperature: Of the gates, at the begin and the end.
 
@@ -71,7 +71,7 @@ class Stage:
     policy_lr: float = 4e-3
     warmup: float = 0.05
     full: float = 0.25
-    lowest: float = 0.25
+    budgets: tuple[float, float] = (0.25, 1.0)
     spending_weight: float = 20.0
     temperature: tuple[float, float] = (2.0, 0.3)
 
@@ -86,8 +86,9 @@ class Stage:
             raise RecipeError(f"unknown stage '{self.kind}', choose from: {', '.join(KINDS)}")
         if min(self.steps, self.batch, *self.size) < 1:
             raise RecipeError(f'steps, batch and size of a stage must be positive: {self}')
-        if not (0 <= self.full <= 1 and 0 < self.lowest < 1 and min(self.temperature) > 0):
-            raise RecipeError(f'full in 0..1, lowest in (0, 1), temperatures positive: {self}')
+        low, high = self.budgets
+        if not (0 <= self.full <= 1 and 0 < low <= high <= 1 and min(self.temperature) > 0):
+            raise RecipeError(f'full in 0..1, budgets in (0, 1], temperatures positive: {self}')
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class Recipe:
         augmentation: How images vary.
         seed: Of weights, order, augmentation and gates.
         start: Weights to start from, a file; random ones if empty.
+        pretrained: Official ImageNet file of a Swin for the encoder, if not empty.
         label_stride: Predictions and labels meet at one pixel in so many.
         weights: Weights of the tasks' losses that differ from the table's.
         weight_decay: Of AdamW, for matrices.
@@ -127,6 +129,7 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
     start: str = ''
+    pretrained: str = ''
     label_stride: int = 4
     weights: dict[str, float] = field(default_factory=dict)
     weight_decay: float = 0.02

@@ -8,6 +8,7 @@ import logging
 import os
 import platform
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from adamtl_ros.data.transforms import resized
 from adamtl_ros.nn.architecture import architecture
 from adamtl_ros.nn.calibration import calibrate
 from adamtl_ros.nn.checkpoint import IMAGENET_MEAN, IMAGENET_STD, Model, load_model, save_model
+from adamtl_ros.nn.foreign import load_swin
 from adamtl_ros.nn.initialise import initialise
 from adamtl_ros.nn.network import AdaptiveNetwork
 from adamtl_ros.training.journal import plot_curves
@@ -29,7 +31,6 @@ from adamtl_ros.training.trainer import JOURNAL, Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from torch import Tensor
 
@@ -120,6 +121,8 @@ def starting_network(recipe: Recipe, tasks: dict[str, Task]) -> AdaptiveNetwork:
     with torch.random.fork_rng(devices=[]):
         network = AdaptiveNetwork(architecture(recipe.architecture), tasks, recipe.policy)
     initialise(network, torch.Generator().manual_seed(recipe.seed))
+    if recipe.pretrained:
+        load_swin(network.encoder, Path(recipe.pretrained).expanduser())
     return network.train()
 
 
