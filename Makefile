@@ -2,6 +2,7 @@
 # make test                                        all tests
 # make lint                                        style and types
 # make benchmark                                   speed, in ratios
+# make comparison                                  trains and scores all rows of the comparison table
 # make setup                                       the environment only; the others call it
 
 SHELL := /bin/bash
@@ -14,7 +15,7 @@ RUN := . tools/activate.bash &&
 SOURCES := $(shell find adamtl_ros launch config msg scripts test/interfaces -type f -not -path '*/__pycache__/*') \
 	CMakeLists.txt package.xml
 
-.PHONY: setup demo test lint benchmark clean
+.PHONY: setup demo test lint benchmark comparison clean
 
 setup: install/.complete
 
@@ -29,6 +30,9 @@ lint: setup
 
 benchmark: setup
 	@$(RUN) for part in engine network memory publishing; do python benchmarks/$$part.py || exit 1; done
+
+comparison: setup
+	@$(RUN) for what in train score table; do python benchmarks/comparison.py $$what || exit 1; done
 
 clean:
 	rm -rf .venv build install

@@ -155,14 +155,21 @@ def _calibrate(options: argparse.Namespace) -> None:
 
 
 def _recipe(options: argparse.Namespace) -> Any:  # noqa: ANN401
-    import yaml
-
     from adamtl_ros.training.recipe import read_recipe
 
     changes = dict(_assignment(text, '=', '--set') for text in options.changes)
     return read_recipe(
-        options.config, {name: yaml.safe_load(value) for name, value in changes.items()}
+        options.config, {name: _yaml(name, value) for name, value in changes.items()}
     )
+
+
+def _yaml(name: str, text: str) -> Any:  # noqa: ANN401
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"--set {name}: '{text}' is not YAML") from error
 
 
 def _assignment(text: str, sign: str, option: str) -> tuple[str, str]:

@@ -86,9 +86,9 @@ def test_linked_files_exist():
 
 ROSDEP = {
     'cv2': 'python3-opencv', 'numpy': 'python3-numpy', 'torch': 'python3-torch',
-    'yaml': 'python3-yaml',
+    'yaml': 'python3-yaml', 'scipy': 'python3-scipy', 'PIL': 'python3-pil',
 }  # fmt: skip
-BY_PIP = {'rosbags', 'safetensors', 'av', 'matplotlib', 'tqdm'}
+BY_PIP = {'rosbags', 'safetensors', 'av', 'lightning_fabric', 'matplotlib', 'numba', 'tqdm'}
 
 
 def test_manifest_names_every_import():

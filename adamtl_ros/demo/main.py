@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 MARK = '.made_by_adamtl_demo'
 RUNNING = '.running'
-RESULTS = ('bag', 'compute_stats.csv', 'demo.mp4', 'logs', 'plot.png', 'summary.txt')
+RESULTS = (
+    'bag', 'compute_stats.csv', 'demo.mp4', 'logs', 'plot.png', 'sheet.png', 'summary.txt',
+)  # fmt: skip
 
 
 def run_demo(
@@ -78,7 +80,7 @@ def _run(
         raise DemoError(f'no frame came through; see {work / "logs"}')
     write_table(run, work / 'compute_stats.csv')
     write_plot(run, work / 'plot.png')
-    write_video(bag, camera, work / 'bag', frames, work / 'demo.mp4')
+    write_video(bag, camera, work / 'bag', frames, work / 'demo.mp4', work / 'sheet.png')
     summary = str(summarise(run))
     (work / 'summary.txt').write_text(summary + '\n')
     return summary

@@ -30,13 +30,16 @@ if TYPE_CHECKING:
     Picture = NDArray[np.uint8]
 
 TILE_WIDTH, COLUMNS, LABEL_HEIGHT = 320, 4, 24
+SHEET_ROWS = 5
 INK, PAPER = (235, 235, 235), 24
 
 
 def write_video(
-    bag: Path, camera: Camera, results: Path, stats: list[ComputeStats], path: Path
+    bag: Path, camera: Camera, results: Path, stats: list[ComputeStats], path: Path, sheet: Path
 ) -> None:
     """Draw every camera image beside the newest results that were made of one so far.
+
+    Some of them, from the begin to the end, also become the rows of one picture.
 
     Args:
         bag: The played bag.
@@ -44,14 +47,20 @@ def write_video(
         results: The recorded bag.
         stats: The statistics of the processed frames.
         path: The .mp4 file to write (H.264).
+        sheet: The .png file to write.
 
     """
     rate = Fraction(max(1.0, camera.frames / max(camera.duration_s, 1e-3))).limit_denominator(100)
     by_stamp = {s.header.stamp.sec * 1_000_000_000 + s.header.stamp.nanosec: s for s in stats}
     frames = _frames(bag, camera, results, by_stamp)
+    chosen = set(np.linspace(0, camera.frames - 1, SHEET_ROWS + 1).astype(int)[1:])
     with av.open(str(path), 'w') as container:
         stream: Any = None
-        for picture in tqdm(frames, total=camera.frames, unit='frame', desc='drawing'):
+        rows = []
+        bar = tqdm(frames, total=camera.frames, unit='frame', desc='drawing')
+        for index, (picture, row) in enumerate(bar):
+            if index in chosen:
+                rows.append(row)
             if stream is None:
                 stream = container.add_stream('libx264', rate=rate, options={'crf': '20'})
                 stream.height, stream.width = picture.shape[:2]
@@ -59,12 +68,13 @@ def write_video(
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, 'rgb24')))
         if stream is not None:
             container.mux(stream.encode())
+    cv2.imwrite(str(sheet), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))
 
 
 def _frames(
     bag: Path, camera: Camera, results: Path, stats: dict[int, ComputeStats]
-) -> Iterator[Picture]:
-    """Draw the frames, holding each result until the next one."""
+) -> Iterator[tuple[Picture, Picture]]:
+    """Draw the frames and the rows of the sheet, holding each result until the next one."""
     tiles: dict[str, Picture] = {}
     newest: ComputeStats | None = None
     with open_bag(results) as recorded:
@@ -75,7 +85,8 @@ def _frames(
                 newest = stats.get(pending[0], newest)
                 tiles[pending[1]] = _tile(colourise(TASKS[pending[1]], pending[2]), pending[1])
                 pending = next(outputs, None)
-            yield _compose(_tile(image, 'camera'), tiles, newest)
+            shown = _tile(image, 'camera')
+            yield _compose(shown, tiles, newest), _row(shown, tiles, newest)
 
 
 def _by_stamp(recorded: Any) -> Iterator[tuple[int, str, NDArray[np.generic]]]:  # noqa: ANN401
@@ -114,6 +125,18 @@ def _compose(camera: Picture, tiles: dict[str, Picture], stats: ComputeStats | N
     pictures += [empty] * (-len(pictures) % COLUMNS)
     rows = [np.hstack(pictures[i : i + COLUMNS]) for i in range(0, len(pictures), COLUMNS)]
     return np.vstack(rows)
+
+
+def _row(camera: Picture, tiles: dict[str, Picture], stats: ComputeStats | None) -> Picture:
+    """Draw the results side by side, half as large."""
+    shown = camera.copy()
+    if stats is not None:
+        text = f'budget {stats.requested_budget:.2f}, {stats.macs / 1e6:.0f} M MACs'
+        shown[:LABEL_HEIGHT] = PAPER
+        _write(shown, text, (8, 17))
+    empty = np.full_like(camera, PAPER)
+    row = np.hstack([shown, *(tiles.get(name, empty) for name in TASKS)])
+    return cv2.resize(row, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
 
 
 def _panel(empty: Picture, stats: ComputeStats | None) -> Picture:

@@ -138,7 +138,9 @@ class AdaptiveNetwork(nn.Module):
         gates = gates.map(lambda gate: _open_where(budgets == 1, gate))
         execution = RelaxedExecution(gates, self.arch.depths, self.policy.config.narrow)
         maps = self.decode(tokens, execution, spending.tasks)
-        return RelaxedPrediction(maps, spending.share(gates))
+        # At budget 1 the policy is not asked, and what a block does not have must not count.
+        shares = torch.where(budgets == 1, 1.0, spending.share(gates))
+        return RelaxedPrediction(maps, shares)
 
     def decode(
         self, tokens: Tensor, execution: Execution, tasks: Iterable[str]

@@ -51,7 +51,7 @@ class Spec:
 
 SPECS = (
     Spec('autostart', 'Configure and activate the node when it starts.'),
-    Spec('model', 'Path of a .safetensors file, or a size (nano, tiny) for random weights.'),
+    Spec('model', 'Weights: scenes_nano (shipped), or the path of a .safetensors file.'),
     Spec('device', "Torch device such as cpu or cuda:0, or 'auto': the GPU if there is one."),
     Spec('threads', 'CPU threads of the network; 0 leaves one core to the robot.', 0, 1024),
     Spec('image_transport', 'Input is a raw or a compressed image.'),

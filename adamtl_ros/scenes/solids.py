@@ -111,8 +111,8 @@ def capsule(
 ) -> Solid:
     """Return the capsule between two points."""
     a, b = np.asarray(start, float), np.asarray(end, float)
-    length = max(float(np.linalg.norm(b - a)), 1e-6)
-    z = (b - a) / length
+    length = float(np.linalg.norm(b - a))
+    z = (b - a) / length if length > 1e-6 else np.array([0, 0, 1.0])
     aside = np.array([1.0, 0, 0]) if abs(z[0]) < 0.9 else np.array([0, 1.0, 0])
     x = np.cross(aside, z)
     x /= np.linalg.norm(x)

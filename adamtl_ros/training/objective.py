@@ -117,15 +117,30 @@ class Objective(nn.Module):
     def _task_losses(
         self, maps: Mapping[str, Tensor], labels: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        losses = {}
-        for name, raw in maps.items():
-            task = self.network.tasks[name]
-            label = reduced(task, labels[name], self.label_stride)
-            if raw.shape[-2:] != label.shape[-2:]:
-                size = (label.shape[-2], label.shape[-1])
-                raw = functional.interpolate(raw.float(), size, mode='bilinear')  # noqa: PLW2901
-            losses[name] = task_loss(task, raw, label)
-        return losses
+        """Return the loss of each task, a mean over pixels, or with `focus` over images."""
+        if not self.stage.focus:
+            return {name: self._loss(name, raw, labels[name]) for name, raw in maps.items()}
+        by_image = {
+            name: torch.stack(
+                [
+                    self._loss(name, one[None], label[None])
+                    for one, label in zip(raw, labels[name], strict=True)
+                ]
+            )
+            for name, raw in maps.items()
+        }
+        total = torch.stack([self.weights[name] * loss for name, loss in by_image.items()]).sum(0)
+        weight = total.detach().clamp_min(1e-6) ** self.stage.focus
+        weight = weight / weight.mean()
+        return {name: (weight * loss).mean() for name, loss in by_image.items()}
+
+    def _loss(self, name: str, raw: Tensor, label: Tensor) -> Tensor:
+        task = self.network.tasks[name]
+        label = reduced(task, label, self.label_stride)
+        if raw.shape[-2:] != label.shape[-2:]:
+            size = (label.shape[-2], label.shape[-1])
+            raw = functional.interpolate(raw.float(), size, mode='bilinear')
+        return task_loss(task, raw, label)
 
 
 def random_gates(

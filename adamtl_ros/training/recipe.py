@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import UnionType
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
@@ -60,6 +61,8 @@ class Stage:
         budgets: Least and greatest budget that is drawn; one for each step.
         spending_weight: Weight of the distance of the spent share from the budget.
         temperature: Of the gates, at the begin and the end.
+        focus: Images weigh as the power of their loss with this exponent, so that compute goes
+            where most is still wrong; 0: all weigh the same.
 
     """
 
@@ -74,6 +77,7 @@ class Stage:
     budgets: tuple[float, float] = (0.25, 1.0)
     spending_weight: float = 20.0
     temperature: tuple[float, float] = (2.0, 0.3)
+    focus: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -144,7 +148,7 @@ class Recipe:
         """Check what goes across entries.
 
         Raises:
-            RecipeError: Unknown tasks, or no stage.
+            RecipeError: Unknown tasks, no stage, or an impossible number.
 
         """
         unknown = [name for name in (*self.tasks, *self.weights) if name not in TASKS]
@@ -152,6 +156,10 @@ class Recipe:
             raise RecipeError(f'tasks {unknown} are unknown, choose from: {", ".join(TASKS)}')
         if not self.stages:
             raise RecipeError('a recipe needs at least one stage')
+        if min(self.label_stride, self.checkpoint_steps, self.calibration_images - 1) < 1:
+            raise RecipeError(
+                'label_stride and checkpoint_steps must be positive, calibration_images at least 2'
+            )
 
     @property
     def adaptive(self) -> bool:
@@ -220,8 +228,11 @@ def _build(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401
             )
     if origin is UnionType and (value is None or isinstance(value, parts)):
         return value
-    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+    if origin is dict and isinstance(value, dict) and parts[1] is not Any:
+        return {key: _build(parts[1], one, _join(place, key)) for key, one in value.items()}
+    if kind is float and not isinstance(value, bool):
+        with suppress(TypeError, ValueError):
+            return float(value)  # also of a text, since YAML takes 1e-3 for one
     plain = origin or kind
     if isinstance(plain, type) and plain is not tuple and type(value) is plain:
         return value

@@ -27,7 +27,7 @@ from adamtl_ros.nn.initialise import initialise
 from adamtl_ros.nn.network import AdaptiveNetwork
 from adamtl_ros.training.journal import plot_curves
 from adamtl_ros.training.sources import open_source
-from adamtl_ros.training.trainer import JOURNAL, Trainer
+from adamtl_ros.training.trainer import CHECKPOINT, JOURNAL, Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,16 +63,20 @@ def train(recipe: Recipe, folder: Path, steps: int | None = None) -> Path | None
     # The first process draws what is not there yet, the others find it.
     with fabric.rank_zero_first():
         dataset = open_source(recipe.data, workers=os.cpu_count() or 1)
+    missing = [name for name in recipe.tasks if name not in dataset.tasks]
+    if missing:
+        raise ValueError(f'the data has no labels for {missing}, only {list(dataset.tasks)}')
     network = starting_network(recipe, {name: dataset.tasks[name] for name in recipe.tasks})
-    if fabric.is_global_zero:
+    if fabric.is_global_zero and not (folder / CHECKPOINT).is_file():
         (folder / RECIPE).write_text(yaml.safe_dump(_plain(recipe.to_dict()), sort_keys=False))
     trainer = Trainer(recipe, network, dataset, folder, fabric)
     done = trainer.run(steps)
-    if not fabric.is_global_zero:
-        return None
-    plot_curves(folder / JOURNAL, folder / CURVES)
+    if fabric.is_global_zero:
+        plot_curves(folder / JOURNAL, folder / CURVES)
     if not done:
         return None
+    if not fabric.is_global_zero:
+        return folder / MODEL
     network = network.cpu().eval()
     if recipe.adaptive:
         count = min(recipe.calibration_images, len(dataset))
@@ -106,17 +110,22 @@ def starting_network(recipe: Recipe, tasks: dict[str, Task]) -> AdaptiveNetwork:
     """Return the network that a training starts with.
 
     Raises:
-        ValueError: The file to start from has another architecture or other tasks.
+        ValueError: The file to start from has another architecture, policy or other tasks.
 
     """
     if recipe.start:
-        network = load_model(recipe.start).network
+        network = load_model(str(Path(recipe.start).expanduser())).network
         if network.arch.name != recipe.architecture or network.tasks != tasks:
             raise ValueError(
                 f"start '{recipe.start}' is {network.arch.name} for {list(network.tasks)}, the "
                 f'recipe asks for {recipe.architecture} for {list(tasks)} with the classes of '
                 'its data'
             )
+        if network.policy.config != recipe.policy:
+            raise ValueError(
+                f"start '{recipe.start}' has {network.policy.config}, the recipe {recipe.policy}"
+            )
+        network.calibration = None  # of other weights
         return network.train()
     with torch.random.fork_rng(devices=[]):
         network = AdaptiveNetwork(architecture(recipe.architecture), tasks, recipe.policy)

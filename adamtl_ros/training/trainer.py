@@ -71,6 +71,8 @@ class Trainer:
             fabric: Where to run: device, precision, processes.
 
         """
+        # Before there are optimisers, so that their state is loaded to the device too.
+        fabric.to_device(network)
         self.recipe, self.network, self.dataset = recipe, network, dataset
         self.folder, self.fabric = folder, fabric
         self.progress = Progress()
@@ -183,7 +185,7 @@ class Trainer:
     def _row(
         self, number: int, step: int, schedule: SequentialLR, losses: dict[str, Tensor]
     ) -> dict[str, Any]:
-        values = {name: float(value) for name, value in losses.items()}
+        values = {name: float(value.detach()) for name, value in losses.items()}
         done = sum(stage.steps for stage in self.recipe.stages[:number])
         return {
             'stage': self.recipe.stages[number].kind,

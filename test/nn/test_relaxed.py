@@ -99,6 +99,43 @@ def test_shares_are_what_the_plans_cost():
     torch.testing.assert_close(predicted.shares, torch.tensor(expected, dtype=torch.double))
 
 
+@pytest.mark.parametrize('gates', small.MIXES)
+@pytest.mark.parametrize('size', [(64, 64), (52, 84)])
+def test_everything_runs_at_budget_one(gates, size):
+    """As at inference: the policy is not asked, and is not paid for."""
+    network = small.network(gates)
+    images = torch.randn(3, 3, *size)
+    with torch.no_grad():
+        predicted = network.relaxed(images, torch.ones(3), ['depth'], temperature=0.5)
+        plain = network(images, 1.0, ['depth'])
+    torch.testing.assert_close(predicted.maps['depth'], plain.maps['depth'], atol=1e-5, rtol=1e-4)
+    assert predicted.shares.tolist() == [cost.share for cost in plain.costs] == [1, 1, 1]
+
+
+@pytest.mark.parametrize('gates', small.MIXES)
+def test_images_at_budget_one_do_not_change_the_others(gates):
+    network = small.network(gates).train()
+    generator = torch.Generator()
+    below, mixed = (
+        network.relaxed(IMAGES, torch.tensor(budgets), None, 1.0, generator.manual_seed(3))
+        for budgets in ([0.5, 0.5, 0.5], [1.0, 0.5, 1.0])
+    )
+    torch.testing.assert_close(mixed.shares[1], below.shares[1])
+    torch.testing.assert_close(mixed.maps['depth'][1], below.maps['depth'][1])
+    assert mixed.shares[[0, 2]].tolist() == [1, 1]
+    assert (below.shares[[0, 2]] != 1).all()
+
+
+def test_the_policy_learns_nothing_from_images_at_budget_one():
+    network = small.network().train()
+    predicted = network.relaxed(IMAGES, torch.ones(3), temperature=2.0)
+    loss = sum(raw.square().mean() for raw in predicted.maps.values())
+    (loss + predicted.shares.sum()).backward()
+    for name, weight in network.policy.named_parameters():
+        assert not weight.grad.any(), name
+    assert all(weight.grad.any() for weight in network.decoders.parameters())
+
+
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize('gates', small.MIXES)
 def test_no_nan_under_autocast(dtype, gates):

@@ -10,7 +10,7 @@ import small
 import torch
 
 from adamtl_ros.nn.architecture import architecture
-from adamtl_ros.nn.attention import WindowAttention
+from adamtl_ros.nn.attention import WindowAttention, _attend
 from adamtl_ros.nn.plan import OFF, uniform_plan
 from adamtl_ros.nn.swin import Mlp, SwinEncoder
 from adamtl_ros.nn.windows import window_grid
@@ -110,6 +110,48 @@ def test_position_bias_follows_tables_that_take_its_place():
             del state
             bias = attention.bias(grid, torch.float)
             torch.testing.assert_close(bias, attention._make_bias(grid, torch.float))
+
+
+@pytest.mark.parametrize('shifted', [False, True])
+@pytest.mark.parametrize('size', [(8, 8), (7, 10)])
+def test_attention_is_the_same_whether_its_bias_learns_or_not(shifted, size):
+    """Both ways to attend give the same results and gradients, masks and padding included."""
+    attention = WindowAttention(8, 2, 4)
+    torch.nn.init.normal_(attention.relative_position_bias_table)
+    grid = window_grid(*size, 4, shifted=shifted)
+    tokens = torch.randn(2 * grid.count, 16, 8)
+    weight = torch.randn_like(tokens)
+    found = []
+    for learns in (False, True):
+        attention.relative_position_bias_table.requires_grad_(learns)
+        attention.zero_grad()
+        x = tokens.clone().requires_grad_()
+        out = attention(x, grid)
+        (out * weight).sum().backward()
+        grads = [layer.weight.grad for layer in (attention.qkv, attention.proj)]
+        found.append([out.detach(), x.grad, *grads])
+    for one, other in zip(*found, strict=True):
+        assert one.isfinite().all()
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_both_ways_to_attend_follow_the_formula(dtype):
+    q, k, v = torch.randn(3, 5, 2, 16, 4).to(dtype)
+    bias = torch.randn(1, 2, 16, 16)
+    bias[:, :, :, 3:7] = float('-inf')
+    scores = q.double() @ k.double().transpose(-2, -1) / 2 + bias
+    expected = (scores.softmax(-1) @ v.double()).to(dtype)
+    close = {'atol': 1e-5, 'rtol': 1e-4} if dtype == torch.float32 else {'atol': 0.05, 'rtol': 0.05}
+    for learns in (False, True):
+        given = bias.to(dtype).requires_grad_(learns)
+        out = _attend(q, k, v, given)
+        assert out.dtype == dtype
+        torch.testing.assert_close(out.detach(), expected, **close)
+        if learns:
+            out.sum().backward()
+            assert given.grad.isfinite().all()
+            assert not given.grad[:, :, :, 3:7].any()
 
 
 def test_gradients_reach_every_weight():

@@ -111,5 +111,5 @@ def test_launched_node_runs(graph, monkeypatch):
     thread.start()
     status = service.run()
     thread.join()
-    assert answer == [[0.5, 'nano']]
+    assert answer == [[0.5, 'scenes_nano']]
     assert status == 0

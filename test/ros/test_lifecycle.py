@@ -152,7 +152,7 @@ def start(*arguments, domain='101', before=()):
 @pytest.mark.parametrize('stop', [signal.SIGINT, signal.SIGTERM])
 def test_process_ends_without_a_traceback(stop):
     """T13: Ctrl-C in the middle of the work."""
-    process = start('-p', 'budget:=1')
+    process = start('-p', 'budget:=1', '-p', 'model:=nano')
     lines = []
     for line in process.stdout:
         lines.append(line)

@@ -40,7 +40,7 @@ def test_six_tasks_with_one_stamp(graph):
         return all(results.values()) and all(infos.values()) and any(s.tasks for s in stats)
 
     send_until(graph, camera, shot, all_came)
-    expected = Engine(load_model('nano'), 'cpu').run(picture(49, 65)).results
+    expected = Engine(load_model('scenes_nano'), 'cpu').run(picture(49, 65)).results
     for name, task in TASKS.items():
         message = results[name][-1]
         assert message.header == shot.header
@@ -133,7 +133,7 @@ def test_colour_pictures(graph):
     camera = graph.client.create_publisher(Image, 'image', RELIABLE)
     send_until(graph, camera, image(), lambda: pictures)
     assert pictures[0].encoding == 'rgb8'
-    expected = Engine(load_model('nano'), 'cpu').run(picture(), tasks=['saliency']).results
+    expected = Engine(load_model('scenes_nano'), 'cpu').run(picture(), tasks=['saliency']).results
     difference = array(pictures[0]).astype(int) - expected['saliency'][..., None]
     assert np.abs(difference).max() <= 1
 

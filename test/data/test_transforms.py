@@ -1,0 +1,255 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Changes to labelled images."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adamtl_ros.data.sample import Sample
+from adamtl_ros.data.transforms import Augmentation, mirrored, resized
+from adamtl_ros.tasks import TASKS
+
+SIDES = st.integers(8, 48)
+SIZES = st.tuples(SIDES, SIDES)
+SEEDS = st.integers(0, 10**6)
+FEW = settings(deadline=None, max_examples=40)
+STILL = Augmentation(scale=(1, 1), flip=False, colour=0)
+
+
+def sample(height=24, width=32, seed=0):
+    """Return noise in all labels, with some pixels unknown."""
+    random = np.random.default_rng(seed)
+    size = height, width
+    normals = random.standard_normal((*size, 3)).astype(np.float32)
+    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+    labels = {
+        'semseg': random.integers(0, 21, size).astype(np.uint8),
+        'human_parts': random.integers(0, 7, size).astype(np.uint8),
+        'normals': normals,
+        'saliency': random.integers(0, 2, size).astype(np.uint8),
+        'depth': random.uniform(0.5, 9, size).astype(np.float32),
+        'edges': random.integers(0, 2, size).astype(np.uint8),
+    }
+    assert list(labels) == list(TASKS)
+    unknown = random.random(size) < 0.1
+    for name, label in labels.items():
+        label[unknown] = np.nan if name in ('normals', 'depth') else 255
+    image = random.integers(0, 256, (*size, 3)).astype(np.uint8)
+    return Sample(image, labels, 'noise', 0.4)
+
+
+def equal(one, other):
+    np.testing.assert_array_equal(one.image, other.image)
+    assert list(one.labels) == list(other.labels)
+    for name, label in one.labels.items():
+        np.testing.assert_array_equal(label, other.labels[name])
+        assert label.dtype == other.labels[name].dtype
+    assert (one.name, one.difficulty) == (other.name, other.difficulty)
+
+
+def form(result, size):
+    """Check sizes and types."""
+    assert (result.image.shape, result.image.dtype) == ((*size, 3), np.uint8)
+    for name, label in result.labels.items():
+        vector = name == 'normals'
+        assert label.shape == ((*size, 3) if vector else size)
+        assert label.dtype == (np.float32 if name in ('normals', 'depth') else np.uint8)
+
+
+def values(label):
+    """Return what pixels hold, as a set of tuples; NaN is -9."""
+    flat = label.reshape(-1, label.shape[2] if label.ndim == 3 else 1)
+    return set(map(tuple, np.nan_to_num(flat.astype(float), nan=-9).tolist()))
+
+
+@FEW
+@given(SIZES, SEEDS)
+def test_mirrored_twice_is_as_before(size, seed):
+    before = sample(*size, seed)
+    after = mirrored(mirrored(before))
+    equal(after, before)
+    form(after, size)
+
+
+@FEW
+@given(SIZES, SEEDS)
+def test_a_mirror_exchanges_left_and_right(size, seed):
+    before = sample(*size, seed)
+    after = mirrored(before)
+    form(after, size)
+    np.testing.assert_array_equal(after.image, before.image[:, ::-1])
+    for name, label in before.labels.items():
+        wanted = label[:, ::-1]
+        if name == 'normals':
+            wanted = np.stack([-wanted[..., 0], wanted[..., 1], wanted[..., 2]], -1)
+        np.testing.assert_array_equal(after.labels[name], wanted)
+        assert after.labels[name].flags.c_contiguous
+
+
+@FEW
+@given(SIZES, SIZES, SEEDS)
+def test_resized_labels_hold_no_new_values(size, wanted, seed):
+    before = sample(*size, seed)
+    after = resized(before, wanted)
+    form(after, wanted)
+    for name, label in before.labels.items():
+        assert values(after.labels[name]) <= values(label)
+    assert (after.name, after.difficulty) == ('noise', 0.4)
+
+
+def test_a_size_that_is_right_is_kept():
+    before = sample()
+    assert resized(before, (24, 32)) is before
+
+
+def test_twice_the_size_repeats_every_label():
+    before = sample(6, 8)
+    after = resized(before, (12, 16))
+    for name, label in before.labels.items():
+        np.testing.assert_array_equal(after.labels[name], label.repeat(2, 0).repeat(2, 1))
+
+
+@FEW
+@given(SIDES, SIDES)
+def test_labels_keep_their_place_in_the_image(side, wanted):
+    """In a ramp that is image and label at once both show the same, within half a pixel.
+
+    And over the whole ramp they do so on average: labels are not shifted against the image.
+    """
+    ramp = np.arange(side, dtype=np.float32)
+    levels = np.round(ramp * 5).astype(np.uint8)
+    plane = np.tile(ramp, (side, 1))
+    before = Sample(np.tile(levels[None, :, None], (side, 1, 3)), {'depth': plane})
+    after = resized(before, (wanted, wanted))
+    shift = after.labels['depth'] - after.image[..., 0] / 5.0
+    reach = max(1.0, side / wanted)
+    assert np.abs(shift).max() < 0.5 * reach + 0.25
+    # Exactly half the pixels leaves two that are equally near; either will do.
+    if side % wanted:
+        assert abs(shift.mean()) < 0.25 * reach
+
+
+@FEW
+@given(SIZES, SEEDS)
+def test_a_window_of_full_size_without_zoom_is_the_image(size, seed):
+    before = sample(*size, seed)
+    equal(STILL(before, size, [seed]), before)
+
+
+@FEW
+@given(SIZES, st.floats(0, 1), st.floats(0, 1), SEEDS)
+def test_a_window_without_zoom_is_a_part_of_the_image(size, rows, columns, seed):
+    before = sample(*size, seed)
+    wanted = max(1, round(rows * size[0])), max(1, round(columns * size[1]))
+    after = STILL(before, wanted, [seed])
+    form(after, wanted)
+    image = before.image
+    for top in range(size[0] - wanted[0] + 1):
+        for left in range(size[1] - wanted[1] + 1):
+            inside = np.s_[top : top + wanted[0], left : left + wanted[1]]
+            if (image[inside] == after.image).all():
+                for name, label in before.labels.items():
+                    np.testing.assert_array_equal(after.labels[name], label[inside])
+                return
+    pytest.fail('no window of the image is the result')
+
+
+def test_windows_lie_everywhere():
+    """Every place that a window can have is reached, the last row and column too."""
+    ramp = np.arange(6 * 8, dtype=np.float32).reshape(6, 8)
+    before = Sample(np.zeros((6, 8, 3), np.uint8), {'depth': ramp})
+    found = {STILL(before, (4, 5), [seed]).labels['depth'][0, 0] for seed in range(200)}
+    assert found == {8 * top + left for top in range(3) for left in range(4)}
+
+
+@FEW
+@given(st.floats(0.5, 4), SEEDS)
+def test_zoom_divides_depth(zoom, seed):
+    """What is twice as large is half as far away; a window cannot be larger than the image."""
+    before = sample(24, 32, seed)
+    before.labels['depth'][:] = 6
+    after = Augmentation((zoom, zoom), flip=False, colour=0)(before, (12, 16), [seed])
+    form(after, (12, 16))
+    np.testing.assert_allclose(after.labels['depth'], 6 / max(zoom, 0.5), rtol=1e-6)
+    for name in ('semseg', 'human_parts', 'normals', 'saliency', 'edges'):
+        assert values(after.labels[name]) <= values(before.labels[name])
+
+
+def test_zoom_magnifies():
+    """At a zoom of two, a window of 12x16 shows 6x8 pixels of the image, each four times."""
+    before = sample()
+    after = Augmentation((2, 2), flip=False, colour=0)(before, (12, 16), [3])
+    small = after.labels['semseg'][::2, ::2]
+    np.testing.assert_array_equal(after.labels['semseg'], small.repeat(2, 0).repeat(2, 1))
+    found = [
+        (top, left)
+        for top in range(19)
+        for left in range(25)
+        if (before.labels['semseg'][top : top + 6, left : left + 8] == small).all()
+    ]
+    assert len(found) == 1
+
+
+def test_zoom_does_not_change_unknown_depth():
+    before = sample()
+    before.labels['depth'][:] = np.nan
+    after = Augmentation((1.5, 1.5))(before, (24, 32), [1])
+    assert np.isnan(after.labels['depth']).all()
+
+
+@FEW
+@given(SIZES, SIZES, SEEDS)
+def test_the_same_seed_gives_the_same_result_in_the_form_that_is_wanted(size, wanted, seed):
+    augmentation = Augmentation()
+    before = sample(*size, seed)
+    kept = sample(*size, seed)
+    one, other = (augmentation(before, wanted, [seed, 3]) for _ in range(2))
+    form(one, wanted)
+    equal(one, other)
+    equal(before, kept)
+
+
+def test_other_seeds_give_other_results():
+    before = sample()
+    images = [Augmentation()(before, (16, 24), [0, place]).image for place in range(10)]
+    for number, image in enumerate(images):
+        assert all((image != other).any() for other in images[:number])
+
+
+def test_every_second_image_is_mirrored():
+    before = sample()
+    augmentation = Augmentation((1, 1), flip=True, colour=0)
+    turned = 0
+    for seed in range(200):
+        after = augmentation(before, (24, 32), [seed])
+        same = (after.image == before.image).all()
+        equal(after, before if same else mirrored(before))
+        turned += not same
+    assert 70 < turned < 130
+
+
+@FEW
+@given(SEEDS)
+def test_colours_change_within_their_bounds_and_labels_do_not(seed):
+    before = sample()
+    grey = Sample(np.full((24, 32, 3), 100, np.uint8), before.labels, 'noise', 0.4)
+    after = Augmentation((1, 1), flip=False, colour=0.2)(grey, (24, 32), [seed])
+    for name, label in before.labels.items():
+        np.testing.assert_array_equal(after.labels[name], label)
+    # Contrast turns about the mean, which brightness and balance move.
+    low, high = 100 * (0.8 * 14 / 15), 100 * (1.2 * 16 / 15)
+    assert 100 - 1.2 * (100 - low) - 1 <= after.image.min()
+    assert after.image.max() <= 100 + 1.2 * (high - 100) + 1
+    # One colour stays one colour.
+    assert (after.image == after.image[0, 0]).all()
+
+
+@pytest.mark.parametrize(
+    'options', [{'scale': (0, 1)}, {'scale': (1.2, 1.1)}, {'scale': (-1, 1)}, {'colour': 1.0},
+                {'colour': -0.1}, {'colour': float('nan')}],
+)  # fmt: skip
+def test_values_that_make_no_sense_are_refused(options):
+    with pytest.raises(ValueError, match='scale needs 0 < least <= greatest, colour 0 <= c < 1'):
+        Augmentation(**options)

@@ -1,0 +1,232 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What each stage minimises, and what learns from it."""
+
+import pytest
+import small
+import torch
+
+from adamtl_ros.data.sample import unknown_label
+from adamtl_ros.nn.checkpoint import IMAGENET_MEAN, IMAGENET_STD
+from adamtl_ros.nn.gating import GRANULARITIES
+from adamtl_ros.tasks import TASKS, Kind
+from adamtl_ros.training.losses import task_loss
+from adamtl_ros.training.objective import Objective, random_gates
+from adamtl_ros.training.optimisation import parameter_groups
+from adamtl_ros.training.recipe import KINDS, Stage
+from adamtl_ros.training.targets import reduced
+
+torch.set_num_threads(1)
+SIZE = (64, 64)
+WEIGHTS = {name: task.loss_weight for name, task in TASKS.items()}
+
+
+def images(count=4, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, 3, *SIZE), generator=generator, dtype=torch.uint8)
+
+
+def label(task, count, generator):
+    if task.kind is Kind.NORMALS:
+        vectors = torch.randn(count, 3, *SIZE, generator=generator)
+        return torch.nn.functional.normalize(vectors, dim=1)
+    if task.kind is Kind.DEPTH:
+        return 0.5 + 5 * torch.rand(count, *SIZE, generator=generator)
+    most = max(task.channels, 2)
+    return torch.randint(0, most, (count, *SIZE), generator=generator, dtype=torch.uint8)
+
+
+def labels(count=4, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return {name: label(task, count, generator) for name, task in TASKS.items()}
+
+
+def unknown(count):
+    made = {}
+    for name, task in TASKS.items():
+        plane = torch.from_numpy(unknown_label(name, *SIZE)).expand(count, *SIZE, -1)
+        made[name] = plane.permute(0, 3, 1, 2) if task.kind is Kind.NORMALS else plane[..., 0]
+    return made
+
+
+def objective(kind, gates=('blocks', 'windows'), weights=WEIGHTS, **config):
+    network = small.network(gates).train()
+    stage = Stage(kind, 10, batch=4, size=SIZE, **config)
+    parameter_groups(network, stage, 0.02)
+    return Objective(network, stage, (IMAGENET_MEAN, IMAGENET_STD), 4, weights)
+
+
+def normalised(pixels):
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
+    return (pixels / 255 - mean) / std
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('gates', [('blocks',), GRANULARITIES])
+def test_every_loss_of_every_stage_is_finite(kind, gates):
+    made = objective(kind, gates)
+    losses = made(images(), labels(), 1.0, 4096 * 5)
+    spent = ['spending', 'share', 'budget'] if kind in ('policy', 'joint') else []
+    assert list(losses) == ['loss', *TASKS, *spent]
+    assert all(value.isfinite() and value.dim() == 0 for value in losses.values())
+    assert [name for name, value in losses.items() if value.requires_grad] == ['loss']
+    expected = sum(weight * losses[name] for name, weight in WEIGHTS.items())
+    if spent:
+        expected = expected + made.stage.spending_weight * losses['spending']
+    torch.testing.assert_close(losses['loss'].detach(), expected)
+
+
+def test_static_is_the_network_at_budget_one():
+    made, truth = objective('static'), labels()
+    losses = made(images(), truth, 1.0, 0)
+    maps = made.network(normalised(images()), 1.0).maps
+    for name, task in TASKS.items():
+        expected = task_loss(task, maps[name], reduced(task, truth[name], 4))
+        torch.testing.assert_close(losses[name], expected.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_static_and_everything_open_are_the_same():
+    """Whatever the stage, a batch that has everything on gives the losses of the plain network."""
+    expected = objective('static')(images(), labels(), 1.0, 0)
+    for kind in ('backbone', 'joint', 'policy'):
+        found = objective(kind, full=1.0)(images(), labels(), 1.0, 0)
+        assert list(found) == ['loss', *TASKS]
+        for name, value in found.items():
+            torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-5)
+
+
+def test_labels_of_another_stride_are_met_by_resizing():
+    made = objective('static')
+    made.label_stride = 2
+    losses = made(images(), labels(), 1.0, 0)
+    assert all(value.isfinite() for value in losses.values())
+
+
+def test_only_tasks_with_a_weight_count():
+    made = objective('static', weights={'depth': 3.0})
+    losses = made(images(), labels(), 1.0, 0)
+    assert list(losses) == ['loss', 'depth']
+    torch.testing.assert_close(losses['loss'].detach(), 3 * losses['depth'])
+
+
+def test_focus_weighs_images_by_what_is_still_wrong():
+    """By hand, image by image: a mean over images whose weights have the mean 1."""
+    made, pixels, truth = objective('static', focus=0.5), images(), labels()
+    truth['depth'][0] *= 100
+    plain = objective('static')
+    alone = [
+        plain(pixels[[k]], {name: plane[[k]] for name, plane in truth.items()}, 1.0, 0)
+        for k in range(4)
+    ]
+    weight = torch.stack([losses['loss'].detach() for losses in alone]).sqrt()
+    weight = weight / weight.mean()
+    assert weight[0] == weight.max()
+    for name, value in made(pixels, truth, 1.0, 0).items():
+        expected = weight * torch.stack([losses[name].detach() for losses in alone])
+        torch.testing.assert_close(value.detach(), expected.mean(), rtol=1e-4, atol=1e-5)
+
+
+def test_processes_share_the_budget_of_a_step_but_not_the_gates():
+    made = objective('joint', full=0.0)
+    one, again, other, later = (
+        made(images(), labels(), 1.0, seed) for seed in (4096 * 7, 4096 * 7, 4096 * 7 + 1, 4096 * 8)
+    )
+    assert one['budget'] == other['budget'] != later['budget']
+    assert one['share'] == again['share'] != other['share']
+    assert one['loss'] == again['loss'] != other['loss']
+
+
+def test_budgets_lie_where_the_recipe_wants_them():
+    made = objective('joint', budgets=(0.4, 0.6))
+    drawn = torch.stack([made._budgets(4, 4096 * step) for step in range(200)])
+    assert (drawn[:, 0] == 1).all()
+    assert (drawn[:, 1:] == drawn[:, 1:2]).all()
+    assert 0.4 <= drawn[:, 1].min() < 0.42
+    assert 0.58 < drawn[:, 1].max() <= 0.6
+    assert (objective('joint', budgets=(1.0, 1.0))._budgets(4, 0)[1:] < 1).all()
+
+
+def test_spending_is_the_squared_distance_of_the_mean_from_the_budget():
+    made = objective('joint', full=0.25)
+    seed = 4096 * 3 + 2
+    losses = made(images(8), labels(8), 0.7, seed)
+    budgets = made._budgets(8, seed)
+    with torch.no_grad():
+        generator = torch.Generator().manual_seed(seed)
+        shares = made.network.relaxed(
+            normalised(images(8)), budgets, None, 0.7, generator
+        ).shares.float()
+    assert (budgets[:2] == 1).all()
+    assert (budgets[2:] < 1).all()
+    torch.testing.assert_close(losses['share'], shares[2:].mean())
+    assert losses['budget'] == budgets[2]
+    torch.testing.assert_close(losses['spending'], (shares[2:].mean() - budgets[2]) ** 2)
+
+
+@pytest.mark.parametrize('gates', small.MIXES)
+def test_random_gates_leave_a_share_open(gates):
+    network = small.network(gates)
+    with torch.no_grad():
+        tokens = network.encoder.patch_embed(torch.zeros(400, 3, *SIZE))
+        drawn = random_gates(network, tokens, 0.25, torch.Generator().manual_seed(0))
+    assert set(drawn.present) == set(gates)
+    for value in drawn.present.values():
+        assert ((value == 0) | (value == 1)).all()
+        assert (value[:100] == 1).all()
+        # The mean of the root of a uniform number, or of its fourth root.
+        expected = 2 / 3 if len(gates) == 1 else 4 / 5
+        assert value[100:].mean() == pytest.approx(expected, abs=0.04)
+    rest = drawn.flat()[100:].mean(1)
+    assert rest.min() < 0.5
+    assert rest.max() > 0.95
+
+
+def test_random_gates_follow_their_generator():
+    network = small.network()
+    tokens = torch.zeros(4, 16, 16, 8)
+    one, again, other = (
+        random_gates(network, tokens, 0.0, torch.Generator().manual_seed(seed)).flat()
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_each_stage_gives_gradients_to_its_own_parts(kind):
+    made = objective(kind)
+    made(images(8), labels(8), 2.0, 4096)['loss'].backward()
+    learnt = {
+        part: [name for name, weight in module.named_parameters() if weight.grad is not None]
+        for part, module in made.network.named_children()
+    }
+    every = {
+        part: [name for name, _ in module.named_parameters()]
+        for part, module in made.network.named_children()
+    }
+    policy = every['policy'] if kind in ('policy', 'joint') else []
+    backbone = kind != 'policy'
+    assert learnt['policy'] == policy
+    assert learnt['encoder'] == (every['encoder'] if backbone else [])
+    assert learnt['decoders'] == (every['decoders'] if backbone else [])
+    for name, weight in made.network.named_parameters():
+        assert weight.grad is None or weight.grad.isfinite().all(), name
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_images_without_labels_leave_finite_gradients(kind):
+    """Some of a batch for some tasks, and all of it for all."""
+    some, none = labels(), unknown(4)
+    some['depth'][:2] = torch.nan
+    some['normals'][1:] = torch.nan
+    some['semseg'][:] = 255
+    some['edges'][3] = 255
+    for truth in (some, none):
+        made = objective(kind)
+        losses = made(images(), truth, 1.0, 4096)
+        losses['loss'].backward()
+        assert all(value.isfinite() for value in losses.values())
+        assert losses['semseg'] == 0
+        for name, weight in made.network.named_parameters():
+            assert weight.grad is None or weight.grad.isfinite().all(), name
+    assert not any(losses[name] for name in TASKS)

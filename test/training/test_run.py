@@ -1,0 +1,153 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""From a recipe to a model file, and from a model file to another."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import small
+import torch
+import yaml
+
+from adamtl_ros.data.sample import Sample
+from adamtl_ros.nn.architecture import ARCHITECTURES
+from adamtl_ros.nn.checkpoint import IMAGENET_MEAN, IMAGENET_STD, load_model
+from adamtl_ros.nn.policy import PolicyConfig
+from adamtl_ros.scenes.classes import SCENE_TASKS
+from adamtl_ros.training.recipe import Recipe, Source, Stage, read_recipe
+from adamtl_ros.training.run import calibration_batches, starting_network, train
+
+torch.set_num_threads(1)
+ARCH = replace(small.ARCH, name='speck')
+SOURCE = Source(
+    'scenes', options={'scenes': 4, 'frames': 1, 'height': 64, 'width': 64, 'samples': 1}
+)
+JOINT, STATIC = (Stage(kind, 2, batch=2, size=(64, 64)) for kind in ('joint', 'static'))
+RECIPE = Recipe(
+    'tiny', SOURCE, SOURCE, (JOINT,), 'speck', ('semseg', 'depth'), precision='32-true',
+    calibration_images=3, policy=PolicyConfig(hidden=8),
+)  # fmt: skip
+TASKS = {name: SCENE_TASKS[name] for name in RECIPE.tasks}
+
+
+@pytest.fixture(autouse=True)
+def _speck(monkeypatch):
+    monkeypatch.setitem(ARCHITECTURES, 'speck', ARCH)
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """Return the model file of an adaptive training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARCHITECTURES, 'speck', ARCH)
+        return train(RECIPE, tmp_path_factory.mktemp('trained'))
+
+
+def test_the_model_says_where_it_comes_from(trained):
+    model = load_model(str(trained))
+    assert model.trained
+    assert not model.network.training
+    assert (model.mean, model.std) == (IMAGENET_MEAN, IMAGENET_STD)
+    assert model.network.arch == ARCH
+    assert model.network.tasks == TASKS
+    assert model.network.policy.config == RECIPE.policy
+    assert model.notes['recipe']['stages'][0]['kind'] == 'joint'
+    assert 0 <= model.notes['training_minutes'] < 5
+    assert model.notes['machine'].startswith('1 x cpu')
+    assert model.notes['versions']['torch'] == torch.__version__
+
+
+def test_an_adaptive_model_is_calibrated_to_its_training_images(trained):
+    calibration = load_model(str(trained)).network.calibration
+    assert (calibration.size, calibration.images) == (ARCH.input_size, 3)
+    assert all(calibration.knows(some) for some in (('semseg',), ('depth',), RECIPE.tasks))
+
+
+def test_what_lies_beside_the_model(trained):
+    assert sorted(path.name for path in trained.parent.iterdir()) == [
+        'checkpoint.pt', 'curves.png', 'journal.csv', 'model.safetensors', 'recipe.yaml',
+    ]  # fmt: skip
+    assert read_recipe(trained.parent / 'recipe.yaml') == RECIPE
+    stored = yaml.safe_load((trained.parent / 'recipe.yaml').read_text())
+    assert stored == load_model(str(trained)).notes['recipe']
+
+
+def test_a_training_can_start_from_a_model(tmp_path, trained):
+    """Its weights, not its calibration, which belongs to them."""
+    recipe = replace(RECIPE, start=str(trained), stages=(STATIC,))
+    network = starting_network(recipe, TASKS)
+    assert network.training
+    for name, value in load_model(str(trained)).network.state_dict().items():
+        assert torch.equal(network.state_dict()[name], value)
+    model = load_model(str(train(recipe, tmp_path / 'more')))
+    assert model.trained
+    assert model.network.calibration is None
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'architecture': 'nano'}, 'is speck for .*, the recipe asks for nano for'),
+        ({'tasks': ('depth',)}, r"is speck for \['semseg', 'depth'\], the recipe .*\['depth'\]"),
+        ({'policy': PolicyConfig()}, r'hidden=8\), the recipe .*hidden=64'),
+        ({'start': '/nowhere.safetensors'}, "'/nowhere.safetensors': no such file"),
+    ],
+)
+def test_models_that_do_not_fit_are_no_start(trained, changes, message):
+    recipe = replace(RECIPE, **{'start': str(trained), **changes})
+    with pytest.raises(ValueError, match=message):
+        starting_network(recipe, {name: SCENE_TASKS[name] for name in recipe.tasks})
+
+
+def test_models_with_other_classes_are_no_start(trained):
+    other = {**TASKS, 'semseg': TASKS['semseg'].with_classes(['a', 'b'])}
+    with pytest.raises(ValueError, match='with the classes of its data'):
+        starting_network(replace(RECIPE, start=str(trained)), other)
+
+
+def test_weights_at_first_follow_the_seed_alone():
+    torch.manual_seed(1)
+    one = starting_network(RECIPE, TASKS).state_dict()
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    again = starting_network(RECIPE, TASKS).state_dict()
+    assert torch.equal(state, torch.get_rng_state())
+    other = starting_network(replace(RECIPE, seed=1), TASKS).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in one.items())
+    assert any(not torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_tasks_that_the_data_does_not_know(tmp_path, monkeypatch):
+    class Depths:
+        tasks = {'depth': SCENE_TASKS['depth']}  # noqa: RUF012
+
+    monkeypatch.setattr('adamtl_ros.training.run.open_source', lambda *_, **__: Depths())
+    with pytest.raises(ValueError, match=r"no labels for \['semseg'\], only \['depth'\]"):
+        train(RECIPE, tmp_path)
+
+
+def test_an_unknown_precision_is_refused(tmp_path):
+    with pytest.raises(ValueError, match='precision'):
+        train(replace(RECIPE, precision='8-mixed'), tmp_path)
+
+
+def test_calibration_sees_images_from_the_whole_data_set():
+    class Grey(list):
+        """Images that are as bright as their number says."""
+
+        def __getitem__(self, index):
+            return Sample(np.full((20, 30, 3), index, np.uint8))
+
+    for count, first, last in ((5, 0, 199), (40, 0, 199), (200, 0, 199)):
+        batches = list(calibration_batches(Grey(range(200)), (8, 12), count))
+        assert all(batch.shape[1:] == (3, 8, 12) for batch in batches)
+        assert max(map(len, batches)) < 32
+        std = torch.tensor(IMAGENET_STD).view(3, 1, 1)
+        mean = torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
+        bright = (255 * (torch.cat(batches) * std + mean))[:, :, 0, 0]
+        torch.testing.assert_close(bright[:, 0], bright[:, 2], atol=1e-3, rtol=0)
+        numbers = bright[:, 0].round()
+        assert len(numbers) == count
+        assert (numbers[0], numbers[-1]) == (first, last)
+        assert numbers.diff().max() - numbers.diff().min() <= 1

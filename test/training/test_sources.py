@@ -1,0 +1,55 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""From what a recipe says of its data to a data set, or to a message that helps."""
+
+import pytest
+
+from adamtl_ros.data.sample import DataError
+from adamtl_ros.data.scene_bag import write_scene_bag
+from adamtl_ros.training.recipe import Source
+from adamtl_ros.training.sources import open_source
+
+
+def test_scenes_take_their_options():
+    options = {'scenes': 2, 'frames': 3, 'height': 16, 'width': 24, 'samples': 1}
+    dataset = open_source(Source('scenes', options=options))
+    assert len(dataset) == 6
+    assert dataset[5].image.shape == (16, 24, 3)
+
+
+def test_bags_take_their_options(tmp_path):
+    write_scene_bag(tmp_path / 'bag', frames=2, size=(16, 24), truth=True)
+    truth = {'depth': '/ground_truth/depth/image'}
+    dataset = open_source(Source('bags', str(tmp_path / 'bag'), options={'truth': truth}))
+    assert len(dataset) == 2
+    assert dataset[0].labels['depth'].shape == (16, 24)
+
+
+@pytest.mark.parametrize(
+    ('source', 'message'),
+    [
+        (Source('images'), "unknown data 'images', choose from: scenes, pascal_context, nyud, bag"),
+        (Source('scenes'), "options of scenes: .*missing .*'scenes'"),
+        (Source('scenes', options={'scenes': 1, 'size': 3}), "options of scenes: .*'size'"),
+        (Source('nyud', '/nowhere', options={'sizes': 3}), "options of nyud: .*'sizes'"),
+        (Source('bags', '/nowhere', options={'topics': 3}), "options of bags: .*'topics'"),
+        (Source('nyud', '/nowhere'), '/nowhere is missing, .*unpack NYUD_MT'),
+        (Source('pascal_context', '/nowhere'), '/nowhere is missing, .*unpack PASCAL_MT'),
+    ],
+)
+def test_data_that_cannot_be_opened(source, message):
+    with pytest.raises(DataError, match=message):
+        open_source(source)
+
+
+@pytest.mark.parametrize(
+    ('source', 'message'),
+    [
+        (Source('scenes', options={'scenes': 0}), 'sizes of a set of scenes must be positive'),
+        (Source('bags', '/nowhere'), '/nowhere: no such file or folder'),
+        (Source('nyud', '/', options={'tasks': ['sky']}), "unknown task 'sky', choose from: sem"),
+    ],
+)
+def test_options_that_are_refused_by_the_data(source, message):
+    with pytest.raises(ValueError, match=message):
+        open_source(source)
