@@ -142,14 +142,14 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from adamtl_ros.evaluation.command import run_evaluation
+    from adamtl_ros.verbs import run_evaluation
 
     budgets = [float(text) for text in options.budgets.split(',')]
     print(run_evaluation(options.model, _recipe(options), budgets, options.threads, options.out))
 
 
 def _calibrate(options: argparse.Namespace) -> None:
-    from adamtl_ros.evaluation.command import run_calibration
+    from adamtl_ros.verbs import run_calibration
 
     print(run_calibration(options.model, options.bag, options.topic, options.images, options.out))
 

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
-from adamtl_ros.data.sample import unknown_label
+from adamtl_ros.sample import unknown_label
 from adamtl_ros.tasks import TASKS, Kind
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from adamtl_ros.data.sample import Dataset, Sample
     from adamtl_ros.data.transforms import Augmentation
+    from adamtl_ros.sample import Dataset, Sample
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adamtl_ros.data.sample import DataError, Sample
+from adamtl_ros.sample import DataError, Sample
 from adamtl_ros.scenes.classes import SCENE_TASKS
 from adamtl_ros.scenes.compose import random_scene
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from adamtl_ros.scenes.scene import Scene
     from adamtl_ros.tasks import Task
 
-VERSION = 1
+VERSION = 2
 """Of how scenes are drawn; sets that were written by another one are drawn anew."""
 
 STORED = {

@@ -18,7 +18,7 @@ from rosbags.rosbag2 import ReaderError
 from adamtl_ros.data.bags import COMPRESSED, RAW, BagError, find_camera, header_stamp, open_bag
 from adamtl_ros.data.layout import fit
 from adamtl_ros.data.messages import label, rgb
-from adamtl_ros.data.sample import DataError, Sample
+from adamtl_ros.sample import DataError, Sample
 from adamtl_ros.tasks import TASKS, UNLABELLED, Kind, select
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import cv2
 import numpy as np
 
-from adamtl_ros.data.sample import DataError, Sample
+from adamtl_ros.sample import DataError, Sample
 from adamtl_ros.tasks import UNLABELLED, select
 
 if TYPE_CHECKING:

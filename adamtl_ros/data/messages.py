@@ -15,7 +15,7 @@ from rosbags.image.image import to_cvtype
 
 from adamtl_ros.data.bags import header_stamp, open_bag
 from adamtl_ros.data.layout import binary, class_ids, metres, unit
-from adamtl_ros.data.sample import DataError
+from adamtl_ros.sample import DataError
 from adamtl_ros.tasks import UNLABELLED, Kind
 
 if TYPE_CHECKING:

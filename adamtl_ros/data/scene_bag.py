@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rosbags.typesys.store import Typestore
 
-    from adamtl_ros.data.sample import Sample
+    from adamtl_ros.sample import Sample
     from adamtl_ros.scenes.render import Camera
     from adamtl_ros.scenes.scene import Scene
 

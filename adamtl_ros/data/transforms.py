@@ -15,7 +15,7 @@ from adamtl_ros.tasks import TASKS, Kind
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from adamtl_ros.data.sample import Sample
+    from adamtl_ros.sample import Sample
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ def _window(
     height, width = sample.image.shape[:2]
     zoom = max(zoom, size[0] / height, size[1] / width)
     rows, columns = (
-        min(round(side / zoom), most) for side, most in zip(size, (height, width), strict=True)
+        max(1, min(round(side / zoom), most))
+        for side, most in zip(size, (height, width), strict=True)
     )
     top, left = int(at[0] * (height - rows + 1)), int(at[1] * (width - columns + 1))
     cut = _cut(sample, (top, left, rows, columns), size)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from adamtl_ros.data.sample import Dataset
     from adamtl_ros.evaluation.metrics import Metric
     from adamtl_ros.runtime.engine import Engine, Inference
+    from adamtl_ros.sample import Dataset
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What results are worth against labels, added up image by image.
 
-Results and labels have the form of `adamtl_ros.data.sample.Sample`. Where the label is unknown,
+Results and labels have the form of `adamtl_ros.sample.Sample`. Where the label is unknown,
 the result is not looked at; where the result is missing although the label is known, it counts
 as wrong.
 """

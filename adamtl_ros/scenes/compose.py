@@ -111,7 +111,8 @@ def _things(
     random: np.random.Generator, level: float, floor: _Floor, ceiling: float
 ) -> tuple[tuple[Solid, ...], ...]:
     things = []
-    for _ in range(round(random.uniform(0, 1.5) + MOST_THINGS * level * random.uniform(0.7, 1))):
+    count = round(random.uniform(0, 1.5) + MOST_THINGS * level * random.uniform(0.7, 1))
+    for _ in range(min(count, MOST_THINGS)):
         if random.random() < 0.08:
             solids, radius = column(random, level, ceiling)
         else:

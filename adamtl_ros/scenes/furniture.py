@@ -51,7 +51,7 @@ def chair(random: np.random.Generator, texture: float) -> tuple[list[Solid], flo
     parts = _legs(half - 0.03, half - 0.03, seat, 0.022, look, Meaning.CHAIR)
     parts.append(_box((0, 0, seat), (half, half, 0.03), look, Meaning.CHAIR))
     back = _box((-half, 0, seat + high / 2), (0.025, half, high / 2), look, Meaning.CHAIR)
-    return [*parts, back], 0.35
+    return [*parts, back], 0.38
 
 
 def box(random: np.random.Generator, texture: float) -> tuple[list[Solid], float]:

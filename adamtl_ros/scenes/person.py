@@ -75,13 +75,14 @@ class Person:
         unit = self.height / 1.75
         phase = np.pi * walked / (STEP_M * unit)
         swing = self.swing * moving
-        body = [*self._trunk(unit)]
+        body = self._trunk(unit)
         for side in (-1, 1):
             step = np.sin(phase) * side * swing
             knee = 0.15 + 0.5 * swing * max(0.0, np.cos(phase) * side)
             body += self._leg(unit, side, 0.5 * step, knee)
             body += self._arm(unit, side, -0.55 * step, 0.25 + 0.25 * abs(step))
-        return turned(body, heading, (at[0], at[1], 0.02 * unit * abs(np.cos(phase)) * swing))
+        # One foot is always on the floor, so the hips sink as the legs spread.
+        return turned(body, heading, (at[0], at[1], -min(map(_lowest, body))))
 
     def _trunk(self, unit: float) -> list[Solid]:
         wide = 0.115 * unit * self.girth
@@ -146,6 +147,13 @@ def colour(random: np.random.Generator) -> tuple[float, float, float]:
     """Draw a colour."""
     r, g, b = random.uniform(0.03, 0.85, 3) * random.uniform(0.5, 1)
     return float(r), float(g), float(b)
+
+
+def _lowest(solid: Solid) -> float:
+    """Return the height of the lowest point of an ellipsoid that is upright, or of a capsule."""
+    if solid.shape is not Shape.CAPSULE:
+        return float(solid.centre[2] - solid.half[2])
+    return float(solid.centre[2] - abs(solid.axes[2, 2]) * solid.half[2] - solid.half[0])
 
 
 def _hanging(angle: float, length: float) -> NDArray[np.float64]:

@@ -142,7 +142,8 @@ def render(
         camera: Where from.
         lighting: Under which light.
         seed: Of the sensor's noise.
-        samples: Rays per pixel and axis for the image; labels come from one of them.
+        samples: Rays per pixel and axis for the image. Labels come from one of them, in the
+            middle of the pixel; with 2 the image lies a quarter of a pixel beside them.
 
     """
     shapes = np.array([solid.shape for solid in solids], np.int64)

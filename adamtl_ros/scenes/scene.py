@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adamtl_ros.data.sample import Sample
+from adamtl_ros.sample import Sample
 from adamtl_ros.scenes.labels import ROOM_FACES, scene_labels
 from adamtl_ros.scenes.render import Camera, Lighting, render
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from adamtl_ros.data.sample import Dataset
+    from adamtl_ros.sample import Dataset
     from adamtl_ros.tasks import Task
     from adamtl_ros.training.recipe import Recipe
 
@@ -73,20 +73,21 @@ def train(recipe: Recipe, folder: Path, steps: int | None = None) -> Path | None
     done = trainer.run(steps)
     if fabric.is_global_zero:
         plot_curves(folder / JOURNAL, folder / CURVES)
-    if not done:
-        return None
-    if not fabric.is_global_zero:
-        return folder / MODEL
-    network = network.cpu().eval()
+        if done:
+            _finish(recipe, network.cpu().eval(), dataset, trainer.progress.seconds, folder)
+    return folder / MODEL if done else None
+
+
+def _finish(
+    recipe: Recipe, network: AdaptiveNetwork, dataset: Dataset, seconds: float, folder: Path
+) -> None:
+    """Fit the budgets and write the model."""
     if recipe.adaptive:
         count = min(recipe.calibration_images, len(dataset))
-        network.calibration = calibrate(
-            network, calibration_batches(dataset, network.arch.input_size, count)
-        )
-    notes = _notes(recipe, trainer.progress.seconds, fabric)
-    model = Model(network, recipe.name, trained=True, notes=notes)
-    save_model(model, folder / MODEL)
-    return folder / MODEL
+        images = calibration_batches(dataset, network.arch.input_size, count)
+        network.calibration = calibrate(network, images)
+    notes = _notes(recipe, seconds)
+    save_model(Model(network, recipe.name, trained=True, notes=notes), folder / MODEL)
 
 
 def launch(recipe: Recipe) -> Fabric:
@@ -94,7 +95,7 @@ def launch(recipe: Recipe) -> Fabric:
     logging.getLogger('lightning_fabric').setLevel(logging.WARNING)
     warnings.filterwarnings('ignore', message='.*lr_scheduler.step.*before.*optimizer.step.*')
     local = int(os.environ.get('LOCAL_WORLD_SIZE', '1'))
-    world = int(os.environ.get('WORLD_SIZE', '1'))
+    world = _processes()
     fabric = Fabric(
         accelerator='cuda' if torch.cuda.is_available() else 'cpu',
         devices=local,
@@ -144,14 +145,22 @@ def calibration_batches(dataset: Dataset, size: tuple[int, int], count: int) -> 
         yield (collate(samples, ()).images.float() - mean) / std
 
 
-def _notes(recipe: Recipe, seconds: float, fabric: Fabric) -> dict[str, Any]:
+def _notes(recipe: Recipe, seconds: float) -> dict[str, Any]:
     return {
         'recipe': _plain(recipe.to_dict()),
         'training_minutes': round(seconds / 60, 1),
-        'machine': f'{fabric.world_size} x {fabric.device.type}, {os.cpu_count()} CPU cores, '
-        f'{platform.machine()}',
+        'machine': f'{platform.machine()}, {os.cpu_count()} CPU cores, {_processes()} processes, '
+        f'{torch.get_num_threads()} threads each, GPU: {_gpu()}',
         'versions': {'adamtl_ros': adamtl_ros.__version__, 'torch': torch.__version__},
     }
+
+
+def _processes() -> int:
+    return int(os.environ.get('WORLD_SIZE', '1'))
+
+
+def _gpu() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else 'none'
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401

@@ -7,12 +7,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adamtl_ros.data.sample import DataError
+from adamtl_ros.sample import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from adamtl_ros.data.sample import Dataset
+    from adamtl_ros.sample import Dataset
     from adamtl_ros.training.recipe import Source
 
 

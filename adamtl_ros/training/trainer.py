@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim.lr_scheduler import SequentialLR
 
-    from adamtl_ros.data.sample import Dataset
     from adamtl_ros.nn.network import AdaptiveNetwork
+    from adamtl_ros.sample import Dataset
     from adamtl_ros.training.recipe import Recipe
 
 CHECKPOINT, JOURNAL = 'checkpoint.pt', 'journal.csv'

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adamtl_ros.data.batches import Batch, Order, batches, collate
-from adamtl_ros.data.sample import Sample, known, unknown_label
 from adamtl_ros.data.transforms import Augmentation
+from adamtl_ros.sample import Sample, known, unknown_label
 from adamtl_ros.tasks import TASKS
 
 COUNTS = st.integers(1, 30)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adamtl_ros.data.generated import GeneratedScenes, ScenesConfig, draw
-from adamtl_ros.data.sample import DataError
+from adamtl_ros.sample import DataError
 from adamtl_ros.scenes.classes import SCENE_CLASSES
 from adamtl_ros.tasks import TASKS
 

@@ -15,7 +15,7 @@ from rosbags.typesys import get_types_from_msg
 
 from adamtl_ros.data.bags import COMPRESSED, RAW, BagError, typestore
 from adamtl_ros.data.labelled_bags import LABEL_INFO, LabelledBag
-from adamtl_ros.data.sample import DataError
+from adamtl_ros.sample import DataError
 from adamtl_ros.tasks import PASCAL_CLASSES, TASKS
 
 STORE = typestore()

@@ -8,7 +8,7 @@ import pytest
 from scipy.io import savemat
 
 from adamtl_ros.data.nyud import NYU_CLASSES, Nyud
-from adamtl_ros.data.sample import DataError
+from adamtl_ros.sample import DataError
 
 HEIGHT, WIDTH = 20, 30
 

@@ -10,7 +10,7 @@ from scipy.io import savemat
 
 from adamtl_ros.data.layout import binary, fit, metres, read_normals, unit
 from adamtl_ros.data.pascal_context import NORMALS_CLASSES, PART_IDS, PascalContext, label_edges
-from adamtl_ros.data.sample import DataError, known
+from adamtl_ros.sample import DataError, known
 from adamtl_ros.tasks import PASCAL_PARTS, TASKS, label_palette
 
 HEIGHT, WIDTH = 20, 30

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamtl_ros.data.sample import Sample
 from adamtl_ros.data.transforms import Augmentation, mirrored, resized
+from adamtl_ros.sample import Sample
 from adamtl_ros.tasks import TASKS
 
 SIDES = st.integers(8, 48)

@@ -12,12 +12,12 @@ import small
 import torch
 
 from adamtl_ros.data.generated import GeneratedScenes, ScenesConfig
-from adamtl_ros.data.sample import Sample
 from adamtl_ros.evaluation.evaluate import Evaluation, evaluate
 from adamtl_ros.evaluation.metrics import metric_for
 from adamtl_ros.evaluation.ranks import rank_correlation
 from adamtl_ros.nn.checkpoint import Model
 from adamtl_ros.runtime.engine import Engine
+from adamtl_ros.sample import Sample
 from adamtl_ros.scenes.classes import SCENE_TASKS
 
 torch.set_num_threads(1)

@@ -5,7 +5,7 @@
 import numpy as np
 import pytest
 
-from adamtl_ros.data.sample import known
+from adamtl_ros.sample import known
 from adamtl_ros.scenes.classes import STRUCTURE, Meaning, Part
 from adamtl_ros.scenes.compose import random_scene
 from adamtl_ros.scenes.labels import ROOM_FACES, edges, saliency, scene_labels

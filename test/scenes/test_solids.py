@@ -136,9 +136,9 @@ def test_people_are_as_tall_as_they_say_and_stand_on_the_floor(geometry):
         for moving in (0, 1):
             solids = someone.solids((1, 2), 0.3, walked, moving)
             lowest, highest = zip(*map(geometry.height, solids), strict=True)
-            assert max(highest) == pytest.approx(someone.height, rel=0.025)
-            # Legs that swing lift the feet, since the hips keep their height.
-            assert -0.01 < min(lowest) < (0.13 if moving else 0.001)
+            assert max(highest) == pytest.approx(someone.height, rel=0.08 if moving else 0.025)
+            # Hips sink as the legs spread, so that a foot is always on the floor.
+            assert min(lowest) == pytest.approx(0, abs=1e-3)
             # Nobody is wider than their arms reach.
             for solid in solids:
                 assert np.hypot(*(solid.centre - [1, 2, 0])[:2]) < 0.7

@@ -6,9 +6,9 @@ import pytest
 import small
 import torch
 
-from adamtl_ros.data.sample import unknown_label
 from adamtl_ros.nn.checkpoint import IMAGENET_MEAN, IMAGENET_STD
 from adamtl_ros.nn.gating import GRANULARITIES
+from adamtl_ros.sample import unknown_label
 from adamtl_ros.tasks import TASKS, Kind
 from adamtl_ros.training.losses import task_loss
 from adamtl_ros.training.objective import Objective, random_gates

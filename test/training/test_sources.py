@@ -4,8 +4,8 @@
 
 import pytest
 
-from adamtl_ros.data.sample import DataError
 from adamtl_ros.data.scene_bag import write_scene_bag
+from adamtl_ros.sample import DataError
 from adamtl_ros.training.recipe import Source
 from adamtl_ros.training.sources import open_source
 

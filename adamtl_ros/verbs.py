@@ -1,10 +1,11 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What `adamtl evaluate` and `adamtl calibrate` do."""
+"""What `adamtl evaluate` and `adamtl calibrate` do; they need parts that do not know each other."""
 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -48,10 +49,11 @@ def run_evaluation(
     """
     torch.set_num_threads(threads)
     engine = Engine(load_model(model))
-    dataset = open_source(recipe.validation)
+    dataset = open_source(recipe.validation, workers=os.cpu_count() or 1)
     with tqdm(total=len(dataset), unit='image') as bar:
         found = evaluate(engine, dataset, budgets, progress=bar.update)
     if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
         rows = [evaluation.to_dict() for evaluation in found]
         out.write_text(json.dumps({'model': engine.model.name, 'rows': rows}, indent=1))
     return _table(found, engine.model.network.tasks)

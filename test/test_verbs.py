@@ -11,10 +11,10 @@ import torch
 
 from adamtl_ros.data.bags import BagError
 from adamtl_ros.data.scene_bag import write_scene_bag
-from adamtl_ros.evaluation.command import run_calibration, run_evaluation
 from adamtl_ros.nn.checkpoint import Model, load_model, save_model
 from adamtl_ros.scenes.classes import SCENE_TASKS
 from adamtl_ros.training.recipe import Recipe, Source, Stage
+from adamtl_ros.verbs import run_calibration, run_evaluation
 
 SOURCE = Source(
     'scenes', options={'scenes': 2, 'frames': 1, 'height': 48, 'width': 64, 'samples': 1}
