@@ -8,7 +8,6 @@ import logging
 import os
 import platform
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,23 +18,21 @@ from lightning_fabric import Fabric
 import adamtl_ros
 from adamtl_ros.data.batches import collate
 from adamtl_ros.data.transforms import resized
-from adamtl_ros.nn.architecture import architecture
 from adamtl_ros.nn.calibration import calibrate
-from adamtl_ros.nn.checkpoint import IMAGENET_MEAN, IMAGENET_STD, Model, load_model, save_model
-from adamtl_ros.nn.foreign import load_swin
-from adamtl_ros.nn.initialise import initialise
-from adamtl_ros.nn.network import AdaptiveNetwork
+from adamtl_ros.nn.checkpoint import IMAGENET_MEAN, IMAGENET_STD, Model, save_model
 from adamtl_ros.training.journal import plot_curves
 from adamtl_ros.training.sources import open_source
+from adamtl_ros.training.start import starting_network
 from adamtl_ros.training.trainer import CHECKPOINT, JOURNAL, Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from torch import Tensor
 
+    from adamtl_ros.nn.network import AdaptiveNetwork
     from adamtl_ros.sample import Dataset
-    from adamtl_ros.tasks import Task
     from adamtl_ros.training.recipe import Recipe
 
 MODEL, CURVES, RECIPE = 'model.safetensors', 'curves.png', 'recipe.yaml'
@@ -66,7 +63,9 @@ def train(recipe: Recipe, folder: Path, steps: int | None = None) -> Path | None
     missing = [name for name in recipe.tasks if name not in dataset.tasks]
     if missing:
         raise ValueError(f'the data has no labels for {missing}, only {list(dataset.tasks)}')
-    network = starting_network(recipe, {name: dataset.tasks[name] for name in recipe.tasks})
+    network, fresh = starting_network(recipe, {name: dataset.tasks[name] for name in recipe.tasks})
+    if recipe.start and fresh and fabric.is_global_zero:
+        print(f'{recipe.start} has no weights for: {", ".join(fresh)}; these start at random')
     if fabric.is_global_zero and not (folder / CHECKPOINT).is_file():
         (folder / RECIPE).write_text(yaml.safe_dump(_plain(recipe.to_dict()), sort_keys=False))
     trainer = Trainer(recipe, network, dataset, folder, fabric)
@@ -105,35 +104,6 @@ def launch(recipe: Recipe) -> Fabric:
     )
     fabric.launch()
     return fabric
-
-
-def starting_network(recipe: Recipe, tasks: dict[str, Task]) -> AdaptiveNetwork:
-    """Return the network that a training starts with.
-
-    Raises:
-        ValueError: The file to start from has another architecture, policy or other tasks.
-
-    """
-    if recipe.start:
-        network = load_model(str(Path(recipe.start).expanduser())).network
-        if network.arch.name != recipe.architecture or network.tasks != tasks:
-            raise ValueError(
-                f"start '{recipe.start}' is {network.arch.name} for {list(network.tasks)}, the "
-                f'recipe asks for {recipe.architecture} for {list(tasks)} with the classes of '
-                'its data'
-            )
-        if network.policy.config != recipe.policy:
-            raise ValueError(
-                f"start '{recipe.start}' has {network.policy.config}, the recipe {recipe.policy}"
-            )
-        network.calibration = None  # of other weights
-        return network.train()
-    with torch.random.fork_rng(devices=[]):
-        network = AdaptiveNetwork(architecture(recipe.architecture), tasks, recipe.policy)
-    initialise(network, torch.Generator().manual_seed(recipe.seed))
-    if recipe.pretrained:
-        load_swin(network.encoder, Path(recipe.pretrained).expanduser())
-    return network.train()
 
 
 def calibration_batches(dataset: Dataset, size: tuple[int, int], count: int) -> Iterator[Tensor]:

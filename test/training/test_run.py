@@ -16,7 +16,8 @@ from adamtl_ros.nn.policy import PolicyConfig
 from adamtl_ros.sample import Sample
 from adamtl_ros.scenes.classes import SCENE_TASKS
 from adamtl_ros.training.recipe import Recipe, Source, Stage, read_recipe
-from adamtl_ros.training.run import calibration_batches, starting_network, train
+from adamtl_ros.training.run import calibration_batches, train
+from adamtl_ros.training.start import starting_network
 
 torch.set_num_threads(1)
 ARCH = replace(small.ARCH, name='speck')
@@ -76,8 +77,9 @@ def test_what_lies_beside_the_model(trained):
 def test_a_training_can_start_from_a_model(tmp_path, trained):
     """Its weights, not its calibration, which belongs to them."""
     recipe = replace(RECIPE, start=str(trained), stages=(STATIC,))
-    network = starting_network(recipe, TASKS)
+    network, fresh = starting_network(recipe, TASKS)
     assert network.training
+    assert fresh == ()
     for name, value in load_model(str(trained)).network.state_dict().items():
         assert torch.equal(network.state_dict()[name], value)
     model = load_model(str(train(recipe, tmp_path / 'more')))
@@ -85,35 +87,64 @@ def test_a_training_can_start_from_a_model(tmp_path, trained):
     assert model.network.calibration is None
 
 
+def test_only_what_fits_is_taken_from_a_start(trained):
+    """Another robot has other classes, and edges that the start did not know."""
+    tasks = {
+        'semseg': TASKS['semseg'].with_classes(['shelf', 'pallet']),
+        'depth': TASKS['depth'],
+        'edges': SCENE_TASKS['edges'],
+    }
+    network, fresh = starting_network(replace(RECIPE, start=str(trained)), tasks)
+    assert fresh == ('decoders.semseg', 'decoders.edges', 'policy')
+    begun, _ = starting_network(RECIPE, tasks)
+    source = load_model(str(trained)).network
+    for name, value in network.state_dict().items():
+        taken = name.startswith(('encoder.', 'decoders.depth.'))
+        assert torch.equal(value, (source if taken else begun).state_dict()[name])
+
+
+def test_another_policy_is_not_taken_from_a_start(trained):
+    recipe = replace(RECIPE, start=str(trained), policy=PolicyConfig(hidden=9))
+    assert starting_network(recipe, TASKS)[1] == ('policy',)
+
+
+def test_what_is_not_taken_is_said(tmp_path, trained, capsys):
+    recipe = replace(RECIPE, start=str(trained), tasks=('depth',), stages=(STATIC,))
+    train(recipe, tmp_path)
+    assert 'no weights for: policy; these start at random' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        ({'architecture': 'nano'}, 'is speck for .*, the recipe asks for nano for'),
-        ({'tasks': ('depth',)}, r"is speck for \['semseg', 'depth'\], the recipe .*\['depth'\]"),
-        ({'policy': PolicyConfig()}, r'hidden=8\), the recipe .*hidden=64'),
+        ({'architecture': 'nano'}, 'is speck, the recipe asks for nano'),
         ({'start': '/nowhere.safetensors'}, "'/nowhere.safetensors': no such file"),
     ],
 )
 def test_models_that_do_not_fit_are_no_start(trained, changes, message):
     recipe = replace(RECIPE, **{'start': str(trained), **changes})
     with pytest.raises(ValueError, match=message):
-        starting_network(recipe, {name: SCENE_TASKS[name] for name in recipe.tasks})
+        starting_network(recipe, TASKS)
 
 
-def test_models_with_other_classes_are_no_start(trained):
-    other = {**TASKS, 'semseg': TASKS['semseg'].with_classes(['a', 'b'])}
-    with pytest.raises(ValueError, match='with the classes of its data'):
-        starting_network(replace(RECIPE, start=str(trained)), other)
+def test_official_weights_go_into_the_encoder(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(
+        'adamtl_ros.training.start.load_swin', lambda encoder, path: asked.append((encoder, path))
+    )
+    monkeypatch.setenv('HOME', str(tmp_path))
+    network, _ = starting_network(replace(RECIPE, pretrained='~/swin.pth'), TASKS)
+    assert asked == [(network.encoder, tmp_path / 'swin.pth')]
 
 
 def test_weights_at_first_follow_the_seed_alone():
     torch.manual_seed(1)
-    one = starting_network(RECIPE, TASKS).state_dict()
+    one = starting_network(RECIPE, TASKS)[0].state_dict()
     torch.manual_seed(2)
     state = torch.get_rng_state()
-    again = starting_network(RECIPE, TASKS).state_dict()
+    again = starting_network(RECIPE, TASKS)[0].state_dict()
     assert torch.equal(state, torch.get_rng_state())
-    other = starting_network(replace(RECIPE, seed=1), TASKS).state_dict()
+    other = starting_network(replace(RECIPE, seed=1), TASKS)[0].state_dict()
     assert all(torch.equal(value, again[name]) for name, value in one.items())
     assert any(not torch.equal(value, other[name]) for name, value in one.items())
 
