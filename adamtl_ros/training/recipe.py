@@ -5,16 +5,15 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import suppress
 from dataclasses import dataclass, field
-from types import UnionType
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from adamtl_ros.data.transforms import Augmentation
 from adamtl_ros.nn.policy import PolicyConfig
 from adamtl_ros.tasks import TASKS
+from adamtl_ros.training.entries import EntryError, build, replace_entry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 KINDS = ('static', 'backbone', 'policy', 'joint')
 
 
-class RecipeError(ValueError):
+class RecipeError(EntryError):
     """A recipe that cannot be followed; says which entry, and what it may be."""
 
 
@@ -189,73 +188,11 @@ def read_recipe(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
         raise RecipeError(f'{path} is not YAML: {error}') from error
     if not isinstance(values, dict):
         raise RecipeError(f'{path} must hold the entries of a recipe, got {values!r}')
-    for name, value in (changes or {}).items():
-        _replace(values, name, value)
     try:
-        recipe = _build(Recipe, values, '')
-    except RecipeError as error:
+        for name, value in (changes or {}).items():
+            replace_entry(values, name, value)
+        recipe = build(Recipe, values, '')
+    except EntryError as error:
         raise RecipeError(f'{path}: {error}') from error
     assert isinstance(recipe, Recipe)
     return recipe
-
-
-def _replace(values: Any, name: str, value: Any) -> None:  # noqa: ANN401
-    """Set the entry with a dotted name."""
-    first, _, rest = name.partition('.')
-    try:
-        key = int(first) if isinstance(values, list) else first
-        if rest:
-            if isinstance(values, dict):
-                values.setdefault(key, {})
-            _replace(values[key], rest, value)
-        else:
-            values[key] = value
-    except (IndexError, TypeError, ValueError) as error:
-        raise RecipeError(f"there is no entry '{name}' to set: {error}") from error
-
-
-def _build(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401
-    """Make a value of a declared type from what YAML gave."""
-    if dataclasses.is_dataclass(kind):
-        return _build_record(kind, value, place)
-    origin, parts = get_origin(kind), get_args(kind)
-    if origin is tuple and isinstance(value, list):
-        inner = [parts[0]] * len(value) if parts[-1] is Ellipsis else parts
-        if len(inner) == len(value):
-            return tuple(
-                _build(part, one, f'{place}.{index}')
-                for index, (part, one) in enumerate(zip(inner, value, strict=True))
-            )
-    if origin is UnionType and (value is None or isinstance(value, parts)):
-        return value
-    if origin is dict and isinstance(value, dict) and parts[1] is not Any:
-        return {key: _build(parts[1], one, _join(place, key)) for key, one in value.items()}
-    if kind is float and not isinstance(value, bool):
-        with suppress(TypeError, ValueError):
-            return float(value)  # also of a text, since YAML takes 1e-3 for one
-    plain = origin or kind
-    if isinstance(plain, type) and plain is not tuple and type(value) is plain:
-        return value
-    name = getattr(kind, '__name__', str(kind)) if origin is None else str(kind)
-    raise RecipeError(f"'{place}' must be of type {name}, got {value!r}")
-
-
-def _build_record(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401
-    if not isinstance(value, dict):
-        raise RecipeError(f"'{place}' must hold entries, got {value!r}")
-    known = [entry.name for entry in dataclasses.fields(kind)]
-    unknown = [key for key in value if key not in known]
-    if unknown:
-        raise RecipeError(
-            f"unknown entry '{_join(place, unknown[0])}', choose from: {', '.join(known)}"
-        )
-    hints = get_type_hints(kind)
-    entries = {key: _build(hints[key], one, _join(place, key)) for key, one in value.items()}
-    try:
-        return kind(**entries)
-    except (TypeError, ValueError) as error:
-        raise RecipeError(f"'{place or 'recipe'}': {error}") from error
-
-
-def _join(place: str, name: object) -> str:
-    return f'{place}.{name}' if place else str(name)
