@@ -14,8 +14,9 @@ from adamtl_ros.evaluation.counting import best_f, check_shapes
 from adamtl_ros.tasks import UNLABELLED
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from numpy.typing import NDArray
-    from typing_extensions import Self
 
 TOLERANCE = 0.0075
 """How far from the truth an edge may lie, as a share of the image's diagonal (BSDS)."""

@@ -12,8 +12,9 @@ import numpy as np
 from adamtl_ros.evaluation.counting import check_shapes, share
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from numpy.typing import NDArray
-    from typing_extensions import Self
 
     Array = NDArray[np.generic]
 

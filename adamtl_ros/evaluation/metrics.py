@@ -21,9 +21,9 @@ from adamtl_ros.tasks import TASKS, UNLABELLED, select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from typing import Self
 
     from numpy.typing import NDArray
-    from typing_extensions import Self
 
     from adamtl_ros.tasks import Task
 

@@ -75,7 +75,9 @@ def test_random_weights_say_so():
 
 
 def test_missing_file_names_what_is_possible():
-    with pytest.raises(CheckpointError, match=r"'/no/x.safetensors'.*nano, tiny, small, base"):
+    with pytest.raises(
+        CheckpointError, match=r"'/no/x.safetensors'.*scenes_nano.*nano, pico, tiny"
+    ):
         load_model('/no/x.safetensors')
 
 

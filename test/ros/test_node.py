@@ -22,6 +22,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from adamtl_ros.nn.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
+from adamtl_ros.scenes.classes import SCENE_TASKS
 from adamtl_ros.tasks import TASKS
 
 
@@ -147,7 +148,7 @@ def test_labels_reach_a_late_joiner(graph):
         labels = graph.listen(label_info, f'/adamtl/{name}/label_info', latched)
         graph.until(lambda labels=labels: labels)
         classes = {c.class_id: c.class_name for c in labels[0].class_map}
-        assert classes == dict(enumerate(TASKS[name].classes))
+        assert classes == dict(enumerate(SCENE_TASKS[name].classes))
         assert 255 not in classes
 
 

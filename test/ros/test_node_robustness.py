@@ -179,7 +179,7 @@ def test_a_failing_engine_does_not_end_the_node(graph, monkeypatch):
 
 
 def test_diagnostics(graph):
-    graph.perception()
+    graph.perception(model='nano')
     reports = graph.listen(DiagnosticArray, '/diagnostics')
     graph.until(lambda: reports)
     by_name = {status.name: status for status in reports[-1].status}

@@ -18,8 +18,9 @@ from adamtl_ros.nn.architecture import ARCHITECTURES
 from adamtl_ros.training import run, trainer
 from adamtl_ros.training.journal import read_journal
 from adamtl_ros.training.recipe import Recipe, Source, Stage
-from adamtl_ros.training.run import MODEL, launch, starting_network, train
+from adamtl_ros.training.run import MODEL, launch, train
 from adamtl_ros.training.sources import open_source
+from adamtl_ros.training.start import starting_network
 from adamtl_ros.training.trainer import CHECKPOINT, JOURNAL, Trainer
 
 torch.set_num_threads(1)
@@ -129,7 +130,7 @@ def test_losses_fall(tmp_path, precision, kind):
         checkpoint_steps=1000,
     )
     dataset = Kept(open_source(SOURCE))
-    network = starting_network(recipe, {name: dataset.tasks[name] for name in recipe.tasks})
+    network, _ = starting_network(recipe, {name: dataset.tasks[name] for name in recipe.tasks})
     assert Trainer(recipe, network, dataset, tmp_path, launch(recipe)).run()
     rows = journal(tmp_path)
     assert [int(row['step']) for row in rows] == list(range(30))
