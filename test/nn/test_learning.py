@@ -51,10 +51,14 @@ def test_harder_images_get_more(network, boards):
 
 @pytest.mark.timeout(400)
 def test_better_than_a_random_policy_of_the_same_macs(network, boards):
-    """Against random blocks, and against the same plans dealt to other images."""
+    """Against random blocks, and against the same plans dealt to other images.
+
+    At a budget at which compute is scarce: half of it is enough for all that one of the
+    networks knows, and then it does not matter where it goes.
+    """
     generator = torch.Generator().manual_seed(0)
     with torch.inference_mode():
-        chosen = network(boards.images, 0.5)
+        chosen = network(boards.images, 0.4)
         dealt, random = [], []
         for _ in range(5):
             order = torch.randperm(IMAGES, generator=generator).tolist()
