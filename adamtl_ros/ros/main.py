@@ -4,17 +4,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions, install_signal_handlers
 from rclpy.utilities import remove_ros_args
 
 from adamtl_ros.ros.node import PerceptionNode
 from adamtl_ros.runtime.memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 USAGE = 'usage: perception_node [--ros-args -p NAME:=VALUE ... --params-file FILE]'
 
@@ -29,40 +33,60 @@ def main(args: list[str] | None = None) -> int:
     keep_freed_memory()
     try:
         return run(sys.argv if args is None else args)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        return 0
     finally:
-        with contextlib.suppress(KeyboardInterrupt):
-            # rclpy ends the spinning before Python raises for the same Ctrl-C; it is late here.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            rclpy.try_shutdown()
+        rclpy.try_shutdown()
 
 
 def run(args: list[str]) -> int:
     """Start and spin the node; return the exit status."""
+    stop = StopRequest()
     try:
         if surplus := remove_ros_args(args)[1:]:
             print(f'perception_node takes no {surplus[0]}; {USAGE}', file=sys.stderr)
             return 2
-        rclpy.init(args=args)
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = PerceptionNode()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
     except Exception as error:  # noqa: BLE001  whatever it is, it is said in one line
         reason = str(error).partition('\n')[0] or type(error).__name__
         print(f'perception_node: {reason}', file=sys.stderr)
         return 1
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
     try:
         if node.parameters['autostart']:
             autostart(node)
-        executor.spin()
+        install_signal_handlers(SignalHandlerOptions.ALL)
+        if not stop.asked:
+            executor.spin()
+    except ExternalShutdownException:
+        pass
     except Exception:
         if rclpy.ok():
             raise
-        # Told to stop in the middle of a transition: what broke is the context that is gone.
+        # Told to stop just before it would wait again.
     finally:
         node.destroy_node()
     return 0
+
+
+class StopRequest:
+    """Remembers Ctrl-C and SIGTERM until the node spins.
+
+    rclpy's own handlers take the context away at once, and what is built on it just then fails
+    or crashes. Once they are installed they end the spinning, and this one does no harm.
+
+    Attributes:
+        asked: Somebody wants the process to end.
+
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._remember)
+
+    def _remember(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True
 
 
 def autostart(node: PerceptionNode) -> None:
