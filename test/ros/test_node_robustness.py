@@ -104,7 +104,7 @@ def test_slow_network_drops_old_frames(graph, monkeypatch):
     run = node.engine.run
 
     def slowly(*arguments):
-        time.sleep(0.02)
+        time.sleep(0.1)
         return run(*arguments)
 
     monkeypatch.setattr(node.engine, 'run', slowly)
@@ -114,15 +114,17 @@ def test_slow_network_drops_old_frames(graph, monkeypatch):
     before = node.reporter.statistics.counts.received
     for index in range(100):
         camera.publish(image(stamp=100 + index))
+        # The input keeps one message, so that a burst would overwrite most before they arrive.
+        arrived = before + index + 1
+        graph.until(lambda n=arrived: node.reporter.statistics.counts.received >= n)
     graph.until(lambda: results[-1].header.stamp.sec == 199)
     graph.until(lambda: node.reporter.statistics.counts.processed == len(results))
     counts = node.reporter.statistics.counts
     assert counts.processed + counts.dropped == counts.received
-    # The input keeps one message, so a burst may overwrite some before they arrive.
-    assert counts.received - before > 10
+    assert counts.received == before + 100
     assert counts.dropped > counts.processed
-    # The newest frame waits for one that is in work at most: two times 20 ms and the network's.
-    assert node.reporter.statistics.latency_percentiles()[1] < 500
+    # The newest frame waits for one that is in work at most: two times 100 ms and the network's.
+    assert node.reporter.statistics.latency_percentiles()[1] < 1000
     stamps = [result.header.stamp.sec for result in results]
     assert stamps == sorted(stamps)
 
