@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from adamtl_ros.sample import unknown_label
@@ -18,6 +19,7 @@ from adamtl_ros.tasks import TASKS, Kind
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from adamtl_ros.data.transforms import Augmentation
@@ -100,17 +102,10 @@ class Order:
         return int(_shuffled(self.images, self.seed, epoch)[position])
 
 
-_KEPT: dict[tuple[int, int, int], np.ndarray] = {}
-
-
-def _shuffled(count: int, seed: int, epoch: int) -> np.ndarray:
-    """Return the order of an epoch; the last few are kept."""
-    key = (count, seed, epoch)
-    if key not in _KEPT:
-        if len(_KEPT) > 3:
-            _KEPT.pop(next(iter(_KEPT)))
-        _KEPT[key] = np.random.default_rng([seed, epoch]).permutation(count)
-    return _KEPT[key]
+@lru_cache(maxsize=4)
+def _shuffled(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return the order of an epoch."""
+    return np.random.default_rng([seed, epoch]).permutation(count)
 
 
 class _Varied(TorchDataset[object]):
@@ -124,25 +119,6 @@ class _Varied(TorchDataset[object]):
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         index, place = key
         return self.augmentation(self.dataset[index], self.size, [self.seed, place])
-
-
-class _Given(Sampler[list[tuple[int, int]]]):
-    def __init__(self, order: Order) -> None:
-        self.order = order
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        return iter(self.order)
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-
-class _Collate:
-    def __init__(self, tasks: Sequence[str]) -> None:
-        self.tasks = tasks
-
-    def __call__(self, samples: Sequence[Sample]) -> Batch:
-        return collate(samples, self.tasks)
 
 
 def batches(
@@ -166,5 +142,5 @@ def batches(
     """
     varied = _Varied(dataset, augmentation, size, order.seed)
     return DataLoader(
-        varied, batch_sampler=_Given(order), collate_fn=_Collate(tasks), num_workers=workers
+        varied, batch_sampler=order, collate_fn=partial(collate, tasks=tasks), num_workers=workers
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -42,7 +43,7 @@ class Layout:
     labels: Mapping[str, tuple[str, ...]]
 
 
-class LabelledFolder:
+class LabelledFolder(ABC):
     """Images of one split with the labels of the wanted tasks; a `Dataset`.
 
     A subclass sets `layout` and `table`, and reads the labels. Folders and images must be there;
@@ -95,9 +96,9 @@ class LabelledFolder:
         labels = {task: fit(label, *image.shape[:2]) for task, label in found if label is not None}
         return Sample(image, labels, name)
 
+    @abstractmethod
     def read_label(self, task: str, name: str) -> NDArray[np.generic] | None:
         """Return the label of an image in any size, None if there is no file of it."""
-        raise NotImplementedError
 
     def _require(self, path: Path) -> None:
         if not path.exists():

@@ -128,7 +128,7 @@ def _compose(camera: Picture, tiles: dict[str, Picture], stats: ComputeStats | N
 
 
 def _row(camera: Picture, tiles: dict[str, Picture], stats: ComputeStats | None) -> Picture:
-    """Draw the results side by side, half as large."""
+    """Draw the results side by side, smaller than in the video."""
     shown = camera.copy()
     if stats is not None:
         text = f'budget {stats.requested_budget:.2f}, {stats.macs / 1e6:.0f} M MACs'

@@ -96,12 +96,13 @@ def draw_plots(scores: Scores, folder: Path) -> None:
     figure = Figure(figsize=(11, 4.2), layout='constrained')
     FigureCanvasAgg(figure)
     gain, hard = figure.subplots(1, 2)
-    for label in dict.fromkeys(row.label for row in rows(scores)):
-        some = [row for row in rows(scores) if row.label == label and row.budget != 'random']
+    lines = rows(scores)
+    for label in dict.fromkeys(row.label for row in lines if 'random' not in row.label):
+        some = [row for row in lines if row.label == label]
         macs = [row.macs / 1e6 for row in some]
         spread = [row.delta.std() for row in some]
         gain.errorbar(macs, [r.delta.mean() for r in some], spread, fmt='o-', ms=4, label=label)
-    random = [row for row in rows(scores) if 'random' in row.budget]
+    random = [row for row in lines if 'random' in row.label]
     gain.plot([r.macs / 1e6 for r in random], [r.delta.mean() for r in random], 'kx',
               label='ours, random blocks')  # fmt: skip
     gain.set(xlabel='MMACs of an image', ylabel='Δm over single-task networks [%]')

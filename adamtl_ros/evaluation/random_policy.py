@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from adamtl_ros.nn.plan import OFF, BlockPlan, Plan
+from adamtl_ros.nn.plan import FULL, OFF, BlockPlan, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,20 +46,16 @@ class RandomBackend:
             return self.network.follow(batch, plans, spending.tasks)
 
     def _plan(self, spending: Spending) -> Plan:
-        """Open blocks in a random order, and of the last one as many windows as may still run."""
+        """Open blocks in a random order, of each as many windows as may still run."""
         counts = spending.counts
         blocks = [OFF] * len(counts.blocks)
+        left = self.share * spending.full - counts.fixed_for(spending.tasks)
         for index in torch.randperm(len(blocks), generator=self._generator).tolist():
-            total = counts.blocks[index].windows
-            order = torch.randperm(total, generator=self._generator).tolist()
-            for count in range(total, 0, -1):
-                windows = None if count == total else tuple(sorted(order[:count]))
-                tried = [*blocks]
-                tried[index] = BlockPlan(windows=windows)
-                plan = Plan.of(tried, counts.depths)
-                if counts.total(plan, spending.tasks) <= self.share * spending.full:
-                    blocks = tried
-                    break
-            if blocks[index] == OFF or blocks[index].windows is not None:
-                break
+            block = counts.blocks[index]
+            window = block.of(FULL) / block.windows
+            order = torch.randperm(block.windows, generator=self._generator).tolist()
+            some = tuple(sorted(order[: max(0, int(left // window))]))
+            if some:
+                blocks[index] = BlockPlan(windows=some if len(some) < block.windows else None)
+            left -= len(some) * window
         return Plan.of(blocks, counts.depths)
