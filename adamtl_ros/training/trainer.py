@@ -84,6 +84,7 @@ class Trainer:
             multi_avg_fn=warmed_up(recipe.ema),
         )
         self._saved: dict[str, Any] | None = None
+        self._left: int | None = None
 
     def run(self, steps: int | None = None) -> bool:
         """Train.
@@ -97,14 +98,14 @@ class Trainer:
         """
         self._load()
         journal = self._journal()
-        left = [steps]
+        self._left = steps
         for number in range(self.progress.stage, len(self.recipe.stages)):
-            if not self._stage(number, journal, left):
+            if not self._stage(number, journal):
                 return False
         self.network.load_state_dict(self.mean.module.state_dict())
         return True
 
-    def _stage(self, number: int, journal: Journal | None, left: list[int | None]) -> bool:
+    def _stage(self, number: int, journal: Journal | None) -> bool:
         """Run a stage; say whether it was finished."""
         stage = self.recipe.stages[number]
         objective = Objective(
@@ -120,7 +121,7 @@ class Trainer:
         self._saved = None
         wrapped, engine = self.fabric.setup(objective, optimiser)
         before = time.monotonic() - self.progress.seconds
-        for step, losses in self._steps(number, wrapped, engine, left):
+        for step, losses in self._steps(number, wrapped, engine):
             schedule.step()
             self.mean.update_parameters(self.network)
             self.progress = Progress(number, step + 1, time.monotonic() - before)
@@ -141,15 +142,14 @@ class Trainer:
         number: int,
         objective: nn.Module,
         optimiser: torch.optim.Optimizer,
-        left: list[int | None],
     ) -> Iterator[tuple[int, dict[str, Tensor]]]:
         """Do the steps of a stage that are left; yield each with its losses."""
         stage = self.recipe.stages[number]
         for step, batch in self._batches(number):
-            if left[0] is not None:
-                if left[0] == 0:
-                    return
-                left[0] -= 1
+            if self._left == 0:
+                return
+            if self._left is not None:
+                self._left -= 1
             # The rank in the low digits: the processes share the budget, not the noise.
             seed = (self.recipe.seed * 10 + number) * 10**6 + step
             share = step / stage.steps
