@@ -35,13 +35,16 @@ CONFIG = Path(__file__).parent.parent / 'config' / 'train' / 'comparison.yaml'
 BUDGETS = (1.0, 0.75, 0.57, 0.5, 0.4)
 TARGET = 0.57
 STATIC = {'stages.0.kind': 'static', 'stages.1.kind': 'static', 'stages.2.kind': 'static',
-          'stages.1.lr': 0.001}  # fmt: skip
+          'stages.1.lr': 0.001, 'stages.1.focus': 0.0, 'stages.2.focus': 0.0}  # fmt: skip
 PUBLISHED = {
     'policy.gates': ['blocks', 'tokens'],
     'stages.1.budgets': [TARGET, TARGET],
     'stages.2.budgets': [TARGET, TARGET],
-    'stages.1.full': 0.0,
-    'stages.2.full': 0.0,
+    **{
+        f'stages.{stage}.{name}': value
+        for stage in (1, 2)
+        for name, value in {'full': 0.0, 'focus': 0.0, 'flips': False}.items()
+    },
 }
 
 ROWS: dict[str, tuple[dict[str, Any], int]] = {

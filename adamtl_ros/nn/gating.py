@@ -14,7 +14,7 @@ from torch.nn import functional
 from adamtl_ros.nn.plan import OFF, BlockPlan, Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from adamtl_ros.nn.complexity import BlockCost, Complexity
 
@@ -59,6 +59,11 @@ class Gates:
     def map(self, function: Callable[[Tensor], Tensor]) -> Gates:
         """Apply a function to each granularity."""
         return Gates(**{name: function(value) for name, value in self.present.items()})
+
+    def only_through(self, names: Iterable[str]) -> Gates:
+        """Return the same gates, without gradients but for those of some granularities."""
+        kept = set(names)
+        return Gates(**{k: v if k in kept else v.detach() for k, v in self.present.items()})
 
     def flat(self) -> Tensor:
         """Return all numbers of each image, (B, gates)."""

@@ -15,7 +15,7 @@ from adamtl_ros.nn.calibration import Calibration, Level, frame_limit
 from adamtl_ros.nn.complexity import Complexity, complexity
 from adamtl_ros.nn.decoders import Decoder, decode
 from adamtl_ros.nn.execution import PlannedExecution
-from adamtl_ros.nn.gating import decide, relax, to_plans
+from adamtl_ros.nn.gating import GRANULARITIES, decide, relax, to_plans
 from adamtl_ros.nn.initialise import initialise
 from adamtl_ros.nn.plan import Plan, uniform_plan
 from adamtl_ros.nn.policy import Policy, PolicyConfig
@@ -114,6 +114,7 @@ class AdaptiveNetwork(nn.Module):
         tasks: Iterable[str] | None = None,
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
+        through: Iterable[str] = GRANULARITIES,
     ) -> RelaxedPrediction:
         """Predict under gates drawn from the policy's scores, with gradients, for training.
 
@@ -130,17 +131,30 @@ class AdaptiveNetwork(nn.Module):
             tasks: Names of the tasks in use; all if not given.
             temperature: See `relax()`; lower it as training goes on.
             generator: For the noise.
+            through: Granularities whose gates pass the gradient of the maps on to the policy.
 
         """
         spending = self.spending(images.shape[-2:], tasks)
         tokens = self.encoder.patch_embed(images)
-        gates = relax(self.policy(tokens, budgets, spending.tasks), temperature, generator)
+        scores = self.policy(tokens, budgets, spending.tasks)
+        gates = relax(scores, temperature, generator)
         gates = gates.map(lambda gate: _open_where(budgets == 1, gate))
-        execution = RelaxedExecution(gates, self.arch.depths, self.policy.config.narrow)
-        maps = self.decode(tokens, execution, spending.tasks)
+        maps = self.under(tokens, gates.only_through(through), spending.tasks)
         # At budget 1 the policy is not asked, and what a block does not have must not count.
         shares = torch.where(budgets == 1, 1.0, spending.share(gates))
-        return RelaxedPrediction(maps, shares)
+        return RelaxedPrediction(maps, shares, tokens, scores, gates)
+
+    def under(self, tokens: Tensor, gates: Gates, tasks: Iterable[str]) -> dict[str, Tensor]:
+        """Return the raw maps of tasks under given gates; everything is computed.
+
+        Args:
+            tokens: (B, H/4, W/4, C), the patch embedding.
+            gates: Open (1) or shut (0).
+            tasks: Names of the wanted tasks.
+
+        """
+        execution = RelaxedExecution(gates, self.arch.depths, self.policy.config.narrow)
+        return self.decode(tokens, execution, tasks)
 
     def decode(
         self, tokens: Tensor, execution: Execution, tasks: Iterable[str]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from adamtl_ros.nn.gating import Gates
     from adamtl_ros.nn.plan import Plan
     from adamtl_ros.nn.spending import Spending
 
@@ -90,8 +91,14 @@ class RelaxedPrediction:
         maps: As in `Prediction`.
         shares: (B,) share of the full MACs that each image would cost at inference; gradients
             reach the policy.
+        tokens: (B, H/4, W/4, C), the patch embedding.
+        scores: The policy's.
+        gates: Drawn from them, 0 or 1; all open at budget 1.
 
     """
 
     maps: dict[str, Tensor]
     shares: Tensor
+    tokens: Tensor
+    scores: Gates
+    gates: Gates

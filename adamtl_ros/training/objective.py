@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adamtl_ros.nn.execution import PlannedExecution
+from adamtl_ros.nn.gating import GRANULARITIES
 from adamtl_ros.nn.plan import uniform_plan
 from adamtl_ros.nn.relaxed import RelaxedExecution
+from adamtl_ros.training.flips import FRAME_GATES, flip_one
 from adamtl_ros.training.losses import task_loss
 from adamtl_ros.training.targets import reduced
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from adamtl_ros.nn.gating import Gates
     from adamtl_ros.nn.network import AdaptiveNetwork
+    from adamtl_ros.nn.prediction import RelaxedPrediction
     from adamtl_ros.training.recipe import Stage
 
 
@@ -74,21 +77,56 @@ class Objective(nn.Module):
         """
         images = (images.float() - self.mean) / self.std
         generator = torch.Generator(images.device).manual_seed(seed)
-        if self.stage.kind in ('static', 'backbone'):
-            tokens = self.network.encoder.patch_embed(images)
-            execution = self._execution(tokens, generator)
-            maps = self.network.decode(tokens, execution, self.weights)
-            parts: dict[str, Tensor] = {}
-        else:
+        if self.stage.kind in ('policy', 'joint'):
             budgets = self._budgets(len(images), seed).to(images.device)
-            predicted = self.network.relaxed(images, budgets, None, temperature, generator)
-            maps = predicted.maps
-            parts = _spending(predicted.shares.float(), budgets)
+            return self._adaptive(images, labels, budgets, temperature, generator)
+        tokens = self.network.encoder.patch_embed(images)
+        maps = self.network.decode(tokens, self._execution(tokens, generator), self.weights)
         losses = self._task_losses(maps, labels)
-        total = torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
+        return _named(self._total(losses), losses)
+
+    def _adaptive(
+        self,
+        images: Tensor,
+        labels: Mapping[str, Tensor],
+        budgets: Tensor,
+        temperature: float,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """Return the losses of a stage in which the policy decides."""
+        tried = FRAME_GATES if self.stage.flips else ()
+        sloped = [name for name in GRANULARITIES if name not in tried]
+        relaxed = self.network.relaxed(
+            images, budgets, self.weights, temperature, generator, sloped
+        )
+        losses = self._task_losses(relaxed.maps, labels)
+        total, parts = self._total(losses), _spending(relaxed.shares.float(), budgets)
         if parts:
             total = total + self.stage.spending_weight * parts['spending']
-        return {'loss': total, **{k: v.detach() for k, v in {**losses, **parts}.items()}}
+            if any(name in relaxed.gates.present for name in tried):
+                total = total + self._worth(relaxed, labels, budgets < 1, generator)
+        return _named(total, {**losses, **parts})
+
+    def _worth(
+        self,
+        relaxed: RelaxedPrediction,
+        labels: Mapping[str, Tensor],
+        bound: Tensor,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Return what teaches the policy the worth of its blocks, with the value 0."""
+        gates, scores = (x.map(lambda value: value[bound]) for x in (relaxed.gates, relaxed.scores))
+        flip = flip_one(scores, gates, generator)
+        labels = {name: label[bound] for name, label in labels.items()}
+        with torch.no_grad():
+            maps = self.network.under(relaxed.tokens[bound], flip.gates, self.weights)
+            after = self._total(self._by_image(maps, labels))
+            drawn = {name: raw[bound] for name, raw in relaxed.maps.items()}
+            before = self._total(self._by_image(drawn, labels))
+        return (self._focused(before) * flip.surrogate(before, after)).mean()
+
+    def _total(self, losses: Mapping[str, Tensor]) -> Tensor:
+        return torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum(0)
 
     def _execution(
         self, tokens: Tensor, generator: torch.Generator
@@ -120,7 +158,20 @@ class Objective(nn.Module):
         """Return the loss of each task, a mean over pixels, or with `focus` over images."""
         if not self.stage.focus:
             return {name: self._loss(name, raw, labels[name]) for name, raw in maps.items()}
-        by_image = {
+        by_image = self._by_image(maps, labels)
+        weight = self._focused(self._total(by_image).detach())
+        return {name: (weight * loss).mean() for name, loss in by_image.items()}
+
+    def _focused(self, loss: Tensor) -> Tensor:
+        """Return the weights of images by their losses, with a mean of 1."""
+        weight = loss.clamp_min(1e-6) ** self.stage.focus
+        return weight / weight.mean()
+
+    def _by_image(
+        self, maps: Mapping[str, Tensor], labels: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Return the loss of each task on each image."""
+        return {
             name: torch.stack(
                 [
                     self._loss(name, one[None], label[None])
@@ -129,10 +180,6 @@ class Objective(nn.Module):
             )
             for name, raw in maps.items()
         }
-        total = torch.stack([self.weights[name] * loss for name, loss in by_image.items()]).sum(0)
-        weight = total.detach().clamp_min(1e-6) ** self.stage.focus
-        weight = weight / weight.mean()
-        return {name: (weight * loss).mean() for name, loss in by_image.items()}
 
     def _loss(self, name: str, raw: Tensor, label: Tensor) -> Tensor:
         task = self.network.tasks[name]
@@ -174,6 +221,10 @@ def random_gates(
         ).float()  # fmt: skip
 
     return scores.map(draw)
+
+
+def _named(total: Tensor, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {'loss': total, **{name: part.detach() for name, part in parts.items()}}
 
 
 def _spending(shares: Tensor, budgets: Tensor) -> dict[str, Tensor]:

@@ -62,6 +62,8 @@ class Stage:
         temperature: Of the gates, at the begin and the end.
         focus: Images weigh as the power of their loss with this exponent, so that compute goes
             where most is still wrong; 0: all weigh the same.
+        flips: Learn the worth of blocks and widths by turning them over, with a second forward
+            pass; else by the slopes of softened gates, as AdaMTL does.
 
     """
 
@@ -77,6 +79,7 @@ class Stage:
     spending_weight: float = 20.0
     temperature: tuple[float, float] = (2.0, 0.3)
     focus: float = 0.0
+    flips: bool = True
 
     def __post_init__(self) -> None:
         """Check the values.

@@ -7,7 +7,7 @@ import small
 import torch
 
 from adamtl_ros.nn.checkpoint import IMAGENET_MEAN, IMAGENET_STD
-from adamtl_ros.nn.gating import GRANULARITIES
+from adamtl_ros.nn.gating import GRANULARITIES, Gates
 from adamtl_ros.sample import unknown_label
 from adamtl_ros.tasks import TASKS, Kind
 from adamtl_ros.training.losses import task_loss
@@ -230,3 +230,43 @@ def test_images_without_labels_leave_finite_gradients(kind):
         for name, weight in made.network.named_parameters():
             assert weight.grad is None or weight.grad.isfinite().all(), name
     assert not any(losses[name] for name in TASKS)
+
+
+def silence(blocks):
+    """Let blocks change nothing."""
+    for block in blocks:
+        for layer in (block.mlp.fc2, block.attn.proj):
+            torch.nn.init.zeros_(layer.weight)
+            torch.nn.init.zeros_(layer.bias)
+
+
+@pytest.mark.parametrize('std', [1.0, 30.0])
+def test_a_block_is_opened_or_shut_as_its_worth_says(std):
+    """The other blocks change nothing, and the large one is far from where a slope is true."""
+    made = objective('policy', ('blocks',), full=0.0, spending_weight=0.0, budgets=(0.5, 0.5))
+    blocks = [block for layer in made.network.encoder.layers for block in layer.blocks]
+    silence(blocks)
+    torch.nn.init.normal_(blocks[1].mlp.fc2.weight, std=std)
+    optimiser = torch.optim.Adam([p for p in made.parameters() if p.requires_grad], 0.01)
+    tokens = made.network.encoder.patch_embed(normalised(images()))
+    for step in range(25):
+        optimiser.zero_grad()
+        made(images(), labels(), 1.0, 4096 * step)['loss'].backward()
+        optimiser.step()
+    with torch.no_grad():
+        score = made.network.policy(tokens, torch.full((4,), 0.5), TASKS).blocks[:, 1]
+        shut, opened = (
+            made._total(made._task_losses(made.network.under(tokens, gates, TASKS), labels()))
+            for gates in (Gates(blocks=torch.zeros(4, 4)), Gates(blocks=torch.ones(4, 4)))
+        )
+    assert ((score > 2) == (opened < shut)).all()
+    assert ((score < -2) == (opened > shut)).all()
+
+
+def test_what_is_tried_does_not_learn_by_slopes_too():
+    """Without places to gate, nothing of the policy's gradient comes through the maps."""
+    made = objective('policy', ('blocks',), full=0.0, spending_weight=0.0)
+    silence(block for layer in made.network.encoder.layers for block in layer.blocks)
+    made(images(), labels(), 1.0, 4096)['loss'].backward()
+    # Blocks that change nothing are worth nothing.
+    assert not made.network.policy.heads.weight.grad.any()
