@@ -1,4 +1,5 @@
-# make demo [BAG=path] [TOPIC=name] [BUDGET=0.5] [OUT=folder]   a bag through the node, drawn
+# make demo [BAG=path] [TOPIC=name] [BUDGET=0.5] [SCENARIO=name] [OUT=folder]
+#                                                  a bag through the node, drawn
 # make test                                        all tests
 # make lint                                        style and types
 # make benchmark                                   speed, in ratios
@@ -10,6 +11,7 @@ PYTHON ?= python3
 BAG ?=
 TOPIC ?=
 BUDGET ?=
+SCENARIO ?=
 OUT ?= demo_out
 RUN := . tools/activate.bash &&
 SOURCES := $(shell find adamtl_ros launch config msg scripts test/interfaces -type f -not -path '*/__pycache__/*') \
@@ -20,7 +22,7 @@ SOURCES := $(shell find adamtl_ros launch config msg scripts test/interfaces -ty
 setup: install/.complete
 
 demo: setup
-	@$(RUN) adamtl demo --out "$(OUT)" $(if $(BAG),--bag "$(BAG)") $(if $(TOPIC),--topic "$(TOPIC)") $(if $(BUDGET),-p budget:=$(BUDGET))
+	@$(RUN) adamtl demo --out "$(OUT)" $(if $(BAG),--bag "$(BAG)") $(if $(TOPIC),--topic "$(TOPIC)") $(if $(BUDGET),-p budget:=$(BUDGET)) $(if $(SCENARIO),--scenario "$(SCENARIO)")
 
 test: setup
 	@$(RUN) ADAMTL_REQUIRE_ROS=1 pytest

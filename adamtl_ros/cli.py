@@ -17,6 +17,7 @@ NEEDS = {
     'train': "pip install 'adamtl_ros[train]'",
     'evaluate': "pip install 'adamtl_ros[train]'",
     'calibrate': "pip install 'adamtl_ros[train]'",
+    'simulate-governor': "pip install 'adamtl_ros[train]'",
 }
 
 
@@ -60,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     _calibrate_options(
         verbs.add_parser('calibrate', help='fit the budgets of a model to images of your own')
     )
+    _simulate_options(
+        verbs.add_parser('simulate-governor', help='play hours of battery, heat and load')
+    )
     return parser
 
 
@@ -71,6 +75,11 @@ def _demo_options(verb: argparse.ArgumentParser) -> None:
         '--out', type=Path, default=Path('demo_out'), help='folder for the results (demo_out)'
     )
     verb.add_argument('--color', action='store_true', help='record the color topics too')
+    verb.add_argument(
+        '--scenario',
+        default='',
+        help='battery and heat of a simulated device meanwhile: a file, or glasses_in_summer, ...',
+    )
     verb.add_argument(
         '-p',
         dest='parameters',
@@ -108,6 +117,12 @@ def _calibrate_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument('--out', type=Path, required=True, help='model file to write')
 
 
+def _simulate_options(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(run=_simulate)
+    verb.add_argument('scenario', type=Path, help='YAML file, such as config/scenarios/*')
+    verb.add_argument('--out', type=Path, help='picture to write; <scenario>.png if not given')
+
+
 def _recipe_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument('--config', type=Path, required=True, help='recipe, such as config/train/*')
     verb.add_argument(
@@ -129,6 +144,7 @@ def _demo(options: argparse.Namespace) -> None:
         topic=options.topic,
         color=options.color,
         overrides=dict(_assignment(text, ':=', '-p') for text in options.parameters),
+        scenario=options.scenario,
     )
 
 
@@ -152,6 +168,12 @@ def _calibrate(options: argparse.Namespace) -> None:
     from adamtl_ros.verbs import run_calibration
 
     print(run_calibration(options.model, options.bag, options.topic, options.images, options.out))
+
+
+def _simulate(options: argparse.Namespace) -> None:
+    from adamtl_ros.scenarios.play import play
+
+    print(play(options.scenario, options.out or Path(f'{options.scenario.stem}.png')))
 
 
 def _recipe(options: argparse.Namespace) -> Any:  # noqa: ANN401

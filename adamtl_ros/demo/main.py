@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 
 from adamtl_ros.data.bags import find_camera
 from adamtl_ros.data.scene_bag import write_scene_bag
+from adamtl_ros.demo.device import find_scenario
 from adamtl_ros.demo.report import processed_stats, summarise, write_plot, write_table
 from adamtl_ros.demo.session import DemoError, record
 from adamtl_ros.demo.video import write_video
-from adamtl_ros.ros.parameters import SPECS
+from adamtl_ros.ros.specs import SPECS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from adamtl_ros.scenarios.scenario import Scenario
 
 MARK = '.made_by_adamtl_demo'
 RUNNING = '.running'
@@ -26,7 +29,13 @@ RESULTS = (
 
 
 def run_demo(
-    bag: Path | None, out: Path, *, topic: str = '', color: bool = False, overrides: dict[str, str]
+    bag: Path | None,
+    out: Path,
+    *,
+    topic: str = '',
+    color: bool = False,
+    overrides: dict[str, str],
+    scenario: str = '',
 ) -> None:
     """Play a bag through the node; write bag, video, table, plot and summary.
 
@@ -37,6 +46,7 @@ def run_demo(
         topic: Image topic of the bag; found by type if empty.
         color: Record the pictures for people too.
         overrides: Parameters of the node that differ from their defaults.
+        scenario: File or name of what a simulated device goes through meanwhile; none if empty.
 
     Raises:
         BagError: The bag cannot be read or has no camera.
@@ -45,12 +55,13 @@ def run_demo(
 
     """
     _check(bag, out, overrides)
+    played = find_scenario(scenario) if scenario else None
     work = out / RUNNING
     shutil.rmtree(work, ignore_errors=True)
     (work / 'logs').mkdir(parents=True)
     (out / MARK).touch()
     try:
-        summary = _run(bag, work, topic, color=color, overrides=overrides)
+        summary = _run(bag, work, topic, color=color, overrides=overrides, scenario=played)
     finally:
         for name in ('spool', 'room'):
             _remove(work / name)
@@ -62,7 +73,13 @@ def run_demo(
 
 
 def _run(
-    bag: Path | None, work: Path, topic: str, *, color: bool, overrides: dict[str, str]
+    bag: Path | None,
+    work: Path,
+    topic: str,
+    *,
+    color: bool,
+    overrides: dict[str, str],
+    scenario: Scenario | None,
 ) -> str:
     """Do the demo inside `work` and return the summary."""
     if bag is None:
@@ -74,7 +91,7 @@ def _run(
     print(f'{bag.name}: {camera.frames} {kind} images on {camera.image}')
     if camera.others:
         print(f'not played: {", ".join(camera.others)}; TOPIC= or --topic chooses another')
-    run = record(bag, camera, work, overrides, color=color)
+    run = record(bag, camera, work, overrides, color=color, scenario=scenario)
     frames = processed_stats(run)
     if not frames:
         raise DemoError(f'no frame came through; see {work / "logs"}')

@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -190,7 +191,10 @@ def write_plot(run: Run, path: Path) -> None:
     frames = processed_stats(run)
     stamps = [stats.header.stamp.sec + stats.header.stamp.nanosec / 1e9 for stats in frames]
     times = [stamp - stamps[0] for stamp in stamps]
-    figure, (top, middle, bottom) = pyplot.subplots(3, 1, sharex=True, figsize=(10, 8))
+    known = _known_sensors(frames)
+    rows = 3 + len(known)
+    figure, panels = pyplot.subplots(rows, 1, sharex=True, figsize=(10, 2 + 2 * rows))
+    top, middle, bottom, *others = panels
     top.plot(times, [s.macs / s.macs_full for s in frames], '.', color='tab:green', label='spent')
     top.step(times, [s.requested_budget for s in frames], label='requested', where='post')
     top.step(times, [s.effective_budget for s in frames], '--', label='effective', where='post')
@@ -201,14 +205,36 @@ def write_plot(run: Run, path: Path) -> None:
     layers = [[getattr(s, stage) for s in frames] for stage in STAGES]
     bottom.stackplot(times, layers, labels=[stage[:-3] for stage in STAGES], alpha=0.8)
     bottom.plot(times, [s.latency_ms for s in frames], 'k.', label='latency')
-    bottom.set(ylabel='ms', xlabel='time in the recording [s]', ylim=(0, None))
-    for axes in (top, middle, bottom):
+    bottom.set(ylabel='ms', ylim=(0, None))
+    for axes, (name, title) in zip(others, known.items(), strict=True):
+        axes.plot(times, [getattr(s, name) for s in frames], color='tab:red', label=name)
+        axes.set(ylabel=title)
+    panels[-1].set(xlabel='time in the recording [s]')
+    _mark_reasons(top, times, frames)
+    for axes in panels:
         axes.grid(alpha=0.3)
         axes.legend(loc='center left', bbox_to_anchor=(1, 0.5), frameon=False)
     figure.suptitle('Budget, compute and latency per frame')
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def _known_sensors(frames: list[ComputeStats]) -> dict[str, str]:
+    """Return what was known of battery and heat, with titles."""
+    titles = {'battery': 'charge', 'temperature': '°C'}
+    return {n: t for n, t in titles.items() if not all(math.isnan(getattr(s, n)) for s in frames)}
+
+
+def _mark_reasons(axes: Any, times: list[float], frames: list[ComputeStats]) -> None:  # noqa: ANN401
+    """Colour the times at which a limiter held the budget down."""
+    for value, colour in ((1, 'tab:green'), (2, 'tab:red'), (3, 'tab:blue')):
+        where = [s.limit_reason == value for s in frames]
+        if any(where):
+            axes.fill_between(
+                times, 0, 1, where=where, color=colour, alpha=0.15, lw=0,
+                label=REASONS[value].lower(),
+            )  # fmt: skip
 
 
 def _mean(values: list[float]) -> float:

@@ -22,6 +22,7 @@ from ament_index_python.packages import get_package_prefix, get_package_share_di
 from rclpy.executors import ExternalShutdownException
 from tqdm import tqdm
 
+from adamtl_ros.demo.device import SimulatedDevice
 from adamtl_ros.demo.recorder import Recorder
 from adamtl_ros.demo.sweep import BUDGETS, BudgetSweep
 from adamtl_ros.runtime.memory import keep_freed_memory
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from adamtl_ros.data.bags import Camera
     from adamtl_ros.msg import ComputeStats
+    from adamtl_ros.scenarios.scenario import Scenario
 
 NODE = 'adamtl'
 NAMESPACE = '/demo'
@@ -60,7 +62,15 @@ class Run:
     stats: list[ComputeStats]
 
 
-def record(bag: Path, camera: Camera, out: Path, overrides: dict[str, str], *, color: bool) -> Run:
+def record(
+    bag: Path,
+    camera: Camera,
+    out: Path,
+    overrides: dict[str, str],
+    *,
+    color: bool,
+    scenario: Scenario | None = None,
+) -> Run:
     """Play a bag's camera to a node of its own and record what the node publishes.
 
     Args:
@@ -70,6 +80,8 @@ def record(bag: Path, camera: Camera, out: Path, overrides: dict[str, str], *, c
         overrides: Parameters of the node that differ from their defaults; without a budget
             among them it is lowered step by step, see `BudgetSweep`.
         color: Record the `color` topics too.
+        scenario: What a simulated device goes through beside the node, see `SimulatedDevice`;
+            the budget is not lowered step by step then.
 
     Raises:
         DemoError: A process did not start or ended early; the last it said is given.
@@ -81,8 +93,11 @@ def record(bag: Path, camera: Camera, out: Path, overrides: dict[str, str], *, c
     rclpy.init(args=[])  # those of the demo are not ROS's
     node = rclpy.create_node('demo_recorder')
     recorder = Recorder(node, f'{NAMESPACE}/{NODE}', out / 'spool', color=color)
-    sweep = None
-    if 'budget' not in overrides:
+    sweep: BudgetSweep | SimulatedDevice | None = None
+    if scenario is not None:
+        sweep = SimulatedDevice(node, NAMESPACE, scenario, camera.duration_s)
+        overrides = {**sweep.overrides(), **overrides}
+    elif 'budget' not in overrides:
         sweep = BudgetSweep(node, f'{NAMESPACE}/{NODE}')
         overrides['budget'] = str(BUDGETS[0])
     spinner = threading.Thread(target=_spin, args=[node], daemon=True)
@@ -155,7 +170,7 @@ def _await_active(recorder: Recorder, process: subprocess.Popen[bytes], log: Pat
 
 def _watch(
     recorder: Recorder,
-    sweep: BudgetSweep | None,
+    sweep: BudgetSweep | SimulatedDevice | None,
     processes: list[subprocess.Popen[bytes]],
     frames: int,
     out: Path,
@@ -171,7 +186,8 @@ def _watch(
                 bar.n = int(latest.frames_received)
                 bar.set_postfix(processed=latest.frames_processed, refresh=True)
             if sweep and recorder.stats:
-                sweep.follow(_sent(out / 'logs' / 'sent.csv') / frames)
+                played = _sent(out / 'logs' / 'sent.csv') / frames
+                sweep.follow(played, recorder.stats[-1].effective_budget)
             time.sleep(POLL_S)
     if player.returncode:
         raise DemoError(f'the player ended: {_last_line(out / "logs" / "player.log")}')

@@ -38,7 +38,7 @@ class BudgetSweep:
         self._client = AsyncParameterClient(node, remote)
         self._step = 0
 
-    def follow(self, played: float) -> None:
+    def follow(self, played: float, _effective: float) -> None:
         """Set the budget for this share of the recording, in 0..1, if it is another one.
 
         Raises:

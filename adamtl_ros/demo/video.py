@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -131,7 +132,7 @@ def _row(camera: Picture, tiles: dict[str, Picture], stats: ComputeStats | None)
     """Draw the results side by side, smaller than in the video."""
     shown = camera.copy()
     if stats is not None:
-        text = f'budget {stats.requested_budget:.2f}, {stats.macs / 1e6:.0f} M MACs'
+        text = f'budget {stats.effective_budget:.2f}, {stats.macs / 1e6:.0f} M MACs'
         shown[:LABEL_HEIGHT] = PAPER
         _write(shown, text, (8, 17))
     empty = np.full_like(camera, PAPER)
@@ -146,8 +147,7 @@ def _panel(empty: Picture, stats: ComputeStats | None) -> Picture:
         return panel
     lines = [
         stats.model,
-        f'budget {stats.requested_budget:.2f}'
-        + (', overruled: floor' if stats.limit_reason == stats.FLOOR else ''),
+        f'budget {stats.effective_budget:.2f}{_limited(stats)}',
         f'spent {stats.macs / 1e6:.0f} of {stats.macs_full / 1e6:.0f} M MACs',
         f'blocks {stats.blocks_run} of {stats.blocks_total},'
         f' windows {stats.windows_run} of {stats.windows_total}',
@@ -155,11 +155,32 @@ def _panel(empty: Picture, stats: ComputeStats | None) -> Picture:
         f'latency {stats.latency_ms:.1f} ms',
         f'frames processed {stats.frames_processed}',
         f'frames dropped {stats.frames_dropped}',
+        *_sensors(stats),
     ]
     spacing = min(26, (panel.shape[0] - 52) // len(lines))
     for index, line in enumerate(lines):
         _write(panel, line, (16, 44 + spacing * index))
     return panel
+
+
+def _limited(stats: ComputeStats) -> str:
+    """Say what holds the budget below what was asked for."""
+    names = {
+        stats.BATTERY: 'battery',
+        stats.THERMAL: 'heat',
+        stats.DEADLINE: 'deadline',
+        stats.FLOOR: 'floor',
+    }
+    return f', limited: {names[stats.limit_reason]}' if stats.limit_reason in names else ''
+
+
+def _sensors(stats: ComputeStats) -> list[str]:
+    known = []
+    if not math.isnan(stats.battery):
+        known.append(f'battery {100 * stats.battery:.0f} %')
+    if not math.isnan(stats.temperature):
+        known.append(f'temperature {stats.temperature:.1f} C')
+    return [', '.join(known)] if known else []
 
 
 def _write(image: Picture, text: str, position: tuple[int, int]) -> None:

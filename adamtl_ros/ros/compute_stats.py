@@ -5,15 +5,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adamtl_ros.msg import ComputeStats
+from adamtl_ros.runtime.governor import Reason
 
 if TYPE_CHECKING:
     from rclpy.clock import Clock
     from std_msgs.msg import Header
 
     from adamtl_ros.runtime.engine import Inference
+    from adamtl_ros.runtime.governor import Decision
     from adamtl_ros.runtime.statistics import Counts
 
 NAN = math.nan
@@ -24,20 +26,19 @@ OLDEST_S = 60.0
 def frame_stats(
     header: Header,
     inference: Inference,
-    budget: float,
+    decision: Decision,
     decode_ms: float,
     publish_ms: float,
     latency_ms: float,
     age_ms: float,
+    energy: float,
 ) -> ComputeStats:
     """Describe a processed frame; counters and model are left to `complete()`."""
     cost = inference.cost
-    return ComputeStats(
+    stats = ComputeStats(
         header=header,
         tasks=list(inference.results),
-        requested_budget=budget,
-        effective_budget=max(budget, cost.share) if cost.floor else budget,
-        limit_reason=ComputeStats.FLOOR if cost.floor else ComputeStats.USER,
+        **_governed(decision),
         macs=cost.macs,
         macs_full=cost.macs_full,
         blocks_run=cost.blocks_run,
@@ -51,15 +52,18 @@ def frame_stats(
         publish_ms=publish_ms,
         latency_ms=latency_ms,
         age_ms=age_ms,
+        energy=energy,
     )
+    if cost.floor:
+        stats.limit_reason = ComputeStats.FLOOR
+        stats.effective_budget = max(decision.budget, cost.share)
+    return stats
 
 
-def idle_stats(budget: float) -> ComputeStats:
+def idle_stats(decision: Decision) -> ComputeStats:
     """Describe a moment at which no frame is processed: every time is unknown."""
     return ComputeStats(
-        requested_budget=budget,
-        effective_budget=budget,
-        limit_reason=ComputeStats.USER,
+        **_governed(decision),
         decode_ms=NAN,
         preprocess_ms=NAN,
         infer_ms=NAN,
@@ -67,13 +71,14 @@ def idle_stats(budget: float) -> ComputeStats:
         publish_ms=NAN,
         latency_ms=NAN,
         age_ms=NAN,
+        energy=NAN,
     )
 
 
 def complete(
     stats: ComputeStats, sequence: int, model: str, device: str, counts: Counts
 ) -> ComputeStats:
-    """Fill in what all such messages share. Battery, heat and energy are not known yet."""
+    """Fill in what all such messages share, but for what the sensors say."""
     stats.sequence = sequence
     stats.model = model
     stats.device = device
@@ -83,8 +88,19 @@ def complete(
     stats.frames_idle = counts.idle
     stats.frames_refused = counts.refused
     stats.frames_late = counts.late
-    stats.battery = stats.temperature = stats.energy = NAN
     return stats
+
+
+def _governed(decision: Decision) -> dict[str, Any]:
+    limits = {reason: opinion.limit for reason, opinion in decision.opinions.items()}
+    return {
+        'requested_budget': decision.user,
+        'effective_budget': decision.budget,
+        'limit_reason': int(decision.reason),
+        'battery_budget': limits[Reason.BATTERY],
+        'thermal_budget': limits[Reason.THERMAL],
+        'deadline_budget': limits[Reason.DEADLINE],
+    }
 
 
 def age_ms(header: Header, clock: Clock) -> float:

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from adamtl_ros.runtime.governor import Reason
+
 if TYPE_CHECKING:
     from rclpy.time import Time
 
+    from adamtl_ros.runtime.governor import Decision
     from adamtl_ros.runtime.statistics import Counts
 
 SILENT_AFTER_S = 2.0
@@ -24,6 +27,7 @@ class Health:
 
     Attributes:
         node: Full name of the node.
+        camera: Name of the camera; '' for the only one.
         model: Name of the network.
         trained: The weights are not random.
         device: Torch device.
@@ -36,10 +40,12 @@ class Health:
         refusal: Why the last refused frame was refused.
         tasks: Tasks that may run.
         wanted: Those that somebody subscribes to.
+        decision: What limits the budget.
 
     """
 
     node: str
+    camera: str
     model: str
     trained: bool
     device: str
@@ -52,11 +58,13 @@ class Health:
     refusal: str
     tasks: tuple[str, ...]
     wanted: tuple[str, ...]
+    decision: Decision
 
 
 def diagnostics(health: Health, now: Time) -> DiagnosticArray:
-    """Report the input, the inference and the model."""
-    array = DiagnosticArray(status=[_input(health), _inference(health), _model(health)])
+    """Report the input, the inference, the governor and the model."""
+    parts = (_input, _inference, _governor, _model)
+    array = DiagnosticArray(status=[part(health) for part in parts])
     array.header.stamp = now.to_msg()
     return array
 
@@ -102,6 +110,26 @@ def _inference(health: Health) -> DiagnosticStatus:
     return _status(health, 'inference', level, message, values)
 
 
+def _governor(health: Health) -> DiagnosticStatus:
+    decision = health.decision
+    level, message = DiagnosticStatus.OK, "the budget is the user's"
+    if decision.silent:
+        notes = '; '.join(f'{name}: {note}' for name, note in decision.silent.items())
+        level, message = DiagnosticStatus.ERROR, notes
+    elif decision.budget < decision.user or decision.reason is Reason.FLOOR:
+        level = DiagnosticStatus.WARN
+        message = f'budget {decision.budget:.2f} of {decision.user:.2f} ({decision.reason.name})'
+    values: dict[str, object] = {
+        'requested budget': f'{decision.user:.3f}',
+        'effective budget': f'{decision.budget:.3f}',
+        'reason': decision.reason.name,
+    }
+    for reason, opinion in decision.opinions.items():
+        values[f'{reason.name.lower()} budget'] = f'{opinion.limit:.3f}'
+        values[f'{reason.name.lower()} input'] = opinion.input.value
+    return _status(health, 'governor', level, message, values)
+
+
 def _model(health: Health) -> DiagnosticStatus:
     level = DiagnosticStatus.OK if health.trained else DiagnosticStatus.WARN
     message = 'loaded' if health.trained else 'random weights: the results mean nothing'
@@ -114,7 +142,7 @@ def _status(
     pairs = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
     return DiagnosticStatus(
         level=level,
-        name=f'{health.node}: {part}',
+        name=f'{health.node}: {health.camera} {part}'.replace('  ', ' '),
         message=message,
         hardware_id=health.node,
         values=pairs,

@@ -9,30 +9,28 @@ from typing import TYPE_CHECKING, Any
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from adamtl_ros.nn.checkpoint import load_model
-from adamtl_ros.ros.camera import is_calibrated
+from adamtl_ros.ros.camera_channel import CameraChannel, Job
+from adamtl_ros.ros.governing import Governing
 from adamtl_ros.ros.images import converter
-from adamtl_ros.ros.parameters import Parameters, Settings
-from adamtl_ros.ros.processor import Frame, Processor
-from adamtl_ros.ros.reporter import Reporter
-from adamtl_ros.ros.topics import HAS_LABEL_INFO, input_qos
+from adamtl_ros.ros.parameters import Parameters
+from adamtl_ros.ros.topics import HAS_LABEL_INFO
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.runtime.threads import set_threads
 from adamtl_ros.runtime.worker import Worker
 
 if TYPE_CHECKING:
-    from rclpy.subscription import Subscription
     from rclpy.timer import Timer
+
+    from adamtl_ros.ros.settings import Settings
 
 REPORT_PERIOD_S = 1.0
 """Time between two diagnostics, and between two statistics while nothing is processed."""
 
 
 class PerceptionNode(LifecycleNode):
-    """Runs the adaptive network on the newest camera image.
+    """Runs the adaptive network on the newest image of each camera.
 
     Configure loads and warms the model, activate subscribes, deactivate stops, cleanup frees.
     The engine has a thread of its own; the executor's thread only swaps references.
@@ -40,8 +38,8 @@ class PerceptionNode(LifecycleNode):
     Attributes:
         parameters: The declared parameters.
         engine: Runs the network; None until configured.
-        processor: Handles frames; None until configured.
-        reporter: Publishes statistics and diagnostics; None until configured.
+        cameras: What belongs to each camera, by name; empty until configured.
+        governing: Decides on the budget of each frame; None until configured.
 
     """
 
@@ -57,10 +55,9 @@ class PerceptionNode(LifecycleNode):
         """
         super().__init__('adamtl', **options)
         self.engine: Engine | None = None
-        self.processor: Processor | None = None
-        self.reporter: Reporter | None = None
-        self._worker: Worker[Frame] | None = None
-        self._inputs: list[Subscription[Any]] = []
+        self.cameras: dict[str, CameraChannel] = {}
+        self.governing: Governing | None = None
+        self._worker: Worker[Job] | None = None
         self._timer: Timer | None = None
         # Last, since it may raise and rclpy then destroys what is there of the node.
         self.parameters = Parameters(self)
@@ -138,84 +135,54 @@ class PerceptionNode(LifecycleNode):
         return engine
 
     def _advertise(self, engine: Engine) -> None:
-        self.reporter = Reporter(self, engine.model, str(engine.device), self._settings)
-        self.processor = Processor(self, engine, self._settings, self.reporter)
-        self.reporter.advertise()
-        self.processor.advertise()
+        self.governing = Governing(self, self._settings)
+        for name in self.parameters['cameras']:
+            camera = CameraChannel(self, name, engine, self._settings, self.governing)
+            self.cameras[name] = camera  # before it can fail, so that it is freed then
+            camera.advertise()
 
     def _start(self) -> None:
-        assert self.processor is not None
-        assert self.reporter is not None
-        self.reporter.restart()
-        self._worker = Worker(self.processor.process, self._min_period)
+        assert self.governing is not None
+        self.governing.start()
+        self._worker = Worker(_process, self._min_period)
         self._worker.start()
-        self._inputs = [self._subscribe_image(), self._subscribe_info()]
-        self.reporter.image_topic = self._inputs[0].topic_name
+        for camera in self.cameras.values():
+            camera.start(self._worker.mailbox, self.parameters['image_transport'])
         # Health is reported also while simulated time stands still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(REPORT_PERIOD_S, self._report, clock=steady)
-
-    def _subscribe_image(self) -> Subscription[Any]:
-        kind, topic = Image, 'image'
-        if self.parameters['image_transport'] == 'compressed':
-            kind, topic = CompressedImage, self.resolve_topic_name('image') + '/compressed'
-        return self.create_subscription(
-            kind,
-            topic,
-            lambda raw: self._on_image(raw, kind),
-            input_qos(),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            raw=True,
-        )
-
-    def _subscribe_info(self) -> Subscription[Any]:
-        return self.create_subscription(
-            CameraInfo, 'camera_info', self._on_camera_info, input_qos()
-        )
-
-    def _on_image(self, raw: bytes, kind: type[Image | CompressedImage]) -> None:
-        worker, processor, reporter = self._worker, self.processor, self.reporter
-        if worker is None or processor is None or reporter is None:
-            return  # deactivated from another thread while this message was on its way
-        arrived = reporter.image_arrived()
-        if not processor.wanted():
-            reporter.statistics.count('idle')
-        elif worker.mailbox.put(Frame(raw, kind, arrived)):
-            reporter.statistics.count('dropped')
-
-    def _on_camera_info(self, info: CameraInfo) -> None:
-        if self.processor is None:
-            return
-        if self.processor.camera_info is None and not is_calibrated(info):
-            self.get_logger().warning('camera_info has K = 0: the camera is not calibrated')
-        self.processor.camera_info = info
 
     def _min_period(self) -> float:
         rate = self._settings().max_rate_hz
         return 1 / rate if rate else 0.0
 
     def _report(self) -> None:
-        if self.reporter is not None and self.processor is not None:
-            self.reporter.report(self.processor.wanted())
+        for camera in self.cameras.values():
+            camera.reporter.report(camera.processor.wanted())
 
     def _stop(self) -> None:
-        for subscription in self._inputs:
-            self.destroy_subscription(subscription)
-        self._inputs = []
+        for camera in self.cameras.values():
+            camera.stop()
+        if self.governing is not None:
+            self.governing.stop()
         if self._timer is not None:
             self.destroy_timer(self._timer)
             self._timer = None
         if self._worker is not None:
-            waited = self._worker.stop()
+            for camera, _ in self._worker.stop():
+                camera.reporter.statistics.count('dropped')
             self._worker = None
-            if waited and self.reporter is not None:
-                self.reporter.statistics.count('dropped')
 
     def _free(self) -> None:
-        for part in (self.processor, self.reporter):
-            if part is not None:
-                part.destroy()
-        self.processor = self.reporter = self.engine = None
+        for camera in self.cameras.values():
+            camera.destroy()
+        self.cameras = {}
+        self.governing = self.engine = None
+
+
+def _process(job: Job) -> None:
+    camera, frame = job
+    camera.processor.process(frame)
 
 
 def _reason(error: Exception) -> str:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ from rcl_interfaces.msg import (
 )
 from rclpy.parameter import Parameter
 
+from adamtl_ros.ros.settings import Settings, contradiction, settings_of
+from adamtl_ros.ros.specs import CHOICES, SPECS, Spec
 from adamtl_ros.tasks import TASKS, select
 
 if TYPE_CHECKING:
@@ -26,58 +28,20 @@ if TYPE_CHECKING:
 
     from rclpy.node import Node
 
-CHOICES = {'image_transport': ('raw', 'compressed'), 'output_size': ('input', 'network')}
-
-
-@dataclass(frozen=True)
-class Spec:
-    """One parameter.
-
-    Attributes:
-        name: Its name.
-        description: One sentence for `ros2 param describe` and the README.
-        low: Smallest value of a number.
-        high: Largest value of a number.
-        live: Can change at run time.
-
-    """
-
-    name: str
-    description: str
-    low: float | None = None
-    high: float | None = None
-    live: bool = False
-
-
-SPECS = (
-    Spec('autostart', 'Configure and activate the node when it starts.'),
-    Spec('model', 'Weights: scenes_nano (shipped), or the path of a .safetensors file.'),
-    Spec('device', "Torch device such as cpu or cuda:0, or 'auto': the GPU if there is one."),
-    Spec('threads', 'CPU threads of the network; 0 leaves one core to the robot.', 0, 1024),
-    Spec('image_transport', 'Input is a raw or a compressed image.'),
-    Spec('output_size', 'Results have the size of the input image or of the network input.'),
-    Spec('budget', 'Share of the full MACs that frames may cost on average.', 0.01, 1.0, live=True),
-    Spec('tasks', 'Tasks that may run; each runs only while somebody subscribes.', live=True),
-    Spec('max_rate_hz', 'Most frames per second to process; 0: no limit.', 0.0, 1000.0, live=True),
-    Spec('deadline_ms', 'Latency above which a frame is late; 0: none.', 0.0, 60000.0, live=True),
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The run-time parameters of one moment; the worker reads them once per frame."""
-
-    budget: float
-    tasks: tuple[str, ...]
-    max_rate_hz: float
-    deadline_ms: float
-
 
 def default_values() -> dict[str, Any]:
     """Return the values of the installed `config/perception.yaml`."""
     path = Path(get_package_share_directory('adamtl_ros')) / 'config' / 'perception.yaml'
-    values: dict[str, Any] = yaml.safe_load(path.read_text())['/**']['ros__parameters']
-    return values
+    return _flat(yaml.safe_load(path.read_text())['/**']['ros__parameters'])
+
+
+def _flat(values: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+    """Name the entries of nested sections with dots, as ROS does."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = isinstance(value, dict)
+        found |= _flat(value, f'{prefix}{name}.') if inner else {prefix + name: value}
+    return found
 
 
 class Parameters:
@@ -87,7 +51,7 @@ class Parameters:
         """Declare all parameters.
 
         Raises:
-            ValueError: An override of the wrong type or outside its range.
+            ValueError: An override of the wrong type, outside its range, or against another.
 
         """
         self._node = node
@@ -97,6 +61,8 @@ class Parameters:
             self._declare(spec, defaults[spec.name])
         self._warn_of_unknown()
         self.settings = self._read()
+        if problem := contradiction(self.settings):
+            raise ValueError(problem)
         node.add_pre_set_parameters_callback(self._coerce)
         node.add_on_set_parameters_callback(self._validate)
         node.add_post_set_parameters_callback(self._apply)
@@ -135,15 +101,13 @@ class Parameters:
         """Say which overrides name no parameter; a file may hold those of other nodes."""
         known = {spec.name for spec in SPECS}
         for name in self._node._parameter_overrides:  # noqa: SLF001  rclpy has no other way
-            if name not in known | {'use_sim_time'} and '.' not in name:
+            if name not in known | {'use_sim_time'} and not name.startswith('qos_overrides.'):
                 close = difflib.get_close_matches(name, known, 1)
                 hint = f"; did you mean '{close[0]}'?" if close else ''
                 self._node.get_logger().warning(f"There is no parameter '{name}'{hint}")
 
     def _read(self) -> Settings:
-        return Settings(
-            self['budget'], tuple(self['tasks']), self['max_rate_hz'], self['deadline_ms']
-        )
+        return settings_of({spec.name: self[spec.name] for spec in SPECS})
 
     def _coerce(self, parameters: list[Parameter[Any]]) -> list[Parameter[Any]]:
         return [self._coerce_one(parameter) for parameter in parameters]
@@ -162,7 +126,10 @@ class Parameters:
                 problem = _tasks_problem(parameter.value, self._available)
                 if problem:
                     return SetParametersResult(successful=False, reason=problem)
-        return SetParametersResult(successful=True)
+        now = {spec.name: self[spec.name] for spec in SPECS}
+        wanted = {p.name: p.value for p in parameters if p.name in now}
+        problem = contradiction(settings_of(now | wanted))
+        return SetParametersResult(successful=not problem, reason=problem)
 
     def _apply(self, _parameters: list[Parameter[Any]]) -> None:
         self.settings = self._read()
@@ -193,6 +160,8 @@ def _problem(spec: Spec, default: Any, value: Any) -> str:  # noqa: ANN401
     """Say what is wrong with a start value; empty when nothing is."""
     if spec.name == 'tasks' and not value:
         return _tasks_problem(value, tuple(TASKS))
+    if spec.name == 'cameras' and (problem := _cameras_problem(value)):
+        return problem
     if type(value) is not type(default):
         return (
             f"parameter '{spec.name}' must be of type {type(default).__name__} "
@@ -204,6 +173,17 @@ def _problem(spec: Spec, default: Any, value: Any) -> str:  # noqa: ANN401
     if spec.low is not None and spec.high is not None and not spec.low <= value <= spec.high:
         return f"parameter '{spec.name}' must lie in [{spec.low}, {spec.high}], got {value}"
     return _tasks_problem(value, tuple(TASKS)) if spec.name == 'tasks' else ''
+
+
+def _cameras_problem(names: Any) -> str:  # noqa: ANN401
+    """Say what is wrong with a list of cameras; empty when nothing is."""
+    if not isinstance(names, list) or not names or len(set(names)) < len(names):
+        return f'cameras must name each camera once, or hold one empty name, got {names!r}'
+    bad = [name for name in names if not re.fullmatch(r'[A-Za-z]\w*(/[A-Za-z]\w*)*', str(name))]
+    if bad and names != ['']:
+        return f"camera '{bad[0]}' cannot begin topics: letters, digits, _ and / only"
+    clash = [name for name in names if name in TASKS]
+    return f"camera '{clash[0]}' has the name of a task; choose another" if clash else ''
 
 
 def _tasks_problem(names: Any, available: tuple[str, ...]) -> str:  # noqa: ANN401

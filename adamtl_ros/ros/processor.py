@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from sensor_msgs.msg import CameraInfo, CompressedImage, Image
     from std_msgs.msg import Header
 
-    from adamtl_ros.ros.parameters import Settings
+    from adamtl_ros.ros.governing import Governing
     from adamtl_ros.ros.reporter import Reporter
+    from adamtl_ros.ros.settings import Settings
     from adamtl_ros.runtime.engine import Engine, Inference
+    from adamtl_ros.runtime.governor import Decision
 
 THROTTLE_S = 5.0
 """A warning that would come with every frame comes this often."""
@@ -53,8 +55,9 @@ class Answer:
     header: Header
     size: tuple[int, int]
     inference: Inference
-    settings: Settings
+    decision: Decision
     decode_ms: float
+    joules: float
 
 
 class Processor:
@@ -63,20 +66,25 @@ class Processor:
     def __init__(
         self,
         node: LifecycleNode,
+        camera: str,
         engine: Engine,
         settings: Callable[[], Settings],
         reporter: Reporter,
+        governing: Governing,
     ) -> None:
         """Prepare; `advertise()` makes the topics.
 
         Args:
             node: Node to publish with.
+            camera: Name of the camera, before its topics; '' for the only one.
             engine: The engine; used on one thread only.
             settings: Gives the run-time parameters of this moment.
             reporter: Told of every frame.
+            governing: Decides on the budget of every frame.
 
         """
-        self._node = node
+        self._governing = governing
+        self._node, self._camera = node, camera
         self._engine = engine
         self._settings = settings
         self._reporter = reporter
@@ -86,7 +94,7 @@ class Processor:
     def advertise(self) -> None:
         """Make the topics of all tasks of the engine."""
         for name, task in self._engine.model.network.tasks.items():
-            self._topics[name] = TaskTopics(self._node, task)
+            self._topics[name] = TaskTopics(self._node, task, self._camera)
             self._topics[name].advertise()
 
     def destroy(self) -> None:
@@ -120,21 +128,23 @@ class Processor:
         else:
             publish_ms = 1000 * (time.perf_counter() - inferred)
             latency_ms = 1000 * (time.monotonic() - frame.arrived)
-            statistics.processed(latency_ms, answer.settings.deadline_ms)
+            statistics.processed(latency_ms, self._settings().deadline_ms)
+            self._governing.frame_took(answer.decision.budget, latency_ms)
             self._report(answer, publish_ms, latency_ms)
 
     def _answer(self, frame: Frame) -> Answer | None:
         """Run the wanted tasks; None if there are none."""
-        settings, wanted = self._settings(), self.wanted()
+        wanted = self.wanted()
         if not wanted:
             return None
+        decision, joules = self._governing.decide(), self._governing.joules()
         started = time.perf_counter()
         message = deserialize_message(frame.raw, frame.kind)
         image = to_rgb(message)
         decode_ms = 1000 * (time.perf_counter() - started)
-        inference = self._engine.run(image, settings.budget, wanted)
+        inference = self._engine.run(image, decision.budget, wanted)
         size = (image.shape[0], image.shape[1])
-        return Answer(message.header, size, inference, settings, decode_ms)
+        return Answer(message.header, size, inference, decision, decode_ms, joules)
 
     def _publish(self, answer: Answer) -> None:
         results = answer.inference.results
@@ -156,6 +166,7 @@ class Processor:
         They come after the last result: somebody who looks must not delay a robot.
         """
         age = age_ms(answer.header, self._node.get_clock())
+        energy = self._governing.energy_since(answer.joules, latency_ms / 1000)
         try:
             for name, result in answer.inference.results.items():
                 self._topics[name].publish_color(result, answer.header)
@@ -163,11 +174,12 @@ class Processor:
                 frame_stats(
                     answer.header,
                     answer.inference,
-                    answer.settings.budget,
+                    answer.decision,
                     decode_ms=answer.decode_ms,
                     publish_ms=publish_ms,
                     latency_ms=latency_ms,
                     age_ms=age,
+                    energy=energy,
                 )
             )
         except Exception as error:  # noqa: BLE001  the results are out; this is beside them

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 
-    from adamtl_ros.nn.checkpoint import Model
-    from adamtl_ros.ros.parameters import Settings
+    from adamtl_ros.ros.governing import Governing
+    from adamtl_ros.ros.settings import Settings
+    from adamtl_ros.runtime.engine import Engine
 
 
 class Reporter:
@@ -38,20 +39,28 @@ class Reporter:
     """
 
     def __init__(
-        self, node: LifecycleNode, model: Model, device: str, settings: Callable[[], Settings]
+        self,
+        node: LifecycleNode,
+        camera: str,
+        engine: Engine,
+        settings: Callable[[], Settings],
+        governing: Governing,
     ) -> None:
         """Prepare; `advertise()` makes the topics.
 
         Args:
             node: Node to publish with.
-            model: The network in use.
-            device: Where it runs.
+            camera: Name of the camera, before its topics; '' for the only one.
+            engine: What runs the network.
             settings: Gives the run-time parameters of this moment.
+            governing: Knows what limits the budget.
 
         """
+        self._governing = governing
         self.statistics = Statistics()
         self.refusal = ''
-        self._node, self._model, self._device, self._settings = node, model, device, settings
+        self._node, self._camera, self._settings = node, camera, settings
+        self._model, self._device = engine.model, str(engine.device)
         self._publishers: list[LifecyclePublisher[Any]] = []
         self._lock = threading.Lock()
         self.image_topic = ''
@@ -60,7 +69,8 @@ class Reporter:
     def advertise(self) -> None:
         """Make the topics."""
         create = self._node.create_lifecycle_publisher
-        self._publishers = [create(ComputeStats, '~/compute_stats', output_qos())]
+        topic = f'~/{self._camera}/compute_stats' if self._camera else '~/compute_stats'
+        self._publishers = [create(ComputeStats, topic, output_qos())]
         self._publishers.append(create(DiagnosticArray, '/diagnostics', 10))
 
     def destroy(self) -> None:
@@ -88,6 +98,7 @@ class Reporter:
             self._sequence += 1
             counts = self.statistics.counts
             complete(stats, self._sequence, self._model.name, self._device, counts)
+            stats.battery, stats.temperature = self._governing.battery, self._governing.celsius
             self._publishers[0].publish(stats)
 
     def report(self, wanted: tuple[str, ...]) -> None:
@@ -98,8 +109,10 @@ class Reporter:
 
         """
         settings, fresh = self._settings(), self._fresh_counts()
+        decision = self._governing.decide()
         health = Health(
             node=self._node.get_fully_qualified_name(),
+            camera=self._camera,
             model=self._model.name,
             trained=self._model.trained,
             device=self._device,
@@ -112,10 +125,11 @@ class Reporter:
             refusal=self.refusal,
             tasks=settings.tasks,
             wanted=wanted,
+            decision=decision,
         )
         self._publishers[1].publish(diagnostics(health, self._node.get_clock().now()))
         if not fresh.processed:
-            self.publish_stats(idle_stats(settings.budget))
+            self.publish_stats(idle_stats(decision))
 
     def _fresh_counts(self) -> Counts:
         """Return what was counted since the last report."""

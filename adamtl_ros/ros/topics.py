@@ -61,18 +61,22 @@ def latched_qos() -> QoSProfile:
 
 
 class TaskTopics:
-    """The topics of one task: `~/<task>/image`, `color`, `camera_info`, `label_info`."""
+    """The topics of one task: `~/<task>/image`, `color`, `camera_info`, `label_info`.
 
-    def __init__(self, node: LifecycleNode, task: Task) -> None:
+    Of one camera of several: `~/<camera>/<task>/image` and so on.
+    """
+
+    def __init__(self, node: LifecycleNode, task: Task, camera: str = '') -> None:
         """Prepare; `advertise()` makes the topics."""
         self.task = task
+        self._prefix = f'~/{camera}/{task.name}' if camera else f'~/{task.name}'
         self._node = node
         self._managed: dict[str, LifecyclePublisher[Any]] = {}
         self._labels: Publisher[Any] | None = None
 
     def advertise(self) -> None:
         """Make the topics; labels are published at once for whoever comes later."""
-        prefix, create = f'~/{self.task.name}', self._node.create_lifecycle_publisher
+        prefix, create = self._prefix, self._node.create_lifecycle_publisher
         overridable = QoSOverridingOptions.with_default_policies()
         self._managed['image'] = create(
             Image, f'{prefix}/image', output_qos(), qos_overriding_options=overridable

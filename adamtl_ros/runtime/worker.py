@@ -19,7 +19,7 @@ SLICE_S = 0.1
 
 
 class Worker(Generic[T]):
-    """Takes the newest item of its mailbox, handles it, and again, on a thread of its own."""
+    """Takes the newest items of its mailbox, handles it, and again, on a thread of its own."""
 
     def __init__(self, handle: Callable[[T], None], min_period: Callable[[], float]) -> None:
         """Prepare; `start()` starts it.
@@ -41,11 +41,11 @@ class Worker(Generic[T]):
         """Start the thread."""
         self._thread.start()
 
-    def stop(self) -> bool:
-        """Let the item in work finish, drop the one that waits, and end the thread.
+    def stop(self) -> list[T]:
+        """Let the item in work finish, drop those that wait, and end the thread.
 
         Returns:
-            Whether an item waited.
+            The items that waited.
 
         """
         self._stopping.set()

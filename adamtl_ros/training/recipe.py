@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from adamtl_ros.data.transforms import Augmentation
+from adamtl_ros.entries import EntryError, build, replace_entry
 from adamtl_ros.nn.policy import PolicyConfig
 from adamtl_ros.tasks import TASKS
-from adamtl_ros.training.entries import EntryError, build, replace_entry
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,7 +23,7 @@ def test_strange_stamps_are_frames_like_others(graph, second):
     send_until(graph, camera, image(stamp=second), lambda: results and any(s.tasks for s in stats))
     assert results[0].header.stamp.sec == second
     assert math.isnan(next(s for s in stats if s.tasks).age_ms)
-    assert node.reporter.statistics.counts.refused == 0
+    assert node.cameras[''].reporter.statistics.counts.refused == 0
 
 
 def test_damaged_message_is_refused(graph):
@@ -33,7 +33,7 @@ def test_damaged_message_is_refused(graph):
     camera = graph.client.create_publisher(Image, 'image', RELIABLE)
     send_until(
         graph, camera, b'\x00\x01\x00\x00rubbish',
-        lambda: node.reporter.statistics.counts.refused,
+        lambda: node.cameras[''].reporter.statistics.counts.refused,
     )  # fmt: skip
 
 
@@ -43,12 +43,12 @@ def test_statistics_that_fail_do_not_undo_a_result(graph, monkeypatch):
     def fail(_stats):
         raise RuntimeError('no statistics')
 
-    monkeypatch.setattr(node.reporter, 'publish_stats', fail)
+    monkeypatch.setattr(node.cameras[''].reporter, 'publish_stats', fail)
     results = graph.listen(Image, '/adamtl/edges/image')
     camera = graph.client.create_publisher(Image, 'image', RELIABLE)
     send_until(graph, camera, image(), lambda: len(results) >= 2)
-    assert node.reporter.statistics.counts.refused == 0
-    assert node.reporter.statistics.counts.processed >= 2
+    assert node.cameras[''].reporter.statistics.counts.refused == 0
+    assert node.cameras[''].reporter.statistics.counts.processed >= 2
 
 
 def test_health_is_reported_while_simulated_time_stands_still(graph):
@@ -79,9 +79,11 @@ def test_nobody_listens_nothing_runs(graph, monkeypatch):
     run = node.engine.run
     monkeypatch.setattr(node.engine, 'run', lambda *a: (wanted.append(tuple(a[2])), run(*a))[1])
     camera = graph.client.create_publisher(Image, 'image', RELIABLE)
-    send_until(graph, camera, image(), lambda: node.reporter.statistics.counts.idle >= 5)
+    send_until(
+        graph, camera, image(), lambda: node.cameras[''].reporter.statistics.counts.idle >= 5
+    )
     assert not wanted
-    assert node.reporter.statistics.counts.processed == 0
+    assert node.cameras[''].reporter.statistics.counts.processed == 0
     results = graph.listen(Image, '/adamtl/depth/image')
     send_until(graph, camera, image(), lambda: results)
     assert set(wanted) == {('depth',)}
@@ -111,20 +113,20 @@ def test_slow_network_drops_old_frames(graph, monkeypatch):
     results = graph.listen(Image, '/adamtl/edges/image')
     camera = graph.client.create_publisher(Image, 'image', QoSProfile(depth=200))
     send_until(graph, camera, image(stamp=1), lambda: results)
-    before = node.reporter.statistics.counts.received
+    before = node.cameras[''].reporter.statistics.counts.received
     for index in range(100):
         camera.publish(image(stamp=100 + index))
         # The input keeps one message, so that a burst would overwrite most before they arrive.
         arrived = before + index + 1
-        graph.until(lambda n=arrived: node.reporter.statistics.counts.received >= n)
+        graph.until(lambda n=arrived: node.cameras[''].reporter.statistics.counts.received >= n)
     graph.until(lambda: results[-1].header.stamp.sec == 199)
-    graph.until(lambda: node.reporter.statistics.counts.processed == len(results))
-    counts = node.reporter.statistics.counts
+    graph.until(lambda: node.cameras[''].reporter.statistics.counts.processed == len(results))
+    counts = node.cameras[''].reporter.statistics.counts
     assert counts.processed + counts.dropped == counts.received
     assert counts.received == before + 100
     assert counts.dropped > counts.processed
     # The newest frame waits for one that is in work at most: two times 100 ms and the network's.
-    assert node.reporter.statistics.latency_percentiles()[1] < 1000
+    assert node.cameras[''].reporter.statistics.latency_percentiles()[1] < 1000
     stamps = [result.header.stamp.sec for result in results]
     assert stamps == sorted(stamps)
 
@@ -147,7 +149,7 @@ def test_bad_frames_are_refused_and_counted(graph, bad):
     wrong = image()
     for name, value in bad.items():
         setattr(wrong, name, value)
-    send_until(graph, camera, wrong, lambda: node.reporter.statistics.counts.refused)
+    send_until(graph, camera, wrong, lambda: node.cameras[''].reporter.statistics.counts.refused)
 
     def warned():
         return any(
@@ -174,8 +176,8 @@ def test_a_failing_engine_does_not_end_the_node(graph, monkeypatch):
     monkeypatch.setattr(node.engine, 'run', flaky)
     results = graph.listen(Image, '/adamtl/edges/image')
     camera = graph.client.create_publisher(Image, 'image', RELIABLE)
-    send_until(graph, camera, image(), lambda: node.reporter.statistics.counts.refused)
-    assert node.reporter.refusal == 'RuntimeError: out of memory'
+    send_until(graph, camera, image(), lambda: node.cameras[''].reporter.statistics.counts.refused)
+    assert node.cameras[''].reporter.refusal == 'RuntimeError: out of memory'
     fail[0] = False
     send_until(graph, camera, image(), lambda: results)
 
@@ -185,7 +187,9 @@ def test_diagnostics(graph):
     reports = graph.listen(DiagnosticArray, '/diagnostics')
     graph.until(lambda: reports)
     by_name = {status.name: status for status in reports[-1].status}
-    assert set(by_name) == {'/adamtl: input', '/adamtl: inference', '/adamtl: model'}
+    assert set(by_name) == {
+        f'/adamtl: {part}' for part in ('input', 'inference', 'governor', 'model')
+    }
     assert by_name['/adamtl: input'].level == DiagnosticStatus.STALE
     assert by_name['/adamtl: input'].message == 'no image on /image'
     assert by_name['/adamtl: model'].level == DiagnosticStatus.WARN

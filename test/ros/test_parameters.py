@@ -9,7 +9,8 @@ from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
-from adamtl_ros.ros.parameters import SPECS, default_values
+from adamtl_ros.ros.parameters import default_values
+from adamtl_ros.ros.specs import SPECS
 from adamtl_ros.tasks import TASKS
 
 

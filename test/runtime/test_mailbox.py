@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The one-slot mailbox."""
+"""The mailbox with one slot for each sender."""
 
 import threading
 
@@ -39,7 +39,7 @@ def test_taker_wakes_on_close():
 def test_closed_mailbox_takes_nothing():
     box = Mailbox()
     box.put(1)
-    assert box.close()
+    assert box.close() == [1]
     assert box.put(2)
     assert box.take() is None
 
@@ -52,6 +52,31 @@ def test_every_item_is_taken_or_dropped(actions):
             dropped += box.put(number)
         elif (item := box.take(timeout=0)) is not None:
             taken.append(item)
-    dropped += box.close()
+    dropped += len(box.close())
     assert len(taken) + dropped == actions.count('put')
     assert taken == sorted(taken)
+
+
+def test_a_fast_sender_does_not_starve_a_slow_one():
+    box = Mailbox()
+    box.put('fast 0', 'fast')
+    assert box.take() == 'fast 0'
+    box.put('fast 1', 'fast')
+    assert not box.put('slow 0', 'slow')
+    assert box.put('fast 2', 'fast')
+    assert [box.take(), box.take()] == ['slow 0', 'fast 2']
+    assert box.take(timeout=0) is None
+
+
+@given(st.lists(st.sampled_from(['front', 'left', 'rear']), min_size=1))
+def test_senders_take_turns(senders):
+    """Of those that wait all the time, none is served twice before the others."""
+    box = Mailbox()
+    names = sorted(set(senders))
+    served = []
+    for _ in range(3 * len(names)):
+        for name in names:
+            box.put(name, name)
+        served.append(box.take())
+    for begin in range(0, len(served), len(names)):
+        assert sorted(served[begin : begin + len(names)]) == names

@@ -86,7 +86,7 @@ def _build_record(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401
     try:
         return kind(**entries)
     except (TypeError, ValueError) as error:
-        raise EntryError(f"'{place or 'recipe'}': {error}") from error
+        raise EntryError(f"'{place or 'the file'}': {error}") from error
 
 
 def _join(place: str, name: object) -> str:
