@@ -145,3 +145,16 @@ def test_impossible_arguments_end_with_the_usage(args, capsys):
         main(args)
     assert ended.value.code == 2
     assert 'usage: adamtl' in capsys.readouterr().err
+
+
+def test_simulate_governor(tmp_path, capsys):
+    scenario = {'name': 'short', 'hours': 0.02, 'device': {'battery_wh': 100, 'charge': 0.3}}
+    (tmp_path / 'short.yaml').write_text(yaml.safe_dump(scenario))
+    assert main(['simulate-governor', 'short.yaml']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == 'short: 0.02 h'
+    assert lines[-1] == 'short.png'
+    assert lines[5].split() == ['mean', 'budget', '0.63', '1.00']
+    assert (tmp_path / 'short.png').stat().st_size > 10_000
+    assert main(['simulate-governor', 'none.yaml']) == 1
+    assert 'none.yaml' in capsys.readouterr().err

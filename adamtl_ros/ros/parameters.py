@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 def default_values() -> dict[str, Any]:
     """Return the values of the installed `config/perception.yaml`."""
     path = Path(get_package_share_directory('adamtl_ros')) / 'config' / 'perception.yaml'
-    return _flat(yaml.safe_load(path.read_text())['/**']['ros__parameters'])
+    return flat(yaml.safe_load(path.read_text())['/**']['ros__parameters'])
 
 
-def _flat(values: dict[str, Any], prefix: str = '') -> dict[str, Any]:
-    """Name the entries of nested sections with dots, as ROS does."""
+def flat(values: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+    """Return the entries of nested sections by names with dots, as ROS has them."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         inner = isinstance(value, dict)
-        found |= _flat(value, f'{prefix}{name}.') if inner else {prefix + name: value}
+        found |= flat(value, f'{prefix}{name}.') if inner else {prefix + name: value}
     return found
 
 
