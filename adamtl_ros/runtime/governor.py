@@ -143,9 +143,6 @@ class Governor:
         self._limiting = least
 
     def _reason(self, decision: Decision) -> Reason:
-        floor = self.settings.floor
-        if min(decision.user, self._limit) < floor:
-            return Reason.FLOOR
         if decision.budget < decision.user:
-            return self._limiting
+            return Reason.FLOOR if self._limit < self.settings.floor else self._limiting
         return Reason.STALE if decision.silent else Reason.USER

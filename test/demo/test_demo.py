@@ -138,6 +138,33 @@ def test_some_tasks_only(tmp_path):
     assert f'{len(rows)} of {len(rows)} processed frames' in summary
 
 
+SCENARIO = """
+name: a battery that runs out
+hours: 1
+device: {idle_w: 5, frame_j: 0.2, battery_wh: 6, heat_c_per_w: 1}
+governor: {battery: {high: 0.9, low: 0.1, floor_budget: 0.3}}
+"""
+
+
+@pytest.mark.timeout(120)
+def test_the_budget_follows_a_simulated_battery(tmp_path):
+    write_scene_bag(tmp_path / 'room', frames=40)
+    (tmp_path / 'scenario.yaml').write_text(SCENARIO)
+    arguments = ['--bag', str(tmp_path / 'room'), '--scenario', str(tmp_path / 'scenario.yaml')]
+    _, _, rows = run_demo(tmp_path / 'out', *arguments)
+    charges = [float(row['battery']) for row in rows if row['battery'] != 'nan']
+    assert charges == sorted(charges, reverse=True)
+    assert charges[0] > 0.9
+    assert charges[-1] < 0.4
+    assert rows[-1]['limit_reason'] == 'BATTERY'
+    line = 0.3 + 0.7 * (float(rows[-1]['battery']) - 0.1) / 0.8
+    assert float(rows[-1]['effective_budget']) == pytest.approx(max(0.3, line), abs=0.1)
+    assert {float(row['requested_budget']) for row in rows} == {1.0}
+    assert float(rows[-1]['macs']) < 0.8 * float(rows[0]['macs'])
+    # Two panels more, for charge and heat.
+    assert cv2.imread(str(tmp_path / 'out' / 'plot.png')).shape[0] > 1200
+
+
 def test_recordings_of_others_are_not_touched(tmp_path, capsys):
     write_scene_bag(tmp_path / 'bag', frames=2)
     assert main(['demo', '--out', str(tmp_path), '--bag', str(tmp_path / 'bag')]) == 1

@@ -3,6 +3,7 @@
 """Battery, heat and deadline of a live node, over real topics."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from adamtl_ros.ros import governing
 from adamtl_ros.ros.parameters import default_values
 from adamtl_ros.ros.settings import settings_of
 from adamtl_ros.runtime.governor import GovernorSettings, Reason
-from adamtl_ros.runtime.sensors import ThermalZones
+from adamtl_ros.runtime.sensors import EnergyCounter, ThermalZones
 
 
 class Robot:
@@ -122,6 +123,18 @@ def test_what_does_not_limit(graph, fields):
     found = robot.until(lambda _: True, message)
     assert found.effective_budget == 1
     assert found.limit_reason == ComputeStats.USER
+
+
+def test_energy_is_the_power_of_the_battery_for_the_time_of_a_frame(graph, monkeypatch):
+    monkeypatch.setattr(governing, 'EnergyCounter', lambda: EnergyCounter(Path('/nowhere')))
+    graph.perception()
+    robot = Robot(graph)
+    assert math.isnan(robot.until(lambda _: True).energy)
+    discharging = robot.charged(0.8, voltage=12.0, current=-2.5)
+    found = robot.until(lambda s: not math.isnan(s.energy), discharging)
+    assert found.energy == pytest.approx(30 * found.latency_ms / 1000, rel=1e-4)
+    charging = robot.charged(0.8, voltage=12.0, current=2.5)
+    robot.until(lambda s: math.isnan(s.energy), charging)
 
 
 def test_a_battery_that_falls_silent_is_an_error_and_limits_nothing(graph):

@@ -94,10 +94,10 @@ def test_a_small_rise_waits():
     assert made.decide(1.0, 120.0).budget > low
 
 
-def test_a_user_below_the_floor_is_told():
+def test_a_user_may_go_below_the_floor_of_the_limiters():
     decision = governor().decide(0.1, 0.0)
     assert decision.budget == 0.1
-    assert decision.reason is Reason.FLOOR
+    assert decision.reason is Reason.USER
 
 
 def test_limiters_stop_at_the_floor():
