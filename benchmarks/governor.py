@@ -11,6 +11,7 @@ process them. Deadlines are shares of the latency at full budget, measured in th
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import threading
@@ -33,6 +34,7 @@ from adamtl_ros.data.bags import find_camera, open_bag
 BAG = Path('../shared/bags/indoor_rgbd')
 RATE_HZ = 15.0
 DRAIN_S = 20.0
+PATIENCE_S = 120.0
 LINE = {'battery.high': 0.95, 'battery.low': 0.05, 'battery.floor_budget': 0.25}
 HOG = 'while True: sum(range(10000))'
 
@@ -88,8 +90,10 @@ class Robot:
 
     def frames(self, count: int) -> list[ComputeStats]:
         """Wait for so many frames more, and return what is said of them."""
-        begin = len(self.stats)
+        begin, until = len(self.stats), time.monotonic() + PATIENCE_S
         while len(self.stats) < begin + count:
+            if time.monotonic() > until:
+                raise RuntimeError(f'no {count} frames within {PATIENCE_S:g} s')
             time.sleep(0.05)
         return self.stats[begin : begin + count]
 
@@ -106,6 +110,8 @@ class Robot:
 
 def main() -> None:
     """Measure, and print."""
+    os.environ.setdefault('ROS_DOMAIN_ID', '44')
+    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     rclpy.init()
     robot = Robot(Path(sys.argv[1]) if len(sys.argv) > 1 else BAG)
     executable = Path(get_package_prefix('adamtl_ros')) / 'lib' / 'adamtl_ros' / 'perception_node'

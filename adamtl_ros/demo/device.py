@@ -14,12 +14,10 @@ from ament_index_python.packages import get_package_share_directory
 from sensor_msgs.msg import BatteryState, Temperature
 
 from adamtl_ros.scenarios.device import Device
-from adamtl_ros.scenarios.scenario import ScenarioError, read_scenario, value_at
+from adamtl_ros.scenarios.scenario import Scenario, ScenarioError, read_scenario, value_at
 
 if TYPE_CHECKING:
     from rclpy.node import Node
-
-    from adamtl_ros.scenarios.scenario import Scenario
 
 MOST_INTEGRAL = 1.0
 """Greatest `thermal.integral` that the node takes."""
@@ -29,7 +27,7 @@ def find_scenario(name: str) -> Scenario:
     """Read a scenario from a file, or one that ships by its name.
 
     Raises:
-        ScenarioError: There is no such file, or it cannot be played.
+        ScenarioError: There is no such file, or a demo cannot play it.
 
     """
     shipped = Path(get_package_share_directory('adamtl_ros')) / 'config' / 'scenarios'
@@ -37,7 +35,13 @@ def find_scenario(name: str) -> Scenario:
     if not path.is_file():
         names = ', '.join(sorted(found.stem for found in shipped.glob('*.yaml')))
         raise ScenarioError(f"no scenario '{name}'; give a YAML file, or one of: {names}")
-    return read_scenario(path)
+    scenario = read_scenario(path)
+    if scenario.load != Scenario.load or scenario.user != Scenario.user:
+        raise ScenarioError(
+            f"'{name}' changes the load of the machine or the user's budget, which the demo does "
+            'not; play it with adamtl simulate-governor'
+        )
+    return scenario
 
 
 class SimulatedDevice:
@@ -79,11 +83,8 @@ class SimulatedDevice:
         step = then - self._now
         if step > 0:
             scenario = self.scenario
-            load, air, charger = (
-                float(self._at(profile, then))
-                for profile in (scenario.load, scenario.ambient_c, scenario.charger_w)
-            )
-            self._device.live(step, budget, load, air, charger)
+            air, charger = (self._at(p, then) for p in (scenario.ambient_c, scenario.charger_w))
+            self._device.live(step, budget, 1.0, air, charger)
             self._now = then
         self._tell(charging=self._at(self.scenario.charger_w, then) > 0)
 

@@ -50,6 +50,7 @@ def run_demo(
 
     Raises:
         BagError: The bag cannot be read or has no camera.
+        ScenarioError: The scenario cannot be read, or is one that a demo cannot play.
         DemoError: An unknown parameter; the folder holds something of the same name that no
             demo made; the node or the player failed; or no frame came through.
 

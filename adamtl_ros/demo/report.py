@@ -228,12 +228,13 @@ def _known_sensors(frames: list[ComputeStats]) -> dict[str, str]:
 
 def _mark_reasons(axes: Any, times: list[float], frames: list[ComputeStats]) -> None:  # noqa: ANN401
     """Colour the times at which a limiter held the budget down."""
-    for value, colour in ((1, 'tab:green'), (2, 'tab:red'), (3, 'tab:blue')):
-        where = [s.limit_reason == value for s in frames]
+    colours = {'BATTERY': 'tab:green', 'THERMAL': 'tab:red', 'DEADLINE': 'tab:blue'}
+    for name, colour in colours.items():
+        where = [REASONS[s.limit_reason] == name for s in frames]
         if any(where):
             axes.fill_between(
                 times, 0, 1, where=where, color=colour, alpha=0.15, lw=0,
-                label=REASONS[value].lower(),
+                label=name.lower(),
             )  # fmt: skip
 
 

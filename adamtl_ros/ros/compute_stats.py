@@ -55,8 +55,9 @@ def frame_stats(
         energy=energy,
     )
     if cost.floor:
-        stats.limit_reason = ComputeStats.FLOOR
         stats.effective_budget = max(decision.budget, cost.share)
+        if decision.budget == decision.user:  # else who limits it is worth more to know
+            stats.limit_reason = ComputeStats.FLOOR
     return stats
 
 

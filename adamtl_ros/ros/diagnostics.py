@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from adamtl_ros.runtime.governor import Reason
-
 if TYPE_CHECKING:
     from rclpy.time import Time
 
@@ -116,7 +114,7 @@ def _governor(health: Health) -> DiagnosticStatus:
     if decision.silent:
         notes = '; '.join(f'{name}: {note}' for name, note in decision.silent.items())
         level, message = DiagnosticStatus.ERROR, notes
-    elif decision.budget < decision.user or decision.reason is Reason.FLOOR:
+    elif decision.budget < decision.user:
         level = DiagnosticStatus.WARN
         message = f'budget {decision.budget:.2f} of {decision.user:.2f} ({decision.reason.name})'
     values: dict[str, object] = {

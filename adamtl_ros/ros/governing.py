@@ -5,16 +5,16 @@
 from __future__ import annotations
 
 import math
-import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from sensor_msgs.msg import BatteryState, Temperature
 
+from adamtl_ros.ros.jetson import board_temperatures
 from adamtl_ros.ros.topics import input_qos
 from adamtl_ros.runtime.governor import Decision, Governor
 from adamtl_ros.runtime.limiters.battery import BatteryReading
@@ -35,8 +35,11 @@ POLL_S = 1.0
 UNNAMED = 'the temperature topic'
 """Stands for the sensors of a publisher that has not said anything yet."""
 
-JETSON = 'jetson_stats/temp/'
-"""Names of the temperatures that the jetson_stats nodes report begin so."""
+BOARD = 'jetson_stats on /diagnostics'
+"""Stands for the sensors of a board that has not said anything yet."""
+
+HOTTEST = 'hottest'
+"""Value of `thermal.zone` for all zones."""
 
 CHARGING = (
     BatteryState.POWER_SUPPLY_STATUS_CHARGING,
@@ -71,13 +74,20 @@ class Governing:
         self._energy = energy or EnergyCounter()
         self._lock = threading.Lock()
         self._governor = Governor(settings().governor)
-        self._zone = ''
+        self._polling = threading.RLock()
+        self._zones_heard: set[str] = set()
+        self._boards_warn: dict[str, float] = {}
+        self._topic_heard = False
         self._power_w = math.nan
         self._subscriptions: dict[str, Subscription[Any]] = {}
         self._timer: Timer | None = None
 
     def start(self) -> None:
-        """Subscribe, and begin to poll."""
+        """Begin anew, subscribe, and begin to poll."""
+        self._governor = Governor(self._settings().governor)
+        self._zones_heard, self._boards_warn = set(), {}
+        self._topic_heard = False
+        self._power_w = math.nan
         subscribe = self._node.create_subscription
         self._subscriptions = {
             'battery': subscribe(BatteryState, 'battery_state', self._on_battery, input_qos()),
@@ -89,12 +99,13 @@ class Governing:
 
     def stop(self) -> None:
         """Unsubscribe."""
-        for subscription in self._subscriptions.values():
-            self._node.destroy_subscription(subscription)
-        self._subscriptions = {}
-        if self._timer is not None:
-            self._node.destroy_timer(self._timer)
-            self._timer = None
+        with self._polling:
+            if self._timer is not None:
+                self._node.destroy_timer(self._timer)
+                self._timer = None
+            for subscription in self._subscriptions.values():
+                self._node.destroy_subscription(subscription)
+            self._subscriptions = {}
 
     def decide(self) -> Decision:
         """Return the budget of the next frame, and why."""
@@ -129,39 +140,45 @@ class Governing:
         """Return the energy of a frame [J], of all that ran meanwhile; NaN if not known.
 
         Args:
-            joules: What `joules()` gave when it began.
-            seconds: How long it took; with the power of the battery where there is no counter.
+            joules: What `joules()` gave when its work began.
+            seconds: How long that took; with the power of the battery where there is no counter.
 
         """
         counted = self.joules() - joules
-        return counted if math.isfinite(counted) else self._power_w * seconds
+        if math.isfinite(counted):
+            return counted
+        with self._lock:
+            return self._power_w * seconds if self._governor.battery.fresh else math.nan
 
     def _on_battery(self, state: BatteryState) -> None:
         reading = BatteryReading(
             state.percentage, state.power_supply_status in CHARGING, state.present
         )
         watts = -state.voltage * state.current
-        # A charging battery does not tell what the device spends.
-        self._power_w = watts if math.isfinite(watts) and watts > 0 else math.nan
         with self._lock:
+            # A charging battery does not tell what the device spends.
+            self._power_w = watts if math.isfinite(watts) and watts > 0 else math.nan
             self._governor.battery.hear(reading, time.monotonic())
 
     def _on_heat(self, message: Temperature) -> None:
-        with self._lock:
-            self._governor.thermal.forget(UNNAMED)
+        if not self._topic_heard:
+            self._topic_heard = True
+            self._forget(UNNAMED)
         self._hear(message.header.frame_id or 'temperature', message.temperature)
 
     def _on_diagnostics(self, array: DiagnosticArray) -> None:
-        for status in array.status:
-            if status.name.startswith(JETSON):
-                number = re.match(r'\s*(-?[0-9.]+) *°?C', status.message)
-                celsius = float(number[1]) if number else math.nan
-                hot = status.level == DiagnosticStatus.ERROR
-                if hot and math.isnan(celsius):
-                    celsius = self._settings().governor.thermal.max_c
-                warm = status.level == DiagnosticStatus.WARN
-                # The board's own limits count: a warning is where it begins to throttle.
-                self._hear(status.name, celsius, celsius if warm else math.inf, too_hot=hot)
+        for board in board_temperatures(array):
+            self._forget(BOARD)
+            # The lowest temperature at which it ever warned, where it does not name one.
+            warning = min(board.warning_c, self._boards_warn.get(board.name, math.inf))
+            self._boards_warn[board.name] = warning
+            celsius = board.celsius
+            if board.critical and math.isnan(celsius):
+                celsius = self._settings().governor.thermal.max_c
+            if math.isnan(celsius):
+                self._forget(board.name)  # a part that is switched off
+            else:
+                self._hear(board.name, celsius, warning, too_hot=board.critical)
 
     def _hear(
         self, source: str, celsius: float, trip_c: float = math.inf, *, too_hot: bool = False
@@ -171,40 +188,53 @@ class Governing:
                 source, celsius, time.monotonic(), trip_c=trip_c, too_hot=too_hot
             )
 
-    def _poll(self) -> None:
-        settings, now = self._settings(), time.monotonic()
-        self._listen_to_diagnostics(wanted=settings.thermal_diagnostics)
+    def _forget(self, source: str) -> None:
         with self._lock:
-            if self._publisher_of('battery'):
-                self._governor.battery.expect(now)
-            if self._publisher_of('temperature') and math.isnan(self._governor.thermal.celsius):
-                self._governor.thermal.expect(UNNAMED, now)
-            if self._zone not in ('', settings.thermal_zone):
-                self._governor.thermal.forget(f'zone {self._zone}')
-        self._zone = settings.thermal_zone
-        if self._zone:
-            self._read_zone()
+            self._governor.thermal.forget(source)
 
-    def _read_zone(self) -> None:
+    def _poll(self) -> None:
+        """Read the zones, and see whether those that should speak are there."""
+        with self._polling:
+            if not self._subscriptions:
+                return  # stopped from another thread meanwhile
+            settings, now = self._settings(), time.monotonic()
+            self._listen_to_boards(wanted=settings.thermal_diagnostics)
+            with self._lock:
+                if self._has_publisher('battery'):
+                    self._governor.battery.expect(now)
+                if self._has_publisher('temperature') and not self._topic_heard:
+                    self._governor.thermal.expect(UNNAMED, now)
+            self._read_zones(settings.thermal_zone)
+
+    def _read_zones(self, zone: str) -> None:
+        """Read the zone of that name, or all; forget those that are not asked for any more."""
+        found: dict[str, tuple[float, float]] = {}
         try:
-            reading = self._zones.read(self._zone)
+            if zone:
+                read = self._zones.read_all() if zone == HOTTEST else [self._zones.read(zone)]
+                found = {f'zone {z.name}': (z.celsius, z.trip_c) for z in read}
         except ValueError as error:
             self._node.get_logger().warning(str(error), throttle_duration_sec=60.0)
-            self._hear(f'zone {self._zone}', math.nan)
-        else:
-            self._hear(f'zone {self._zone}', reading.celsius, reading.trip_c)
+            found = {f'zone {zone}': (math.nan, math.inf)}
+        for source in self._zones_heard - set(found):
+            self._forget(source)
+        self._zones_heard = set(found)
+        for source, (celsius, trip_c) in found.items():
+            self._hear(source, celsius, trip_c)
 
-    def _publisher_of(self, name: str) -> bool:
-        subscription = self._subscriptions.get(name)
-        return subscription is not None and bool(
-            self._node.count_publishers(subscription.topic_name)
-        )
+    def _has_publisher(self, name: str) -> bool:
+        return self._node.count_publishers(self._subscriptions[name].topic_name) > 0
 
-    def _listen_to_diagnostics(self, *, wanted: bool) -> None:
+    def _listen_to_boards(self, *, wanted: bool) -> None:
         listening = 'diagnostics' in self._subscriptions
         if wanted and not listening:
             self._subscriptions['diagnostics'] = self._node.create_subscription(
                 DiagnosticArray, '/diagnostics', self._on_diagnostics, 10
             )
+            with self._lock:
+                self._governor.thermal.expect(BOARD, time.monotonic())
         elif listening and not wanted:
             self._node.destroy_subscription(self._subscriptions.pop('diagnostics'))
+            for source in (BOARD, *self._boards_warn):
+                self._forget(source)
+            self._boards_warn = {}

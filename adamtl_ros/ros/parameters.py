@@ -19,7 +19,7 @@ from rcl_interfaces.msg import (
 )
 from rclpy.parameter import Parameter
 
-from adamtl_ros.ros.settings import Settings, contradiction, settings_of
+from adamtl_ros.ros.settings import Settings, settings_of
 from adamtl_ros.ros.specs import CHOICES, SPECS, Spec
 from adamtl_ros.tasks import TASKS, select
 
@@ -61,7 +61,7 @@ class Parameters:
             self._declare(spec, defaults[spec.name])
         self._warn_of_unknown()
         self.settings = self._read()
-        if problem := contradiction(self.settings):
+        if problem := self.settings.governor.contradiction:
             raise ValueError(problem)
         node.add_pre_set_parameters_callback(self._coerce)
         node.add_on_set_parameters_callback(self._validate)
@@ -128,7 +128,7 @@ class Parameters:
                     return SetParametersResult(successful=False, reason=problem)
         now = {spec.name: self[spec.name] for spec in SPECS}
         wanted = {p.name: p.value for p in parameters if p.name in now}
-        problem = contradiction(settings_of(now | wanted))
+        problem = settings_of(now | wanted).governor.contradiction
         return SetParametersResult(successful=not problem, reason=problem)
 
     def _apply(self, _parameters: list[Parameter[Any]]) -> None:
@@ -179,7 +179,11 @@ def _cameras_problem(names: Any) -> str:  # noqa: ANN401
     """Say what is wrong with a list of cameras; empty when nothing is."""
     if not isinstance(names, list) or not names or len(set(names)) < len(names):
         return f'cameras must name each camera once, or hold one empty name, got {names!r}'
-    bad = [name for name in names if not re.fullmatch(r'[A-Za-z]\w*(/[A-Za-z]\w*)*', str(name))]
+    bad = [
+        name
+        for name in names
+        if not re.fullmatch(r'[A-Za-z]\w*(/[A-Za-z]\w*)*', str(name), re.ASCII)
+    ]
     if bad and names != ['']:
         return f"camera '{bad[0]}' cannot begin topics: letters, digits, _ and / only"
     clash = [name for name in names if name in TASKS]

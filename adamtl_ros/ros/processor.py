@@ -56,6 +56,7 @@ class Answer:
     size: tuple[int, int]
     inference: Inference
     decision: Decision
+    started: float
     decode_ms: float
     joules: float
 
@@ -128,8 +129,12 @@ class Processor:
         else:
             publish_ms = 1000 * (time.perf_counter() - inferred)
             latency_ms = 1000 * (time.monotonic() - frame.arrived)
-            statistics.processed(latency_ms, self._settings().deadline_ms)
-            self._governing.frame_took(answer.decision.budget, latency_ms)
+            settings = self._settings()
+            statistics.processed(latency_ms, settings.deadline_ms)
+            # With a rate limit a frame also waits for its turn, which no budget makes shorter.
+            work_ms = 1000 * (time.perf_counter() - answer.started)
+            limited = settings.max_rate_hz > 0
+            self._governing.frame_took(answer.decision.budget, work_ms if limited else latency_ms)
             self._report(answer, publish_ms, latency_ms)
 
     def _answer(self, frame: Frame) -> Answer | None:
@@ -144,7 +149,7 @@ class Processor:
         decode_ms = 1000 * (time.perf_counter() - started)
         inference = self._engine.run(image, decision.budget, wanted)
         size = (image.shape[0], image.shape[1])
-        return Answer(message.header, size, inference, decision, decode_ms, joules)
+        return Answer(message.header, size, inference, decision, started, decode_ms, joules)
 
     def _publish(self, answer: Answer) -> None:
         results = answer.inference.results
@@ -166,7 +171,8 @@ class Processor:
         They come after the last result: somebody who looks must not delay a robot.
         """
         age = age_ms(answer.header, self._node.get_clock())
-        energy = self._governing.energy_since(answer.joules, latency_ms / 1000)
+        worked = time.perf_counter() - answer.started
+        energy = self._governing.energy_since(answer.joules, worked)
         try:
             for name, result in answer.inference.results.items():
                 self._topics[name].publish_color(result, answer.header)

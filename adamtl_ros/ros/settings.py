@@ -62,18 +62,6 @@ def settings_of(values: Mapping[str, Any]) -> Settings:
     )
 
 
-def contradiction(settings: Settings) -> str:
-    """Say which settings contradict each other; empty when none do."""
-    battery, thermal = settings.governor.battery, settings.governor.thermal
-    if battery.low >= battery.high:
-        return f'battery.low {battery.low:g} must be below battery.high {battery.high:g}'
-    if thermal.target_c >= thermal.max_c:
-        return (
-            f'thermal.target_c {thermal.target_c:g} must be below thermal.max_c {thermal.max_c:g}'
-        )
-    return ''
-
-
 def _section(kind: Any, values: Mapping[str, Any], name: str) -> dict[str, Any]:  # noqa: ANN401
     """Return the parameters '<name>.*' that are fields of a dataclass."""
     fields = [entry.name for entry in dataclasses.fields(kind)]

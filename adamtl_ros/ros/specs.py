@@ -66,7 +66,8 @@ GOVERNOR = (
     _live('thermal.target_c', 'Temperature that is held [degrees Celsius].', -50.0, 150.0),
     _live('thermal.max_c', 'Temperature at which the budget drops to its floor.', -50.0, 150.0),
     _live('thermal.floor_budget', 'Least budget that heat asks for.', 0.01, 1.0),
-    _live('thermal.gain', 'Budget taken for each degree of rise.', 0.0, 1.0),
+    _live('thermal.gain', 'Budget taken for each degree near the target and above it.', 0.0, 1.0),
+    _live('thermal.band_c', 'So far below the target thermal.gain begins to act.', 0.0, 50.0),
     _live('thermal.integral', 'Budget taken for each second and degree too much.', 0.0, 1.0),
     _live('thermal.timeout_s', 'A temperature this old counts no longer [s].', 0.1, 86400.0),
     _live('thermal.hysteresis_c', 'So far below thermal.max_c it must cool again.', 0.0, 50.0),
@@ -74,6 +75,8 @@ GOVERNOR = (
     _live('deadline.floor_budget', 'Least budget that deadline_ms asks for.', 0.01, 1.0),
     _live('deadline.quantile', 'Share of the frames that are to meet deadline_ms.', 0.5, 1.0),
     _live('deadline.headroom', 'Share of deadline_ms that is kept free.', 0.0, 0.5),
+    _live('deadline.window', 'Latest frames that count for deadline.quantile.', 5, 1000),
+    _live('deadline.recovery', 'So many faster frames in a row: the load is gone.', 2, 1000),
 )
 
 SPECS = STRUCTURE + GOVERNOR

@@ -45,11 +45,22 @@ class GovernorSettings:
 
     floor: float = 0.2
     fall_per_s: float = 2.0
-    rise_per_s: float = 0.15
+    rise_per_s: float = 0.5
     deadband: float = 0.02
     battery: BatterySettings = field(default_factory=BatterySettings)
     thermal: ThermalSettings = field(default_factory=ThermalSettings)
     deadline: DeadlineSettings = field(default_factory=DeadlineSettings)
+
+    @property
+    def contradiction(self) -> str:
+        """Which settings contradict each other; empty when none do."""
+        battery, thermal = self.battery, self.thermal
+        if battery.low >= battery.high:
+            return f'battery.low {battery.low:g} must be below battery.high {battery.high:g}'
+        if thermal.target_c >= thermal.max_c:
+            target, most = thermal.target_c, thermal.max_c
+            return f'thermal.target_c {target:g} must be below thermal.max_c {most:g}'
+        return ''
 
 
 @dataclass(frozen=True)
@@ -97,6 +108,7 @@ class Governor:
         self._clock = Clock()
         self._limit = math.nan
         self._limiting = Reason.USER
+        self._rising = False
 
     def configure(self, settings: GovernorSettings) -> None:
         """Take other settings from now on, and keep what was learnt."""
@@ -134,9 +146,10 @@ class Governor:
         wanted = known.get(least, 1.0)
         if math.isnan(self._limit):
             self._limit = wanted
+        self._rising = wanted > self._limit + (0 if self._rising else self.settings.deadband)
         if wanted < self._limit:
             self._limit = max(wanted, self._limit - self.settings.fall_per_s * passed)
-        elif wanted > self._limit + self.settings.deadband or wanted == 1:
+        elif self._rising or wanted == 1:
             self._limit = min(wanted, self._limit + self.settings.rise_per_s * passed)
             if wanted > self._limit:
                 return  # still recovering from what limited it before

@@ -20,7 +20,8 @@ class ZoneReading:
     """A thermal zone.
 
     Attributes:
-        name: Its type, such as 'x86_pkg_temp'; with its number if several share one.
+        name: Its type, such as 'x86_pkg_temp'; of several with one type all but the first have
+            their number behind it.
         celsius: Temperature [degrees Celsius]; NaN if it cannot be read.
         trip_c: Lowest passive trip point, at which the kernel throttles; infinite without one.
 
@@ -37,28 +38,42 @@ class ThermalZones:
     def __init__(self, root: Path = THERMAL) -> None:
         """Look under a folder, which need not exist."""
         self._root = root
+        self._trips: dict[str, float] = {}
 
     def names(self) -> list[str]:
         """Return the names of the zones that there are."""
         return list(self._folders())
 
-    def read(self, zone: str = 'hottest') -> ZoneReading:
-        """Read a zone by name, or the hottest.
+    def read(self, zone: str) -> ZoneReading:
+        """Read a zone by name.
 
         Raises:
-            ValueError: There is no such zone, or none at all for 'hottest'.
+            ValueError: There is no such zone.
 
         """
         folders = self._folders()
-        if zone != 'hottest':
-            if zone not in folders:
-                there = ', '.join(folders) or 'none'
-                raise ValueError(f"no thermal zone '{zone}' under {self._root}; there are: {there}")
-            return _read_zone(zone, folders[zone])
-        if not folders:
-            raise ValueError(f'no thermal zone under {self._root}')
-        readings = [_read_zone(name, folder) for name, folder in folders.items()]
-        return max(readings, key=_sortable)
+        if zone not in folders:
+            there = ', '.join(folders) or 'none'
+            raise ValueError(f"no thermal zone '{zone}' under {self._root}; there are: {there}")
+        return self._read(zone, folders[zone])
+
+    def read_all(self) -> list[ZoneReading]:
+        """Read the zones that can be read: those of parts that sleep cannot.
+
+        Raises:
+            ValueError: There is none.
+
+        """
+        readings = [self._read(name, folder) for name, folder in self._folders().items()]
+        known = [reading for reading in readings if not math.isnan(reading.celsius)]
+        if not known:
+            raise ValueError(f'no thermal zone under {self._root} that can be read')
+        return known
+
+    def _read(self, name: str, folder: Path) -> ZoneReading:
+        if name not in self._trips:
+            self._trips[name] = _passive_trip(folder)
+        return ZoneReading(name, _number(folder / 'temp') / 1000, self._trips[name])
 
     def _folders(self) -> dict[str, Path]:
         found: dict[str, Path] = {}
@@ -78,36 +93,35 @@ class EnergyCounter:
 
     def __init__(self, root: Path = POWERCAP) -> None:
         """Look for the packages under a folder, which need not exist."""
-        # 'intel-rapl:0' is a package, 'intel-rapl:0:1' a part of it; AMD has the same names.
+        # AMD has the same names. Beside packages there are their parts, and 'psys', the whole.
         found = sorted(root.glob('intel-rapl:*'))
-        self._packages = [path for path in found if path.name.count(':') == 1]
-        self._last = {path: _number(path / 'energy_uj') for path in self._packages}
+        packages = [path for path in found if _text(path / 'name').startswith('package')]
+        self._last = {path: _number(path / 'energy_uj') for path in packages}
         self._joules = 0.0
 
     def joules(self) -> float:
         """Return the energy since this counter was made [J]; NaN if it cannot be read."""
-        for path, last in self._last.items():
-            now = _number(path / 'energy_uj')
-            spent = now - last
+        readings = {path: _number(path / 'energy_uj') for path in self._last}
+        if not readings or any(map(math.isnan, readings.values())):
+            return math.nan
+        for path, now in readings.items():
+            spent = now - self._last[path]
             if spent < 0:
                 spent += _number(path / 'max_energy_range_uj')  # the counter began anew
-            self._joules += spent / 1e6
+            self._joules += 0.0 if math.isnan(spent) else spent / 1e6
             self._last[path] = now
-        return self._joules if self._packages else math.nan
+        return self._joules
 
 
-def _read_zone(name: str, folder: Path) -> ZoneReading:
+def _passive_trip(folder: Path) -> float:
+    """Return the lowest temperature at which the kernel throttles [degrees Celsius]."""
     trips = [
         _number(path.with_name(path.name.replace('_type', '_temp'))) / 1000
         for path in folder.glob('trip_point_*_type')
         if _text(path) == 'passive'
     ]
     known = [trip for trip in trips if trip > 0]
-    return ZoneReading(name, _number(folder / 'temp') / 1000, min(known, default=math.inf))
-
-
-def _sortable(reading: ZoneReading) -> float:
-    return -math.inf if math.isnan(reading.celsius) else reading.celsius
+    return min(known, default=math.inf)
 
 
 def _number(path: Path) -> float:

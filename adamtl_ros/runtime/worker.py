@@ -19,7 +19,7 @@ SLICE_S = 0.1
 
 
 class Worker(Generic[T]):
-    """Takes the newest items of its mailbox, handles it, and again, on a thread of its own."""
+    """Takes the newest item of its mailbox, handles it, and again, on a thread of its own."""
 
     def __init__(self, handle: Callable[[T], None], min_period: Callable[[], float]) -> None:
         """Prepare; `start()` starts it.

@@ -59,6 +59,21 @@ class DeviceSettings:
     battery_wh: float = 0.0
     charge: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ScenarioError: A number that no device has.
+
+        """
+        positive = ('camera_hz', 'full_ms', 'heat_minutes', 'throttle_slowdown')
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise ScenarioError(f'{name} must be positive, got {getattr(self, name)}')
+        for name in ('fixed', 'noise', 'idle_w', 'frame_j', 'heat_c_per_w', 'battery_wh', 'charge'):
+            if not getattr(self, name) >= 0:
+                raise ScenarioError(f'{name} must not be negative, got {getattr(self, name)}')
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -98,6 +113,8 @@ class Scenario:
         """
         if not (self.hours > 0 and self.step_s > 0):
             raise ScenarioError(f'hours and step_s must be positive: {self.hours}, {self.step_s}')
+        if self.governor.contradiction:
+            raise ScenarioError(self.governor.contradiction)
         for name in ('ambient_c', 'load', 'charger_w', 'user'):
             profile: Profile = getattr(self, name)
             minutes = [minute for minute, _ in profile]

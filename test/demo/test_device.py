@@ -81,12 +81,18 @@ def test_what_depends_on_time_is_as_much_faster():
     assert float(overrides['thermal.target_c']) == scenario.governor.thermal.target_c
 
 
-def test_a_device_on_mains_has_no_battery_topic_to_speak_of():
+def test_a_device_on_mains_has_no_battery_topic_to_speak_of(tmp_path):
+    (tmp_path / 'mains.yaml').write_text('name: mains\nhours: 1\ndevice: {}\n')
     node = Node()
-    device = SimulatedDevice(node, '', find_scenario('laptop_with_a_load_spike'), 60.0)
+    device = SimulatedDevice(node, '', find_scenario(str(tmp_path / 'mains.yaml')), 60.0)
     device.follow(0.5, 1.0)
     assert not [m for m in node.published[2:] if isinstance(m, BatteryState)]
     assert not math.isnan(node.published[-1].temperature)
+
+
+def test_what_a_demo_cannot_play_is_refused():
+    with pytest.raises(ScenarioError, match='adamtl simulate-governor'):
+        find_scenario('laptop_with_a_load_spike')
 
 
 def test_an_unknown_scenario_names_those_that_there_are():

@@ -97,6 +97,7 @@ def test_every_image_of_every_camera_is_accounted_for(graph):
         (['front', ''], "camera '' cannot begin topics"),
         (['2nd'], "camera '2nd' cannot begin topics"),
         (['a b'], "camera 'a b' cannot begin topics"),
+        (['fränt'], "camera 'fränt' cannot begin topics"),
         (['front', 'depth'], "camera 'depth' has the name of a task"),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from adamtl_ros.msg import ComputeStats
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from helpers import RELIABLE, image
 from scipy.stats import spearmanr
 from sensor_msgs.msg import BatteryState, Image, Temperature
@@ -77,7 +77,6 @@ def test_the_budget_follows_the_battery_down(graph):
                 robot.charged(float(charge)),
             )
         )
-    assert spearmanr(charges, [f.effective_budget for f in frames]).statistic >= 0.95
     assert spearmanr(charges, [f.macs for f in frames]).statistic >= 0.9
     assert frames[0].limit_reason == ComputeStats.USER
     assert frames[-1].limit_reason == ComputeStats.BATTERY
@@ -132,7 +131,8 @@ def test_energy_is_the_power_of_the_battery_for_the_time_of_a_frame(graph, monke
     assert math.isnan(robot.until(lambda _: True).energy)
     discharging = robot.charged(0.8, voltage=12.0, current=-2.5)
     found = robot.until(lambda s: not math.isnan(s.energy), discharging)
-    assert found.energy == pytest.approx(30 * found.latency_ms / 1000, rel=1e-4)
+    work_ms = found.decode_ms + found.preprocess_ms + found.infer_ms + found.postprocess_ms
+    assert 0.03 * work_ms < found.energy < 0.03 * found.latency_ms + 0.5
     charging = robot.charged(0.8, voltage=12.0, current=2.5)
     robot.until(lambda s: math.isnan(s.energy), charging)
 
@@ -197,20 +197,70 @@ def test_a_thermal_zone_is_read(graph, monkeypatch, tmp_path):
     assert 'zone gpu-thermal' in robot.governor_status().message
 
 
+def board(text, level=b'\x00', **values):
+    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
+    return DiagnosticStatus(name='jetson_stats/temp/tj', message=text, level=level, values=pairs)
+
+
 @pytest.mark.parametrize(
-    ('text', 'level', 'budget'),
-    [('51.25C', b'\x00', 1.0), ('101.50C', b'\x00', 0.25), ('85.0C', b'\x02', 0.25)],
+    ('status', 'budget'),
+    [
+        (board('51.25C'), 1.0),
+        (board('101.50C'), 0.25),
+        (board('60.0C', DiagnosticStatus.ERROR), 0.25),
+        # Its own limit lies lower than thermal.target_c: 64 - 3 + 2 is 2 above the target.
+        (board('63.0C', Warning='64.00C', Critical='70.00C'), 1 - 0.08 * 6),
+        (board('63.0C', DiagnosticStatus.WARN), 1 - 0.08 * 7),
+    ],
 )
-def test_jetson_stats_are_heard(graph, text, level, budget):
-    graph.perception(**{'thermal.diagnostics': True})
+def test_jetson_stats_are_heard(graph, status, budget):
+    graph.perception(**{'thermal.diagnostics': True, 'thermal.integral': 0.0})
     robot = Robot(graph)
-    status = DiagnosticStatus(name='jetson_stats/temp/tj', message=text, level=level)
     jetson = graph.client.create_publisher(DiagnosticArray, '/diagnostics', 10)
     found = robot.until(
         lambda s: s.thermal_budget == pytest.approx(budget),
         (jetson, DiagnosticArray(status=[status])),
     )
-    assert found.temperature == pytest.approx(float(text[:-1]))
+    assert found.temperature == pytest.approx(float(status.message[:-1]))
+
+
+def test_a_sleeping_part_and_garbage_of_a_board_are_no_error(graph):
+    node = graph.perception(**{'thermal.diagnostics': True})
+    robot = Robot(graph)
+    jetson = graph.client.create_publisher(DiagnosticArray, '/diagnostics', 10)
+    for text in ('Offline', '1.2.3C', ''):
+        array = DiagnosticArray(status=[board('50.0C')])
+        robot.until(lambda s: s.temperature == 50, (jetson, array))
+        array = DiagnosticArray(status=[board(text)])
+        found = robot.until(lambda s: math.isnan(s.temperature), (jetson, array))
+        assert found.limit_reason == ComputeStats.USER
+    assert change(graph, 'thermal.diagnostics', value=False).successful
+    graph.until(lambda: 'diagnostics' not in node.governing._subscriptions)
+
+
+def test_a_board_that_is_expected_and_silent_is_an_error(graph):
+    graph.perception(**{'thermal.diagnostics': True, 'thermal.timeout_s': 0.5})
+    robot = Robot(graph)
+    robot.until(lambda s: s.limit_reason == ComputeStats.STALE)
+    graph.until(
+        lambda: robot.governor_status() and robot.governor_status().level == DiagnosticStatus.ERROR
+    )
+    assert 'no temperature from jetson_stats on /diagnostics' in robot.governor_status().message
+
+
+def test_all_zones_count_each_by_its_own_trip_point(graph, monkeypatch, tmp_path):
+    for number, (celsius, trip) in enumerate([(70000, 95000), (66000, 67000)]):
+        zone = tmp_path / f'thermal_zone{number}'
+        zone.mkdir()
+        (zone / 'type').write_text(f'zone-{number}\n')
+        (zone / 'temp').write_text(f'{celsius}\n')
+        (zone / 'trip_point_0_type').write_text('passive\n')
+        (zone / 'trip_point_0_temp').write_text(f'{trip}\n')
+    monkeypatch.setattr(governing, 'ThermalZones', lambda: ThermalZones(tmp_path))
+    graph.perception(**{'thermal.zone': 'hottest', 'thermal.integral': 0.0})
+    found = Robot(graph).until(lambda s: s.limit_reason == ComputeStats.THERMAL)
+    assert found.temperature == 70
+    assert found.thermal_budget == pytest.approx(1 - 0.08 * 6)
 
 
 def test_a_deadline_lowers_the_budget(graph):

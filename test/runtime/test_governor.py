@@ -91,7 +91,9 @@ def test_a_small_rise_waits():
     made.battery.hear(BatteryReading(0.305), 1.0)
     assert made.decide(1.0, 60.0).budget == low
     made.battery.hear(BatteryReading(0.32), 60.0)
-    assert made.decide(1.0, 120.0).budget > low
+    # A rise that has begun is finished.
+    assert made.decide(1.0, 60.1).budget == pytest.approx(low + 0.01)
+    assert made.decide(1.0, 119.0).budget == pytest.approx(0.2 + 0.8 * 0.22 / 0.4)
 
 
 def test_a_user_may_go_below_the_floor_of_the_limiters():
@@ -106,6 +108,20 @@ def test_limiters_stop_at_the_floor():
     decision = made.decide(1.0, 0.0)
     assert decision.budget == FLOOR
     assert decision.reason is Reason.FLOOR
+
+
+def test_a_load_that_comes_and_goes_is_followed_within_30_frames_at_15_hz():
+    made = Governor(GovernorSettings(deadline=DeadlineSettings(deadline_ms=60.0)))
+    budgets, now = [], 0.0
+    for load in (1.0, 2.0, 1.0):
+        for _ in range(60):
+            now += 1 / 15
+            budgets.append(made.decide(1.0, now).budget)
+            made.deadline.hear(budgets[-1], load * (10 + 40 * budgets[-1]))
+    assert budgets[59] == 1
+    assert budgets[90] == pytest.approx((28.5 - 10) / 40, abs=0.03)
+    assert max(budgets[90:120]) - min(budgets[90:120]) < 0.02
+    assert budgets[150] == 1
 
 
 def test_silence_is_told_and_limits_nothing():
@@ -128,6 +144,10 @@ def test_other_settings_keep_what_was_learnt():
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True) | st.floats(-1, 2) | st.floats(0, 120)
 EVENTS = st.lists(
     st.one_of(
+        st.tuples(st.just('expect'), st.sampled_from(['cpu', 'gpu'])),
+        st.tuples(st.just('forget'), st.sampled_from(['cpu', 'gpu'])),
+        st.tuples(st.just('trip'), NUMBERS, NUMBERS),
+        st.tuples(st.just('configure'), st.booleans()),
         st.tuples(st.just('battery'), NUMBERS, st.booleans(), st.booleans()),
         st.tuples(st.just('thermal'), NUMBERS, st.booleans()),
         st.tuples(st.just('frame'), NUMBERS, NUMBERS),
@@ -138,21 +158,33 @@ EVENTS = st.lists(
 )
 
 
+def happen(made, now, kind, values):
+    """Let a governor hear of something."""
+    if kind == 'battery':
+        made.battery.hear(BatteryReading(*values), now)
+    elif kind == 'thermal':
+        made.thermal.hear('cpu', values[0], now, too_hot=values[1])
+    elif kind == 'trip':
+        made.thermal.hear('gpu', values[0], now, trip_c=values[1])
+    elif kind == 'expect':
+        made.thermal.expect(values[0], now)
+        made.battery.expect(now)
+    elif kind == 'forget':
+        made.thermal.forget(values[0])
+    elif kind == 'configure':
+        made.configure(SETTINGS if values[0] else GovernorSettings())
+    elif kind == 'frame':
+        made.deadline.hear(*values)
+
+
 @settings(max_examples=300, deadline=None)
 @given(EVENTS)
 def test_no_input_breaks_it(events):
     made, now, user = governor(), 0.0, 1.0
     for kind, *values in events:
-        if kind == 'battery':
-            made.battery.hear(BatteryReading(*values), now)
-        elif kind == 'thermal':
-            made.thermal.hear('cpu', values[0], now, too_hot=values[1])
-        elif kind == 'frame':
-            made.deadline.hear(*values)
-        elif kind == 'time':
-            now = values[0]
-        else:
-            user = values[0]
+        now = values[0] if kind == 'time' else now
+        user = values[0] if kind == 'user' else user
+        happen(made, now, kind, values)
         decision = made.decide(user, now)
         assert min(FLOOR, user) <= decision.budget <= user
         assert isinstance(decision.reason, Reason)

@@ -129,6 +129,12 @@ def test_three_scenarios_ship():
         ('name: x\nhours: 1\ndevice: {watts: 3}', 'device.watts'),
         ('name: x\nhours: 1\ndevice: {}\nload: [[5, 1], [2, 1]]', "times of 'load'"),
         ('name: x\nhours: 1\ndevice: {}\nload: []', 'load'),
+        ('name: x\nhours: 1\ndevice: {full_ms: 0}', 'full_ms must be positive'),
+        ('name: x\nhours: 1\ndevice: {noise: -1}', 'noise must not be negative'),
+        (
+            'name: x\nhours: 1\ndevice: {}\ngovernor: {battery: {low: 0.9}}',
+            'battery.low 0.9 must be below',
+        ),
         ('name: [', 'not YAML'),
     ],
 )

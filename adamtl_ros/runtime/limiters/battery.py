@@ -72,8 +72,13 @@ class BatteryLimiter:
 
     @property
     def charge(self) -> float:
-        """State of charge as last read, 0..1; NaN if it is not known."""
-        return self._checked()[0]
+        """State of charge, 0..1; NaN if it is not known, or was read too long ago."""
+        return self._checked()[0] if self.fresh else math.nan
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the last reading still counts."""
+        return 0 <= self._clock.now - self._heard <= self.settings.timeout_s
 
     def hear(self, reading: BatteryReading, now: float) -> None:
         """Take in a reading at a time [s]."""
@@ -93,8 +98,9 @@ class BatteryLimiter:
         age = self._clock.now - self._heard
         if self._reading is None and not self.settings.timeout_s < age < math.inf:
             return Opinion()
-        if self._reading is None or not 0 <= age <= self.settings.timeout_s:
-            return Opinion(input=Input.SILENT, note=f'no battery state for {age:.0f} s')
+        if self._reading is None or not self.fresh:
+            since = f'for {age:.0f} s' if age > 0 else 'since the clock was set back'
+            return Opinion(input=Input.SILENT, note=f'no battery state {since}')
         charge, note = self._checked()
         if math.isnan(charge):
             return Opinion(input=Input.IMPLAUSIBLE if note else Input.HEARD, note=note)

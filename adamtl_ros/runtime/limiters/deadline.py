@@ -12,6 +12,9 @@ import numpy as np
 
 from adamtl_ros.runtime.limiters.opinion import Input, Opinion
 
+MOST_FRAMES = 1000
+"""Greatest window."""
+
 LONGEST_MS = 600_000.0
 """A longer latency is garbage."""
 
@@ -26,6 +29,7 @@ class DeadlineSettings:
         quantile: Share of the frames that are to meet it.
         headroom: Share of the deadline that is kept free.
         window: Frames that count.
+        recovery: So many frames in a row that are faster show that the load is gone.
 
     """
 
@@ -34,6 +38,7 @@ class DeadlineSettings:
     quantile: float = 0.95
     headroom: float = 0.05
     window: int = 20
+    recovery: int = 8
 
 
 class LatencyCurve:
@@ -82,7 +87,7 @@ class DeadlineLimiter:
     def __init__(self, settings: DeadlineSettings | None = None) -> None:
         self.settings = settings or DeadlineSettings()
         self.curve = LatencyCurve()
-        self._recent: deque[tuple[float, float]] = deque(maxlen=self.settings.window)
+        self._recent: deque[tuple[float, float]] = deque(maxlen=MOST_FRAMES)
 
     def hear(self, budget: float, latency_ms: float) -> None:
         """Take in a frame: the budget that it had, and how long it took.
@@ -101,7 +106,8 @@ class DeadlineLimiter:
             return Opinion(input=Input.OFF)
         if not self._recent:
             return Opinion()
-        loads = [latency / self.curve.relative(budget) for budget, latency in self._recent]
-        load = float(np.quantile(loads, s.quantile))
+        recent = list(self._recent)[-s.window :]
+        loads = [latency / self.curve.relative(budget) for budget, latency in recent]
+        load = min(float(np.quantile(loads, s.quantile)), max(loads[-s.recovery :]))
         budget = self.curve.inverse(s.deadline_ms * (1 - s.headroom) / load)
         return Opinion(min(1.0, max(s.floor_budget, budget)), Input.HEARD)

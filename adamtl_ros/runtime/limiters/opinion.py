@@ -36,19 +36,15 @@ class Opinion:
 
 
 class Clock:
-    """Time that never stands still for good, goes back or is not a number.
-
-    A caller's clock may do all three: a bag is rewound, a stamp is garbage.
-    """
+    """Time as a caller tells it, which may jump back or be garbage: a bag is rewound, say."""
 
     def __init__(self) -> None:
         self.now = -math.inf
 
     def advance(self, now: float) -> float:
-        """Go to a time [s] unless it lies in the past; return the seconds that went by."""
+        """Go to a time [s] unless it is garbage; return the seconds that went by, at least 0."""
         if not math.isfinite(now):
             return 0.0
         passed = now - self.now if math.isfinite(self.now) else 0.0
-        # Back in time: the other clock was set anew, and goes on from there.
         self.now = now
         return max(0.0, passed)

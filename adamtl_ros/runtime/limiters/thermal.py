@@ -25,7 +25,8 @@ class ThermalSettings:
         target_c: Temperature that is held [degrees Celsius].
         max_c: Temperature at which only `floor_budget` is allowed, above the target.
         floor_budget: Least budget that heat asks for.
-        gain: Budget taken for each degree of rise.
+        gain: Budget taken for each degree, from `band_c` below the target on.
+        band_c: See `gain`.
         integral: Budget taken for each second and degree above the target.
         timeout_s: A reading this old counts no longer.
         hysteresis_c: So far below `max_c` it must cool before more is allowed again.
@@ -38,7 +39,8 @@ class ThermalSettings:
     target_c: float = 75.0
     max_c: float = 90.0
     floor_budget: float = 0.25
-    gain: float = 0.05
+    gain: float = 0.08
+    band_c: float = 4.0
     integral: float = 0.0015
     timeout_s: float = 10.0
     hysteresis_c: float = 3.0
@@ -49,30 +51,33 @@ class ThermalSettings:
 class _Reading:
     celsius: float
     heard: float
-    trip_c: float
-    too_hot: bool
+    trip_c: float = math.inf
+    too_hot: bool = False
+    spoken: bool = True
+
+    @property
+    def usable(self) -> bool:
+        return self.spoken and COLDEST_C <= self.celsius <= HOTTEST_C
 
 
 class ThermalLimiter:
     """A PI controller on the hottest of several temperatures.
 
-    In its velocity form: each step adds to the last output, which is clamped, so that there is
-    no integral to wind up, and a steep rise is met before the target is reached.
+    What is proportional acts near the target and above it only: how fast a cold device warms up
+    is nobody's business. The integral stands still while the limit is at either of its ends.
     """
 
     def __init__(self, settings: ThermalSettings | None = None) -> None:
         self.settings = settings or ThermalSettings()
         self._clock, self._steps = Clock(), Clock()
         self._readings: dict[str, _Reading] = {}
-        self._notes: dict[str, str] = {}
-        self._limit = 1.0
-        self._before = math.nan
+        self._taken = 0.0
         self._too_hot = False
 
     @property
     def celsius(self) -> float:
         """Hottest of the latest temperatures; NaN if none is known."""
-        return max((r.celsius for r in self._fresh()), default=math.nan)
+        return max((r.celsius for r in self._fresh().values() if r.usable), default=math.nan)
 
     def hear(
         self,
@@ -94,80 +99,72 @@ class ThermalLimiter:
 
         """
         self._clock.advance(now)
-        if COLDEST_C <= celsius <= HOTTEST_C:
-            self._readings[source] = _Reading(celsius, self._clock.now, trip_c, too_hot)
-            self._notes.pop(source, None)
-        else:
-            self._notes[source] = f'{source} says {celsius:g} degrees Celsius'
+        self._readings[source] = _Reading(celsius, self._clock.now, trip_c, too_hot)
 
     def expect(self, source: str, now: float) -> None:
         """Count a sensor that should be there as silent if it does not speak in time."""
         self._clock.advance(now)
-        self._readings.setdefault(
-            source, _Reading(-math.inf, self._clock.now, math.inf, too_hot=False)
-        )
+        self._readings.setdefault(source, _Reading(math.nan, self._clock.now, spoken=False))
 
     def forget(self, source: str) -> None:
         """Expect no more of a sensor that was taken away on purpose."""
         self._readings.pop(source, None)
-        self._notes.pop(source, None)
 
     def opinion(self, now: float) -> Opinion:
         """Return what is allowed at a time [s]; the controller takes a step."""
         self._clock.advance(now)
         passed = min(self._steps.advance(now), LONGEST_S)
         if not self.settings.enabled:
-            self._reset()
+            self._taken, self._too_hot = 0.0, False
             return Opinion(input=Input.OFF)
-        fresh, note = self._fresh(), '; '.join(self._notes.values())
-        if not fresh:
-            self._reset()
-            return Opinion(input=self._missing(), note=note or self._silence())
-        self._step(max(self._excess(reading) for reading in fresh), passed)
-        self._judge(max(r.celsius for r in fresh), any(r.too_hot for r in fresh))
-        limit = self.settings.floor_budget if self._too_hot else self._limit
-        silent = bool(self._silence())
-        state = Input.SILENT if silent else Input.IMPLAUSIBLE if note else Input.HEARD
-        return Opinion(limit, state, note or self._silence())
+        fresh = self._fresh()
+        usable = [reading for reading in fresh.values() if reading.usable]
+        state, note = self._input(fresh)
+        if not usable:
+            self._taken, self._too_hot = 0.0, False
+            return Opinion(input=state, note=note)
+        limit = self._step(max(self._excess(reading) for reading in usable), passed)
+        self._judge(max(r.celsius for r in usable), any(r.too_hot for r in usable))
+        return Opinion(self.settings.floor_budget if self._too_hot else limit, state, note)
 
     def _excess(self, reading: _Reading) -> float:
         """Degrees above the target, which a trip point lowers."""
-        return reading.celsius - min(
-            self.settings.target_c, reading.trip_c - self.settings.margin_c
-        )
-
-    def _step(self, excess: float, passed: float) -> None:
         s = self.settings
-        rise = 0.0 if math.isnan(self._before) else excess - self._before
-        self._before = excess
-        change = -s.integral * excess * passed - s.gain * rise
-        self._limit = min(1.0, max(s.floor_budget, self._limit + change))
+        return reading.celsius - min(s.target_c, reading.trip_c - s.margin_c)
+
+    def _step(self, excess: float, passed: float) -> float:
+        """Return the limit, and let the integral go on where the limit can follow it."""
+        s = self.settings
+        proportional = s.gain * max(0.0, excess + s.band_c)
+        if excess < 0 or 1 - proportional - self._taken > s.floor_budget:
+            self._taken += s.integral * excess * passed
+        # It may give back what the band takes at the target, so that all is allowed there too.
+        self._taken = max(self._taken, -min(proportional, s.gain * s.band_c))
+        return min(1.0, max(s.floor_budget, 1 - proportional - self._taken))
 
     def _judge(self, celsius: float, too_hot: bool) -> None:
         s = self.settings
         if too_hot or celsius >= s.max_c:
             self._too_hot = True
-            self._limit = s.floor_budget
+            self._taken = 1 - s.floor_budget
         elif celsius < s.max_c - s.hysteresis_c:
             self._too_hot = False
 
-    def _fresh(self) -> list[_Reading]:
-        oldest = self._clock.now - self.settings.timeout_s
-        return [
-            r
-            for r in self._readings.values()
-            if oldest <= r.heard <= self._clock.now and r.celsius >= COLDEST_C
-        ]
-
-    def _missing(self) -> Input:
-        if self._silence():
-            return Input.SILENT
-        return Input.IMPLAUSIBLE if self._notes else Input.ABSENT
-
-    def _silence(self) -> str:
+    def _fresh(self) -> dict[str, _Reading]:
         oldest, now = self._clock.now - self.settings.timeout_s, self._clock.now
-        silent = [k for k, r in self._readings.items() if not oldest <= r.heard <= now]
-        return f'no temperature from {", ".join(silent)}' if silent else ''
+        return {name: r for name, r in self._readings.items() if oldest <= r.heard <= now}
 
-    def _reset(self) -> None:
-        self._limit, self._before, self._too_hot = 1.0, math.nan, False
+    def _input(self, fresh: dict[str, _Reading]) -> tuple[Input, str]:
+        """Say what is known of the sensors, and what is wrong with them."""
+        silent = [name for name in self._readings if name not in fresh]
+        if silent:
+            return Input.SILENT, f'no temperature from {", ".join(silent)}'
+        spoken = {name: reading for name, reading in fresh.items() if reading.spoken}
+        garbage = [
+            f'{name} says {reading.celsius:g} degrees Celsius'
+            for name, reading in spoken.items()
+            if not reading.usable
+        ]
+        if garbage:
+            return Input.IMPLAUSIBLE, '; '.join(garbage)
+        return (Input.HEARD if spoken else Input.ABSENT), ''

@@ -109,11 +109,14 @@ def test_the_charge_is_as_read():
     assert math.isnan(limiter.charge)
     limiter.hear(BatteryReading(42.0), 0.0)
     assert limiter.charge == pytest.approx(0.42)
+    limiter.opinion(1e5)
+    assert math.isnan(limiter.charge)
 
 
 def test_a_clock_that_was_set_back_makes_the_reading_old():
     limiter = BatteryLimiter(LINE)
     limiter.hear(BatteryReading(0.3), 1000.0)
     assert limiter.opinion(5.0).input is Input.SILENT
+    assert 'clock was set back' in limiter.opinion(5.0).note
     limiter.hear(BatteryReading(0.3), 6.0)
     assert limiter.opinion(7.0).limit == pytest.approx(0.6)

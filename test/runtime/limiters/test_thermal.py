@@ -27,10 +27,30 @@ def test_a_cool_device_may_do_everything():
 
 
 def test_one_step_by_hand():
-    """Proportional to the rise, and to the time spent above the target."""
-    limiter = ThermalLimiter(ThermalSettings(target_c=70, gain=0.05, integral=0.002))
-    assert said(limiter, 72.0, 0.0).limit == 1
-    assert said(limiter, 73.0, 1.0).limit == pytest.approx(1 - 0.05 * 1 - 0.002 * 3)
+    """Proportional to the degrees above the band's begin, and to the time above the target."""
+    settings = ThermalSettings(target_c=70, gain=0.05, band_c=4, integral=0.002)
+    limiter = ThermalLimiter(settings)
+    assert said(limiter, 66.0, 0.0).limit == 1
+    assert said(limiter, 72.0, 0.0).limit == pytest.approx(1 - 0.05 * 6)
+    assert said(limiter, 73.0, 1.0).limit == pytest.approx(1 - 0.05 * 7 - 0.002 * 3)
+
+
+@pytest.mark.parametrize('temperatures', [[45, 65], [60, 64, 56, 64, 56, 60], [20, 65, 30, 65]])
+def test_below_its_band_nothing_is_taken_however_fast_it_warms(temperatures):
+    limiter = ThermalLimiter(SETTINGS)
+    assert {said(limiter, c, 0.1 * n).limit for n, c in enumerate(temperatures)} == {1}
+
+
+def test_a_hot_start_is_met_at_once():
+    limiter = ThermalLimiter(ThermalSettings(target_c=75))
+    assert said(limiter, 87.0, 0.0).limit == 0.25
+
+
+def test_another_target_is_no_rise():
+    limiter = ThermalLimiter(SETTINGS)
+    said(limiter, 60.0, 0.0)
+    limiter.settings = ThermalSettings(target_c=65, max_c=80)
+    assert said(limiter, 60.0, 1.0).limit == 1
 
 
 def simulated(full_power_c, seconds=3600.0, step=0.5, **settings):
@@ -89,7 +109,10 @@ def test_too_hot_is_the_floor_until_it_has_cooled():
     assert said(limiter, 80.0, 0.1).limit == 0.25
     assert said(limiter, 77.5, 1.0).limit == 0.25
     # Below the hysteresis the controller goes on from the floor.
-    assert 0.25 < said(limiter, 76.5, 2.0).limit < 0.5
+    recovering = [said(limiter, 60.0, 2.0 + n).limit for n in range(40)]
+    assert 0.25 < recovering[0] < 0.3
+    assert recovering == sorted(recovering)
+    assert recovering[-1] > 0.7
 
 
 def test_a_sensor_may_call_it_too_hot_itself():
@@ -126,6 +149,23 @@ def test_silence_is_no_opinion_and_is_named():
     assert limiter.opinion(20.0).input is Input.ABSENT
 
 
+def test_garbage_of_a_sensor_that_vanishes_is_forgotten_as_such():
+    limiter = ThermalLimiter(SETTINGS)
+    said(limiter, math.nan, 0.0)
+    found = limiter.opinion(20.0)
+    assert found.input is Input.SILENT
+    assert found.note == 'no temperature from cpu'
+
+
+def test_a_sensor_that_is_expected_and_does_not_speak():
+    limiter = ThermalLimiter(SETTINGS)
+    limiter.expect('cpu', 0.0)
+    assert limiter.opinion(1.0).input is Input.ABSENT
+    limiter.expect('cpu', 9.0)
+    assert limiter.opinion(11.0).input is Input.SILENT
+    assert said(limiter, 50.0, 12.0).input is Input.HEARD
+
+
 def test_one_silent_sensor_of_two_is_told_while_the_other_counts():
     limiter = ThermalLimiter(SETTINGS)
     limiter.hear('gpu', 60.0, 0.0)
@@ -137,7 +177,8 @@ def test_one_silent_sensor_of_two_is_told_while_the_other_counts():
 
 
 def test_a_long_pause_is_not_made_up_for():
-    limiter = ThermalLimiter(ThermalSettings(target_c=70, integral=0.01, timeout_s=1e9))
+    settings = ThermalSettings(target_c=70, gain=0, integral=0.01, timeout_s=1e9)
+    limiter = ThermalLimiter(settings)
     said(limiter, 72.0, 0.0)
     assert said(limiter, 72.0, 1e6).limit == pytest.approx(1 - 0.01 * 2 * 5)
 
