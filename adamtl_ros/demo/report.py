@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 STAGES = ('decode_ms', 'preprocess_ms', 'infer_ms', 'postprocess_ms', 'publish_ms')
 COLUMNS = (
-    'requested_budget', 'effective_budget', 'limit_reason', 'macs', 'macs_full', 'blocks_run',
+    'requested_budget', 'effective_budget', 'limit_reason', 'battery_budget', 'thermal_budget',
+    'deadline_budget', 'macs', 'macs_full', 'blocks_run',
     'blocks_total', 'windows_run', 'windows_total', *STAGES, 'latency_ms', 'age_ms',
     'frames_received', 'frames_processed', 'frames_dropped', 'frames_idle', 'frames_refused',
     'frames_late', 'battery', 'temperature', 'energy',
