@@ -16,6 +16,8 @@ mpl.use('Agg')
 
 from matplotlib import pyplot
 
+from adamtl_ros.runtime.governor import Reason
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -30,9 +32,6 @@ COLUMNS = (
     'frames_received', 'frames_processed', 'frames_dropped', 'frames_idle', 'frames_refused',
     'frames_late', 'battery', 'temperature', 'energy',
 )  # fmt: skip
-
-REASONS = ('USER', 'BATTERY', 'THERMAL', 'DEADLINE', 'FLOOR', 'STALE')
-"""Names of the constants of ComputeStats by value."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +182,7 @@ def write_table(run: Run, path: Path) -> None:
 def _cell(stats: ComputeStats, column: str) -> object:
     value = getattr(stats, column)
     if column == 'limit_reason':
-        return REASONS[value]
+        return Reason(value).name
     return f'{value:.6g}' if isinstance(value, float) else value
 
 
@@ -231,7 +230,7 @@ def _mark_reasons(axes: Any, times: list[float], frames: list[ComputeStats]) -> 
     """Colour the times at which a limiter held the budget down."""
     colours = {'BATTERY': 'tab:green', 'THERMAL': 'tab:red', 'DEADLINE': 'tab:blue'}
     for name, colour in colours.items():
-        where = [REASONS[s.limit_reason] == name for s in frames]
+        where = [s.limit_reason == Reason[name] for s in frames]
         if any(where):
             axes.fill_between(
                 times, 0, 1, where=where, color=colour, alpha=0.15, lw=0,
