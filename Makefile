@@ -34,7 +34,7 @@ benchmark: setup
 	@$(RUN) for part in engine network memory publishing governor; do python benchmarks/$$part.py || exit 1; done
 
 comparison: setup
-	@$(RUN) for what in train score table; do python benchmarks/comparison.py $$what || exit 1; done
+	@$(RUN) for what in train score time table; do python benchmarks/comparison.py $$what || exit 1; done
 
 clean:
 	rm -rf .venv build install

@@ -6,6 +6,7 @@ Every row sees as many images, and is scored on the same scenes, which none has 
 
     python benchmarks/comparison.py train [ROW ...]    trains what is missing; may be interrupted
     python benchmarks/comparison.py score              scores what is there
+    python benchmarks/comparison.py time               times it, all in turns
     python benchmarks/comparison.py table              prints the table, draws the plots
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +36,12 @@ if TYPE_CHECKING:
 CONFIG = Path(__file__).parent.parent / 'config' / 'train' / 'comparison.yaml'
 BUDGETS = (1.0, 0.75, 0.57, 0.5, 0.4)
 TARGET = 0.57
+TIMED = 100
 STATIC = {'stages.0.kind': 'static', 'stages.1.kind': 'static', 'stages.2.kind': 'static',
           'stages.1.lr': 0.001, 'stages.1.focus': 0.0, 'stages.2.focus': 0.0}  # fmt: skip
 PUBLISHED = {
     'policy.gates': ['blocks', 'tokens'],
+    'combinations': False,
     'stages.1.budgets': [TARGET, TARGET],
     'stages.2.budgets': [TARGET, TARGET],
     **{
@@ -50,7 +54,7 @@ PUBLISHED = {
 ROWS: dict[str, tuple[dict[str, Any], int]] = {
     'ours': ({}, 3),
     **{f'single_{task}': ({**STATIC, 'tasks': [task]}, 3) for task in TASKS},
-    'static': (STATIC, 3),
+    'static': (STATIC, 1),
     'pico': ({**STATIC, 'architecture': 'pico'}, 1),
     'adamtl_agnostic': ({**PUBLISHED, 'policy.task_aware': False}, 1),
     'adamtl_aware': (PUBLISHED, 1),
@@ -61,7 +65,7 @@ ROWS: dict[str, tuple[dict[str, Any], int]] = {
 def main() -> None:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('what', choices=['train', 'score', 'table'])
+    parser.add_argument('what', choices=['train', 'score', 'time', 'table'])
     parser.add_argument('rows', nargs='*', help='rows to train; all if not given')
     parser.add_argument('--out', type=Path, default=Path('runs/comparison'))
     parser.add_argument('--seeds', type=int, default=3, help='of a row, at most')
@@ -71,6 +75,9 @@ def main() -> None:
         scores = json.loads((options.out / 'scores.json').read_text())
         print(markdown(scores))
         draw_plots(scores, options.out)
+        return
+    if options.what == 'time':
+        measure(options.out)
         return
     runs = [
         (row, seed)
@@ -113,6 +120,27 @@ def score(row: str, seed: int, folder: Path) -> None:
     rows = {name: {**e.to_dict(), 'shares': e.shares.tolist(),
                    'difficulty': e.difficulty.tolist()} for name, e in found.items()}  # fmt: skip
     out.write_text(json.dumps(rows))
+
+
+def measure(out: Path) -> None:
+    """Time every network at every budget in turns, so that noise hits all alike."""
+    path = out / 'scores.json'
+    scores = json.loads(path.read_text())
+    engines = {key: Engine(load_model(str(out / key / MODEL)), 'cpu') for key in scores}
+    dataset = open_source(read_recipe(CONFIG).validation)
+    times: dict[tuple[str, str], list[float]] = {}
+    for index in range(0, len(dataset), len(dataset) // TIMED):
+        image = dataset[index].image
+        for key, engine in engines.items():
+            for budget in scores[key]:
+                if budget != 'random':  # which is of the same MACs as the policy
+                    took = engine.run(image, float(budget)).infer_ms
+                    times.setdefault((key, budget), []).append(took)
+    for (key, budget), values in times.items():
+        scores[key][budget]['infer_ms'] = statistics.median(values)
+        if budget == str(TARGET) and 'random' in scores[key]:
+            scores[key]['random']['infer_ms'] = statistics.median(values)
+    path.write_text(json.dumps(scores, indent=1))
 
 
 if __name__ == '__main__':

@@ -120,6 +120,8 @@ class Recipe:
         ema: Decay of the running mean of the weights, which is what is kept.
         precision: 'bf16-mixed' or '32-true'.
         calibration_images: Number of training images that the budgets are fitted to.
+        combinations: Fit them for every combination of tasks, else for all tasks together only;
+            token gates are so many that it takes minutes.
         checkpoint_steps: Steps between two checkpoints.
         workers: Processes that prepare batches.
 
@@ -143,6 +145,7 @@ class Recipe:
     ema: float = 0.998
     precision: str = 'bf16-mixed'
     calibration_images: int = 256
+    combinations: bool = True
     checkpoint_steps: int = 200
     workers: int = 0
 

@@ -84,7 +84,8 @@ def _finish(
     if recipe.adaptive:
         count = min(recipe.calibration_images, len(dataset))
         images = calibration_batches(dataset, network.arch.input_size, count)
-        network.calibration = calibrate(network, images)
+        together = None if recipe.combinations else [tuple(network.tasks)]
+        network.calibration = calibrate(network, images, combinations=together)
     notes = _notes(recipe, seconds)
     save_model(Model(network, recipe.name, trained=True, notes=notes), folder / MODEL)
 

@@ -65,6 +65,13 @@ def test_an_adaptive_model_is_calibrated_to_its_training_images(trained):
     assert all(calibration.knows(some) for some in (('semseg',), ('depth',), RECIPE.tasks))
 
 
+def test_budgets_may_be_fitted_for_all_tasks_together_only(tmp_path):
+    model = train(replace(RECIPE, combinations=False), tmp_path)
+    calibration = load_model(str(model)).network.calibration
+    assert calibration.knows(RECIPE.tasks)
+    assert not calibration.knows(('depth',))
+
+
 def test_what_lies_beside_the_model(trained):
     assert sorted(path.name for path in trained.parent.iterdir()) == [
         'checkpoint.pt', 'curves.png', 'journal.csv', 'model.safetensors', 'recipe.yaml',
