@@ -30,6 +30,7 @@ from scipy.stats import spearmanr
 from sensor_msgs.msg import BatteryState, CompressedImage, Image
 
 from adamtl_ros.data.bags import find_camera, open_bag
+from adamtl_ros.tasks import TASKS
 
 BAG = Path('../shared/bags/indoor_rgbd')
 RATE_HZ = 15.0
@@ -55,8 +56,8 @@ class Robot:
         qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
         self._camera = self.node.create_publisher(kind, topic, qos)
         self._battery = self.node.create_publisher(BatteryState, 'battery_state', 10)
-        self.node.create_subscription(Image, '/adamtl/depth/image', lambda _: None, 5)
-        self.node.create_subscription(Image, '/adamtl/semseg/image', lambda _: None, 5)
+        for task in TASKS:
+            self.node.create_subscription(Image, f'/adamtl/{task}/image', lambda _: None, 5)
         self.node.create_subscription(
             ComputeStats, '/adamtl/compute_stats', self._on_stats, QoSProfile(depth=100)
         )
@@ -117,6 +118,8 @@ def main() -> None:
     executable = Path(get_package_prefix('adamtl_ros')) / 'lib' / 'adamtl_ros' / 'perception_node'
     command = [sys.executable, str(executable), '--ros-args']
     command += ['-p', f'image_transport:={robot.transport}', '-p', 'threads:=1']
+    # At the camera's size half of a frame goes into what no budget saves.
+    command += ['-p', 'output_size:=network']
     for name, value in LINE.items():
         command += ['-p', f'{name}:={value}']
     process = subprocess.Popen(command)
