@@ -36,9 +36,9 @@ class DeadlineSettings:
     deadline_ms: float = 0.0
     floor_budget: float = 0.2
     quantile: float = 0.95
-    headroom: float = 0.05
+    headroom: float = 0.08
     window: int = 20
-    recovery: int = 8
+    recovery: int = 10
 
 
 class LatencyCurve:
