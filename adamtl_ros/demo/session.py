@@ -93,13 +93,7 @@ def record(
     rclpy.init(args=[])  # those of the demo are not ROS's
     node = rclpy.create_node('demo_recorder')
     recorder = Recorder(node, f'{NAMESPACE}/{NODE}', out / 'spool', color=color)
-    sweep: BudgetSweep | SimulatedDevice | None = None
-    if scenario is not None:
-        sweep = SimulatedDevice(node, NAMESPACE, scenario, camera.duration_s)
-        overrides = {**sweep.overrides(), **overrides}
-    elif 'budget' not in overrides:
-        sweep = BudgetSweep(node, f'{NAMESPACE}/{NODE}')
-        overrides['budget'] = str(BUDGETS[0])
+    sweep, overrides = _sweep(node, camera, overrides, scenario)
     spinner = threading.Thread(target=_spin, args=[node], daemon=True)
     spinner.start()
     processes: list[subprocess.Popen[bytes]] = []
@@ -116,6 +110,18 @@ def record(
         node.destroy_node()
     recorder.write_bag(out / 'bag')
     return Run(_read_log(out / 'logs' / 'sent.csv'), dict(recorder.arrivals), recorder.stats)
+
+
+def _sweep(
+    node: Node, camera: Camera, overrides: dict[str, str], scenario: Scenario | None
+) -> tuple[BudgetSweep | SimulatedDevice | None, dict[str, str]]:
+    """Return what changes the budget while the bag plays, and the parameters to start with."""
+    if scenario is not None:
+        device = SimulatedDevice(node, NAMESPACE, scenario, camera.duration_s)
+        return device, {**device.overrides(), **overrides}
+    if 'budget' in overrides:
+        return None, overrides
+    return BudgetSweep(node, f'{NAMESPACE}/{NODE}'), {**overrides, 'budget': str(BUDGETS[0])}
 
 
 def _isolate() -> None:

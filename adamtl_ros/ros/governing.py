@@ -53,25 +53,16 @@ class Governing:
     Times are of the steady clock: limits hold also while simulated time stands still.
     """
 
-    def __init__(
-        self,
-        node: Node,
-        settings: Callable[[], Settings],
-        zones: ThermalZones | None = None,
-        energy: EnergyCounter | None = None,
-    ) -> None:
+    def __init__(self, node: Node, settings: Callable[[], Settings]) -> None:
         """Prepare; `start()` subscribes.
 
         Args:
             node: Node to subscribe with.
             settings: Gives the run-time parameters of this moment.
-            zones: Thermal zones; those of this machine if not given.
-            energy: Energy counter; that of this machine if not given.
 
         """
         self._node, self._settings = node, settings
-        self._zones = zones or ThermalZones()
-        self._energy = energy or EnergyCounter()
+        self._zones, self._energy = ThermalZones(), EnergyCounter()
         self._lock = threading.Lock()
         self._governor = Governor(settings().governor)
         self._polling = threading.RLock()
