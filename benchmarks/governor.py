@@ -36,9 +36,10 @@ BAG = Path('../shared/bags/indoor_rgbd')
 MODEL = 'tiny'
 """Its weights are random, but its time is compute: of nano's half is what no budget saves."""
 
-RATE_HZ = 6.0
+RATE_HZ = 3.0
 DRAIN_S = 20.0
 PATIENCE_S = 120.0
+LEAST = 0.2
 LINE = {'battery.high': 0.95, 'battery.low': 0.05, 'battery.floor_budget': 0.25}
 HOG = 'while True: sum(range(10000))'
 
@@ -130,8 +131,9 @@ def main() -> None:
     process = subprocess.Popen(command)
     try:
         robot.frames(30)
-        full = latency(robot.frames(60))
+        full, share = latency_at_both_ends(robot)
         print(f'latency at full budget: median {full:.1f} ms, at {RATE_HZ:g} images a second')
+        print(f'budget {LEAST:g} all the time has {100 * share:.1f} % of frames within 60 % of it')
         battery(robot)
         deadline(robot, 0.6 * full)
         neighbour(robot, 1.15 * full)
@@ -141,13 +143,31 @@ def main() -> None:
         robot.close()
 
 
+def latency_at_both_ends(robot: Robot) -> tuple[float, float]:
+    """Return the median latency at full budget [ms], and how many at the least are in 60 % of it.
+
+    No governor can do better than the least budget; what that misses, the machine has to answer
+    for: another guest of its host, say.
+    """
+    full, least = [], []
+    for _ in range(3):
+        full += robot.frames(30)
+        robot.set(budget=LEAST)
+        robot.frames(3)
+        least += robot.frames(70)
+        robot.set(budget=1.0)
+        robot.frames(3)
+    median = latency(full)
+    return median, float(np.mean([f.latency_ms <= 0.6 * median for f in least]))
+
+
 def battery(robot: Robot) -> None:
     """Drain from 100 % to 5 %, and see the MACs and the time of a frame follow."""
     begin, first = time.monotonic(), len(robot.stats)
     while (passed := time.monotonic() - begin) < DRAIN_S:
         robot.charge = 1.0 - 0.95 * passed / DRAIN_S
         time.sleep(0.05)
-    frames = robot.stats[first:]
+    frames = [f for f in robot.stats[first:] if not np.isnan(f.battery)]
     charges = [f.battery for f in frames]
     line = np.interp(charges, [0.05, 0.95], [0.25, 1.0])
     off = np.abs(np.array([f.effective_budget for f in frames]) - line)

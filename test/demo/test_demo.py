@@ -4,6 +4,7 @@
 
 import csv
 import os
+import re
 from pathlib import Path
 
 import av
@@ -98,21 +99,27 @@ def test_real_camera(tmp_path, bag, frames):
     counts, stamps, rows = run_demo(tmp_path / 'out', '--bag', str(BAGS / bag))
     check_bag(counts, stamps, rows)
     last = rows[-1]
-    # Best effort on the way in: a busy machine may lose some, but not without a count.
-    assert int(last['frames_received']) >= 0.9 * frames
+    # Best effort on the way in: a busy machine loses some, but not without a count.
+    received = int(last['frames_received'])
+    assert len(rows) <= received <= frames
     assert int(last['frames_refused']) == 0
     accounted = int(last['frames_processed']) + int(last['frames_dropped'])
-    assert abs(int(last['frames_received']) - accounted) <= 1
+    assert abs(received - accounted) <= 1
     # The budget goes down in steps while the bag plays, and the network follows it.
     asked = [float(row['requested_budget']) for row in rows]
-    assert set(asked) == set(BUDGETS)
+    assert set(asked) <= set(BUDGETS)
+    assert len(set(asked)) > 1
     assert asked == sorted(asked, reverse=True)
     for row in rows:
         share = float(row['macs']) / float(row['macs_full'])
         assert share <= frame_limit(float(row['requested_budget'])) + 1e-6
         assert share == 1 or float(row['requested_budget']) < 1
     summary = (tmp_path / 'out' / 'summary.txt').read_text()
-    assert all(f'budget {value:<5.3g}' in summary for value in BUDGETS)
+    assert all(f'budget {value:<5.3g}' in summary for value in set(asked))
+    counted = re.search(r'(\d+) sent, (\d+) received \((\d+) lost on the way\)', summary)
+    sent, arrived, lost = map(int, counted.groups())
+    assert sent == frames == arrived + lost
+    assert arrived >= received
 
 
 def test_problems_are_one_sentence(tmp_path, capsys):

@@ -119,8 +119,8 @@ def test_a_load_that_comes_and_goes_is_followed_within_30_frames_at_15_hz():
             budgets.append(made.decide(1.0, now).budget)
             made.deadline.hear(budgets[-1], load * (10 + 40 * budgets[-1]))
     assert budgets[59] == 1
-    assert budgets[90] == pytest.approx((27.6 - 10) / 40, abs=0.03)
-    assert max(budgets[90:120]) - min(budgets[90:120]) < 0.02
+    assert budgets[90] == pytest.approx((27.6 - 10) / 40, abs=0.04)
+    assert max(budgets[90:120]) - min(budgets[90:120]) < 0.04
     assert budgets[150] == 1
 
 

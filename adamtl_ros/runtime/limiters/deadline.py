@@ -18,6 +18,16 @@ MOST_FRAMES = 1000
 LONGEST_MS = 600_000.0
 """A longer latency is garbage."""
 
+CAUTION_GAIN = 0.05
+"""By how much (in the logarithm of the latency) a late frame adds to the caution."""
+
+MOST_CAUTION = 0.15
+"""Greatest caution: what is slower still is not worth the budget of all other frames."""
+
+AIM = 0.6
+"""Late frames aimed at, as a share of those allowed: as many as allowed are too many half of
+the time."""
+
 
 @dataclass(frozen=True)
 class DeadlineSettings:
@@ -82,11 +92,18 @@ class LatencyCurve:
 
 
 class DeadlineLimiter:
-    """Holds a quantile of the latency under the deadline with the largest budget that does."""
+    """Holds a quantile of the latency under the deadline with the largest budget that does.
+
+    The quantile of a few frames says little of the rare slow ones, so the share of late frames
+    is held as well: a late frame makes it more cautious, one in time a little less (adaptive
+    conformal inference, Gibbs and Candes 2021, equation 2). Of late frames in a row only the
+    first counts: the others tell of a load, which the quantile follows.
+    """
 
     def __init__(self, settings: DeadlineSettings | None = None) -> None:
         self.settings = settings or DeadlineSettings()
         self.curve = LatencyCurve()
+        self._caution, self._was_late = 0.0, False
         self._recent: deque[tuple[float, float]] = deque(maxlen=MOST_FRAMES)
 
     def hear(self, budget: float, latency_ms: float) -> None:
@@ -98,6 +115,8 @@ class DeadlineLimiter:
             return
         self.curve.learn(budget, latency_ms)
         self._recent.append((budget, latency_ms))
+        if self.settings.deadline_ms > 0:
+            self._beware(late=latency_ms > self.settings.deadline_ms)
 
     def opinion(self) -> Opinion:
         """Return what is allowed."""
@@ -109,5 +128,12 @@ class DeadlineLimiter:
         recent = list(self._recent)[-s.window :]
         loads = [latency / self.curve.relative(budget) for budget, latency in recent]
         load = min(float(np.quantile(loads, s.quantile)), max(loads[-s.recovery :]))
-        budget = self.curve.inverse(s.deadline_ms * (1 - s.headroom) / load)
+        allowed = s.deadline_ms * (1 - s.headroom) * math.exp(-self._caution)
+        budget = self.curve.inverse(allowed / load)
         return Opinion(min(1.0, max(s.floor_budget, budget)), Input.HEARD)
+
+    def _beware(self, *, late: bool) -> None:
+        aimed = AIM * (1 - self.settings.quantile)
+        caution = self._caution + CAUTION_GAIN * ((late and not self._was_late) - aimed)
+        self._was_late = late
+        self._caution = min(MOST_CAUTION, max(0.0, caution))
