@@ -125,17 +125,12 @@ class Processor:
         except ImageError as error:
             self._refuse(str(error))
         except Exception as error:  # noqa: BLE001  one bad frame must not take the node down
-            self._refuse(f'{type(error).__name__}: {error}')
+            if self._node.context.ok():
+                self._refuse(f'{type(error).__name__}: {error}')
+            else:
+                statistics.count('dropped')  # the process ends, and with it this frame
         else:
-            publish_ms = 1000 * (time.perf_counter() - inferred)
-            latency_ms = 1000 * (time.monotonic() - frame.arrived)
-            settings = self._settings()
-            statistics.processed(latency_ms, settings.deadline_ms)
-            # With a rate limit a frame also waits for its turn, which no budget makes shorter.
-            work_ms = 1000 * (time.perf_counter() - answer.started)
-            limited = settings.max_rate_hz > 0
-            self._governing.frame_took(answer.decision.budget, work_ms if limited else latency_ms)
-            self._report(answer, publish_ms, latency_ms)
+            self._account(frame, answer, 1000 * (time.perf_counter() - inferred))
 
     def _answer(self, frame: Frame) -> Answer | None:
         """Run the wanted tasks; None if there are none."""
@@ -164,6 +159,17 @@ class Processor:
         height, width = next(iter(results.values())).shape[:2]
         y, x = height / answer.size[0], width / answer.size[1]
         return scaled(self.camera_info, answer.header, y, x)
+
+    def _account(self, frame: Frame, answer: Answer, publish_ms: float) -> None:
+        """Count a frame that is out, and tell the governor and the listeners of it."""
+        latency_ms = 1000 * (time.monotonic() - frame.arrived)
+        settings = self._settings()
+        self._reporter.statistics.processed(latency_ms, settings.deadline_ms)
+        # With a rate limit a frame also waits for its turn, which no budget makes shorter.
+        work_ms = 1000 * (time.perf_counter() - answer.started)
+        limited = settings.max_rate_hz > 0
+        self._governing.frame_took(answer.decision.budget, work_ms if limited else latency_ms)
+        self._report(answer, publish_ms, latency_ms)
 
     def _report(self, answer: Answer, publish_ms: float, latency_ms: float) -> None:
         """Publish pictures and statistics; a failure costs these only.

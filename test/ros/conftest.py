@@ -14,6 +14,7 @@ from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.task import Future
 
 from adamtl_ros.ros.node import PerceptionNode
 
@@ -29,7 +30,7 @@ class Graph:
         rclpy.init(context=self.context, domain_id=domain_id)
         self.client = rclpy.create_node('client', context=self.context)
         self.changed = threading.Condition()
-        self.nodes, self.executors, self.threads = [], [], []
+        self.nodes, self.executors, self.threads, self.stops = [], [], [], []
         self._spin(self.client)
 
     def perception(self, *, activate=True, namespace='', **parameters):
@@ -69,11 +70,15 @@ class Graph:
     def close(self):
         """Destroy the nodes and end the threads."""
         # First nobody spins any more: a node must not go while its executor waits on it.
-        for executor in self.executors:
-            executor.shutdown()
+        # (Executor.shutdown() from here would take nodes and guards from a thread that is about
+        # to wait on them, which then waits for ever.)
+        for stop in self.stops:
+            stop.set_result(None)
         for thread in self.threads:
             thread.join(TIMEOUT_S)
             assert not thread.is_alive()
+        for executor in self.executors:
+            executor.shutdown()
         for node in (*self.nodes, self.client):
             node.destroy_node()
         self.context.try_shutdown()
@@ -82,12 +87,14 @@ class Graph:
         executor = SingleThreadedExecutor(context=self.context)
         executor.add_node(node)
         self.executors.append(executor)
+        stop = Future(executor=executor)
+        self.stops.append(stop)
         if node is not self.client:
             self.nodes.append(node)
 
         def run():
             with contextlib.suppress(ExternalShutdownException):
-                executor.spin()
+                executor.spin_until_future_complete(stop)
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
