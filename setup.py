@@ -18,7 +18,8 @@ setup(
     description='Adaptive multi-task perception under a compute budget, for ROS 2',
     license='Apache-2.0',
     packages=find_packages(include=['adamtl_ros', 'adamtl_ros.*']),
-    package_data={'adamtl_ros': ['weights/*']},
+    package_data={'adamtl_ros': ['weights/*', 'evaluation/bags/*.html']},
+    data_files=[('share/adamtl_ros/msg', ['msg/ComputeStats.msg'])],
     python_requires='>=3.10',
     install_requires=[
         'numpy',

@@ -73,10 +73,13 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
     if inside:
         raise BagError(f'{path} is no bag, but holds some: {", ".join(inside)}')
     try:
-        reader = AnyReader([path], default_typestore=typestore())
+        reader = AnyReader(_files(path), default_typestore=typestore())
         reader.open()
     except (AnyReaderError, ReaderError, OSError) as error:
-        raise BagError(f'{path} is not a ROS 2 bag that can be read: {error}') from error
+        raise BagError(
+            f'{path} is not a ROS 2 bag that can be read: {error} (recordings that were cut off '
+            "may be saved: 'mcap recover' for MCAP, 'ros2 bag reindex' without metadata.yaml)"
+        ) from error
     try:
         if not reader.is2:
             raise BagError(f'{path} is a ROS 1 bag; convert it with rosbags-convert')
@@ -110,7 +113,7 @@ def find_camera(path: Path, topic: str = '') -> Camera:
         return Camera(
             image=best.topic,
             compressed=best.msgtype == COMPRESSED,
-            info=_find_info(reader, best.topic),
+            info=find_info(reader, best.topic),
             frames=best.msgcount,
             duration_s=reader.duration / 1e9,
             others=tuple(c.topic for c in ranked[1:] if _colours(reader, c)),
@@ -122,6 +125,28 @@ def header_stamp(raw: bytes | memoryview) -> int:
     # CDR: four bytes of encapsulation, the second of which tells the byte order; then the stamp.
     seconds, nanoseconds = struct.unpack_from('<iI' if raw[1] & 1 else '>iI', raw, 4)
     return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+
+def find_info(reader: AnyReader, image: str) -> str | None:
+    """Return the calibration topic that shares the longest path with the image topic.
+
+    One that shares nothing belongs to another camera, unless it stands at the root.
+    """
+    topics = [c.topic for c in reader.connections if c.msgtype == CAMERA_INFO and c.msgcount]
+    close = [topic for topic in topics if path_in_common(topic, image) > 1 or topic.count('/') == 1]
+    return max(close, key=lambda topic: (path_in_common(topic, image), topic), default=None)
+
+
+def path_in_common(one: str, other: str) -> int:
+    """Return how many leading parts of two topics are the same, the empty first one included."""
+    pairs = zip(one.split('/'), other.split('/'), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _files(path: Path) -> list[Path]:
+    """Return what to open: MCAP files say themselves what they hold, and need no metadata."""
+    inside = sorted(path.glob('*.mcap'))
+    return inside if inside and not (path / 'metadata.yaml').exists() else [path]
 
 
 def _colours(reader: AnyReader, connection: Connection) -> int:
@@ -136,18 +161,3 @@ def _colours(reader: AnyReader, connection: Connection) -> int:
     if message.encoding in ('mono8', 'mono16'):
         return 1
     return 3 if message.encoding.startswith(('rgb', 'bgr', 'yuv', 'uyvy', 'bayer')) else 0
-
-
-def _find_info(reader: AnyReader, image: str) -> str | None:
-    """Return the calibration topic that shares the longest path with the image topic.
-
-    One that shares nothing belongs to another camera, unless it stands at the root.
-    """
-    topics = [c.topic for c in reader.connections if c.msgtype == CAMERA_INFO and c.msgcount]
-    close = [topic for topic in topics if _shared(topic, image) > 1 or topic.count('/') == 1]
-    return max(close, key=lambda topic: (_shared(topic, image), topic), default=None)
-
-
-def _shared(one: str, other: str) -> int:
-    pairs = zip(one.split('/'), other.split('/'), strict=False)
-    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))

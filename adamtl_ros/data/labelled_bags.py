@@ -15,11 +15,12 @@ from rosbags.highlevel import AnyReaderError
 from rosbags.image import ImageError
 from rosbags.rosbag2 import ReaderError
 
-from adamtl_ros.data.bags import COMPRESSED, RAW, BagError, find_camera, header_stamp, open_bag
+from adamtl_ros.data.bags import BagError, header_stamp, open_bag
 from adamtl_ros.data.layout import fit
 from adamtl_ros.data.messages import label, rgb
+from adamtl_ros.data.truth_topics import USUAL, choose_camera, class_names, find_truth, listing
 from adamtl_ros.sample import DataError, Sample
-from adamtl_ros.tasks import TASKS, UNLABELLED, Kind, select
+from adamtl_ros.tasks import TASKS, Kind, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from rosbags.interfaces import Connection
 
     from adamtl_ros.tasks import Task
-
-LABEL_INFO = 'vision_msgs/msg/LabelInfo'
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,14 @@ class LabelledBag:
         self._process = 0
         reader = self._reader()
         kinds = {c.topic: c.msgtype for c in reader.connections if c.msgcount}
-        self.truth = _find_truth(path, kinds, truth or {})
-        self.camera = _choose_camera(path, camera, set(self.truth.values()))
+        self.truth = find_truth(path, kinds, truth or {})
+        if not self.truth:
+            raise DataError(
+                f'{path}: no ground truth on {USUAL["semseg"]} or the like for '
+                f'{", ".join(TASKS)}; name the topics with truth={{task: topic}}; it holds: '
+                + listing(kinds)
+            )
+        self.camera = choose_camera(path, camera, set(self.truth.values()))
         self.tasks = self._name_classes(reader, classes or {})
         self._frames = self._join(reader)
 
@@ -143,7 +148,7 @@ class LabelledBag:
         select(given, self.truth)
         tasks = {name: TASKS[name] for name in self.truth}
         for name, task in tasks.items():
-            names = given.get(name) or _label_info(reader, self.truth[name])
+            names = given.get(name) or class_names(reader, self.truth[name])
             if name in given or (names and task.kind is Kind.LABELS):
                 tasks[name] = task.with_classes(names)
         return tasks
@@ -199,47 +204,3 @@ class LabelledBag:
             return rgb(message) if task is None else label(message, task)
         except (AnyReaderError, ImageError, ValueError, struct.error, cv2.error) as error:
             raise DataError(f'{self.path}, {topic} at {frame.stamp} ns: {error}') from error
-
-
-def _find_truth(path: Path, kinds: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
-    """Return the topic of the ground truth by task, in table order."""
-    select(given)
-    usual = {task: f'/ground_truth/{task}/image' for task in TASKS}
-    there = ', '.join(f'{topic} ({kind})' for topic, kind in sorted(kinds.items())) or 'nothing'
-    found = {}
-    for task in TASKS:
-        topic = given.get(task, usual[task])
-        if kinds.get(topic) in (RAW, COMPRESSED):
-            found[task] = topic
-        elif task in given:
-            raise DataError(f'{path}: no images on {topic} for {task}; it holds: {there}')
-    if not found:
-        raise DataError(
-            f'{path}: no ground truth on {usual["semseg"]} or the like for '
-            f'{", ".join(TASKS)}; name the topics with truth={{task: topic}}; it holds: {there}'
-        )
-    return found
-
-
-def _choose_camera(path: Path, wanted: str, truth: set[str]) -> str:
-    camera = find_camera(path, wanted)
-    # Labels are grey images, too.
-    topics = [topic for topic in (camera.image, *camera.others) if wanted or topic not in truth]
-    if not topics:
-        raise BagError(f'{path}: no camera images besides the ground truth on {sorted(truth)}')
-    return topics[0]
-
-
-def _label_info(reader: AnyReader, topic: str) -> list[str]:
-    """Return the class names that stand beside a topic of labels; none if there are none."""
-    beside = topic.removesuffix('/compressed').rpartition('/')[0] + '/label_info'
-    wanted = [c for c in reader.connections if (c.topic, c.msgtype) == (beside, LABEL_INFO)]
-    # Old SQLite3 bags do not define their types, and this one is not among the usual ones.
-    if not wanted or LABEL_INFO not in reader.typestore.types:
-        return []
-    names: dict[int, str] = {}
-    for _, _, raw in reader.messages(wanted):
-        message: Any = reader.deserialize(raw, LABEL_INFO)
-        names = {entry.class_id: entry.class_name for entry in message.class_map}
-    count = max((i for i in names if i < UNLABELLED), default=-1) + 1
-    return [names.get(i, f'class {i}') for i in range(count)]

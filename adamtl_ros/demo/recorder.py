@@ -8,28 +8,26 @@ import struct
 import threading
 import time
 from collections import defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ament_index_python.packages import get_package_share_directory
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
-from rosbags.typesys import get_types_from_msg
 from sensor_msgs.msg import CameraInfo, Image
 
-from adamtl_ros.data.bags import header_stamp, typestore
+from adamtl_ros.data.bags import header_stamp
+from adamtl_ros.data.own_types import own_typestore
 from adamtl_ros.msg import ComputeStats
 from adamtl_ros.ros.topics import LabelInfo, latched_qos
 from adamtl_ros.tasks import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from rclpy.node import Node
-    from rosbags.typesys.store import Typestore
 
 QOS = QoSProfile(depth=30, reliability=ReliabilityPolicy.RELIABLE)
 KINDS = {
@@ -86,7 +84,7 @@ class Recorder:
 
         """
         self._file.close()
-        store = full_typestore()
+        store = own_typestore()
         writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
         writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         with writer, self._spool.open('rb') as file:
@@ -141,14 +139,3 @@ def _topics(name: str, *, color: bool) -> Iterator[tuple[str, Any]]:
             yield f'{name}/{task.name}/color', Image
         if task.classes and LabelInfo:
             yield f'{name}/{task.name}/label_info', LabelInfo
-
-
-def full_typestore() -> Typestore:
-    """Return the standard types and those of the installed packages that the node uses."""
-    store = typestore()
-    for package in ('adamtl_ros', *(['vision_msgs'] if LabelInfo else [])):
-        types = {}
-        for path in Path(get_package_share_directory(package)).glob('msg/*.msg'):
-            types.update(get_types_from_msg(path.read_text(), f'{package}/msg/{path.stem}'))
-        store.register(types)
-    return store

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from adamtl_ros.data.bags import header_stamp, open_bag
 from adamtl_ros.data.messages import camera_images
 from adamtl_ros.runtime.colour import colourise
+from adamtl_ros.runtime.tiles import add_stream, page, row, tile
 from adamtl_ros.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -30,9 +31,7 @@ if TYPE_CHECKING:
 
     Picture = NDArray[np.uint8]
 
-TILE_WIDTH, COLUMNS, LABEL_HEIGHT = 320, 4, 24
 SHEET_ROWS = 5
-INK, PAPER = (235, 235, 235), 24
 
 
 def write_video(
@@ -59,13 +58,11 @@ def write_video(
         stream: Any = None
         rows = []
         bar = tqdm(frames, total=camera.frames, unit='frame', desc='drawing')
-        for index, (picture, row) in enumerate(bar):
+        for index, (picture, strip) in enumerate(bar):
             if index in chosen:
-                rows.append(row)
+                rows.append(strip)
             if stream is None:
-                stream = container.add_stream('libx264', rate=rate, options={'crf': '20'})
-                stream.height, stream.width = picture.shape[:2]
-                stream.pix_fmt = 'yuv420p'
+                stream = add_stream(container, picture, rate)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, 'rgb24')))
         if stream is not None:
             container.mux(stream.encode())
@@ -84,10 +81,13 @@ def _frames(
         for stamp, image in camera_images(bag, camera):
             while pending is not None and pending[0] <= stamp:
                 newest = stats.get(pending[0], newest)
-                tiles[pending[1]] = _tile(colourise(TASKS[pending[1]], pending[2]), pending[1])
+                tiles[pending[1]] = tile(colourise(TASKS[pending[1]], pending[2]), pending[1])
                 pending = next(outputs, None)
-            shown = _tile(image, 'camera')
-            yield _compose(shown, tiles, newest), _row(shown, tiles, newest)
+            shown = tile(image, 'camera')
+            yield (
+                page(shown, tiles, TASKS, _lines(newest)),
+                row(shown, tiles, TASKS, _short(newest)),
+            )
 
 
 def _by_stamp(recorded: Any) -> Iterator[tuple[int, str, NDArray[np.generic]]]:  # noqa: ANN401
@@ -111,41 +111,10 @@ def _decode(
         yield stamp, task, message_to_cvimage(recorded.deserialize(raw, kind))
 
 
-def _tile(image: Picture, label: str) -> Picture:
-    """Shrink a picture to the width of a tile, under its label."""
-    height = 2 * round(image.shape[0] * TILE_WIDTH / image.shape[1] / 2)
-    tile = np.full((LABEL_HEIGHT + height, TILE_WIDTH, 3), PAPER, np.uint8)
-    tile[LABEL_HEIGHT:] = cv2.resize(image, (TILE_WIDTH, height), interpolation=cv2.INTER_AREA)
-    _write(tile, label.replace('_', ' '), (8, 17))
-    return tile
-
-
-def _compose(camera: Picture, tiles: dict[str, Picture], stats: ComputeStats | None) -> Picture:
-    empty = np.full_like(camera, PAPER)
-    pictures = [camera, *(tiles.get(name, empty) for name in TASKS), _panel(empty, stats)]
-    pictures += [empty] * (-len(pictures) % COLUMNS)
-    rows = [np.hstack(pictures[i : i + COLUMNS]) for i in range(0, len(pictures), COLUMNS)]
-    return np.vstack(rows)
-
-
-def _row(camera: Picture, tiles: dict[str, Picture], stats: ComputeStats | None) -> Picture:
-    """Draw the results side by side, smaller than in the video."""
-    shown = camera.copy()
-    if stats is not None:
-        text = f'budget {stats.effective_budget:.2f}, {stats.macs / 1e6:.0f} M MACs'
-        shown[:LABEL_HEIGHT] = PAPER
-        _write(shown, text, (8, 17))
-    empty = np.full_like(camera, PAPER)
-    row = np.hstack([shown, *(tiles.get(name, empty) for name in TASKS)])
-    return cv2.resize(row, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
-
-
-def _panel(empty: Picture, stats: ComputeStats | None) -> Picture:
-    panel = empty.copy()
+def _lines(stats: ComputeStats | None) -> list[str]:
     if stats is None:
-        _write(panel, 'no result yet', (8, 17))
-        return panel
-    lines = [
+        return ['no result yet']
+    return [
         stats.model,
         f'budget {stats.effective_budget:.2f}{_limited(stats)}',
         f'spent {stats.macs / 1e6:.0f} of {stats.macs_full / 1e6:.0f} M MACs',
@@ -157,10 +126,12 @@ def _panel(empty: Picture, stats: ComputeStats | None) -> Picture:
         f'frames dropped {stats.frames_dropped}',
         *_sensors(stats),
     ]
-    spacing = min(26, (panel.shape[0] - 52) // len(lines))
-    for index, line in enumerate(lines):
-        _write(panel, line, (16, 44 + spacing * index))
-    return panel
+
+
+def _short(stats: ComputeStats | None) -> str:
+    if stats is None:
+        return ''
+    return f'budget {stats.effective_budget:.2f}, {stats.macs / 1e6:.0f} M MACs'
 
 
 def _limited(stats: ComputeStats) -> str:
@@ -181,7 +152,3 @@ def _sensors(stats: ComputeStats) -> list[str]:
     if not math.isnan(stats.temperature):
         known.append(f'temperature {stats.temperature:.1f} C')
     return [', '.join(known)] if known else []
-
-
-def _write(image: Picture, text: str, position: tuple[int, int]) -> None:
-    cv2.putText(image, text, position, cv2.FONT_HERSHEY_SIMPLEX, 0.5, INK, 1, cv2.LINE_AA)

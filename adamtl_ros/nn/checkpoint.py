@@ -89,6 +89,12 @@ def shipped_weights() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob('*.safetensors'))}
 
 
+def find_file(source: str) -> Path | None:
+    """Return the file that `load_model()` reads; None where it draws random weights."""
+    path = shipped_weights().get(source, Path(source))
+    return path if path.is_file() else None
+
+
 def save_model(model: Model, path: Path) -> None:
     """Write a model to one `.safetensors` file."""
     network = model.network

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from adamtl_ros.nn.checkpoint import Model
     from adamtl_ros.nn.network import AdaptiveNetwork
+    from adamtl_ros.nn.plan import Plan
     from adamtl_ros.nn.prediction import Cost, Prediction
 
 
@@ -33,6 +34,8 @@ class Inference:
     Attributes:
         results: By task name; see `postprocess()` for shapes and types.
         cost: What the network spent.
+        plan: Which parts of the encoder ran.
+        input_size: Height and width that the network saw.
         preprocess_ms: Time to resize and normalise.
         infer_ms: Time of policy, encoder and decoders.
         postprocess_ms: Time to turn raw maps into results.
@@ -41,6 +44,8 @@ class Inference:
 
     results: dict[str, NDArray[np.generic]]
     cost: Cost
+    plan: Plan
+    input_size: tuple[int, int]
     preprocess_ms: float
     infer_ms: float
     postprocess_ms: float
@@ -121,7 +126,9 @@ class Engine:
         known = self.model.network.tasks
         results = {name: postprocess(known[name], raw, size) for name, raw in planes.items()}
         clock.append(time.perf_counter())
-        return Inference(results, prediction.costs[0], *(np.diff(clock) * 1000))
+        seen = (batch.shape[2], batch.shape[3])
+        cost, plan = prediction.costs[0], prediction.plans[0]
+        return Inference(results, cost, plan, seen, *(np.diff(clock) * 1000))
 
     def warm_up(self, height: int = 480, width: int = 640) -> None:
         """Run on noise, so that the first real image is not slower than the others."""

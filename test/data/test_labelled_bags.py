@@ -11,22 +11,14 @@ import cv2
 import numpy as np
 import pytest
 from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import get_types_from_msg
 
-from adamtl_ros.data.bags import COMPRESSED, RAW, BagError, typestore
-from adamtl_ros.data.labelled_bags import LABEL_INFO, LabelledBag
+from adamtl_ros.data.bags import COMPRESSED, RAW, BagError
+from adamtl_ros.data.labelled_bags import LabelledBag
+from adamtl_ros.data.own_types import LABEL_INFO, own_typestore
 from adamtl_ros.sample import DataError
 from adamtl_ros.tasks import PASCAL_CLASSES, TASKS
 
-STORE = typestore()
-STORE.register(
-    get_types_from_msg('uint16 class_id\nstring class_name', 'vision_msgs/msg/VisionClass')
-)
-STORE.register(
-    get_types_from_msg(
-        'std_msgs/Header header\nvision_msgs/VisionClass[] class_map\nfloat32 threshold', LABEL_INFO
-    )
-)
+STORE = own_typestore()
 STORAGES = [StoragePlugin.MCAP, StoragePlugin.SQLITE3]
 BAGS = Path('../shared/bags')
 HEIGHT, WIDTH = 20, 30

@@ -1,0 +1,185 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Predictions as a bag that Foxglove, PlotJuggler and `ros2 bag play` open, and as a video."""
+
+from __future__ import annotations
+
+import shutil
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+
+from adamtl_ros.data.bags import RAW
+from adamtl_ros.data.own_types import LABEL_INFO, STATS, own_typestore
+from adamtl_ros.runtime.colour import colourise
+from adamtl_ros.runtime.tiles import add_stream, page, tile
+from adamtl_ros.tasks import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from adamtl_ros.evaluation.bags.recording import Frame
+    from adamtl_ros.evaluation.bags.result import FrameCost
+    from adamtl_ros.runtime.engine import Inference
+    from adamtl_ros.tasks import Task
+
+NODE = '/adamtl'
+NAN = float('nan')
+
+
+class Predictions:
+    """An MCAP bag with the topics that the node would have published."""
+
+    def __init__(self, path: Path, tasks: Mapping[str, Task], model: str, budget: float) -> None:
+        """Begin a bag; an older one at the same place goes.
+
+        Args:
+            path: Folder of the bag.
+            tasks: Tasks that run.
+            model: Name of the model.
+            budget: The budget that was asked for.
+
+        """
+        shutil.rmtree(path, ignore_errors=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._store, self._model, self._budget = own_typestore(), model, budget
+        self._tasks, self._count = tasks, 0
+        self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
+        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        self._writer.open()
+        self._topics = {name: self._add(f'{NODE}/{name}/image', RAW) for name in tasks}
+        self._stats = self._add(f'{NODE}/compute_stats', STATS)
+        self._names = {
+            name: self._add(f'{NODE}/{name}/label_info', LABEL_INFO)
+            for name, task in tasks.items()
+            if task.kind is Kind.LABELS
+        }
+
+    def add(self, frame: Frame, answer: Inference, cost: FrameCost) -> None:
+        """Write what belongs to a frame, at the time at which it was recorded."""
+        if not self._count:
+            for name, connection in self._names.items():
+                info = label_info(self._store, self._header(frame), self._tasks[name])
+                self._write(connection, frame, LABEL_INFO, info)
+        self._count += 1
+        for name, result in answer.results.items():
+            message = image_message(self._store, self._header(frame), self._tasks[name], result)
+            self._write(self._topics[name], frame, RAW, message)
+        self._write(self._stats, frame, STATS, self._describe(frame, answer, cost))
+
+    def close(self) -> None:
+        """Finish the bag."""
+        self._writer.close()
+
+    def _add(self, topic: str, kind: str) -> Any:  # noqa: ANN401
+        return self._writer.add_connection(topic, kind, typestore=self._store)
+
+    def _write(self, connection: Any, frame: Frame, kind: str, message: object) -> None:  # noqa: ANN401
+        data = self._store.serialize_cdr(message, kind)
+        self._writer.write(connection, frame.recorded, data)
+
+    def _header(self, frame: Frame) -> object:
+        time = self._store.types['builtin_interfaces/msg/Time'](*divmod(frame.stamp, 10**9))
+        return self._store.types['std_msgs/msg/Header'](time, frame.frame_id)
+
+    def _describe(self, frame: Frame, answer: Inference, cost: FrameCost) -> object:
+        kind = self._store.types[STATS]
+        floor = answer.cost.floor
+        return kind(
+            header=self._header(frame), sequence=self._count, model=self._model, device='offline',
+            tasks=list(answer.results), requested_budget=self._budget,
+            effective_budget=max(self._budget, cost.share) if floor else self._budget,
+            limit_reason=kind.FLOOR if floor else kind.USER,
+            battery_budget=NAN, thermal_budget=NAN, deadline_budget=NAN,
+            macs=cost.macs, macs_full=cost.macs_full, blocks_run=cost.blocks_run,
+            blocks_total=answer.cost.blocks_total, windows_run=cost.windows_run,
+            windows_total=answer.cost.windows_total, decode_ms=cost.decode_ms,
+            preprocess_ms=cost.preprocess_ms, infer_ms=cost.infer_ms,
+            postprocess_ms=cost.postprocess_ms, publish_ms=NAN, latency_ms=cost.latency_ms,
+            age_ms=NAN, frames_received=self._count, frames_processed=self._count,
+            frames_dropped=0, frames_idle=0, frames_refused=0, frames_late=0, battery=NAN,
+            temperature=NAN, energy=cost.energy_j,
+        )  # fmt: skip
+
+
+class Video:
+    """Camera and results side by side, H.264 at the rate of the recording."""
+
+    def __init__(self, path: Path, tasks: Mapping[str, Task], model: str) -> None:
+        """Begin a video.
+
+        Args:
+            path: The .mp4 file.
+            tasks: Tasks that run.
+            model: Written beside the results.
+
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self._tasks, self._model = path, tasks, model
+        self._container: Any = None
+        self._stream: Any = None
+        self._first = 0
+
+    def add(self, frame: Frame, answer: Inference, cost: FrameCost) -> None:
+        """Draw a frame."""
+        tiles = {
+            name: tile(colourise(self._tasks[name], result), name)
+            for name, result in answer.results.items()
+        }
+        lines = [
+            self._model,
+            f'spent {cost.macs / 1e6:.0f} of {cost.macs_full / 1e6:.0f} M MACs ({cost.share:.0%})',
+            f'blocks {cost.blocks_run} of {answer.cost.blocks_total},'
+            f' windows {cost.windows_run} of {answer.cost.windows_total}',
+            f'inference {cost.infer_ms:.1f} ms',
+        ]
+        self._encode(page(tile(frame.image, 'camera'), tiles, self._tasks, lines), frame.recorded)
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._container is not None:
+            self._container.mux(self._stream.encode())
+            self._container.close()
+
+    def _encode(self, picture: NDArray[np.uint8], recorded: int) -> None:
+        if self._container is None:
+            self._container = av.open(str(self._path), 'w')
+            self._stream = add_stream(self._container, picture, Fraction(1000))
+            self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, 1000)
+            self._first, self._last = recorded, -1
+        if picture.shape[:2] != (self._stream.height, self._stream.width):
+            picture = _fitted(picture, self._stream.height, self._stream.width)
+        image = av.VideoFrame.from_ndarray(picture, 'rgb24')
+        # Frames must move on, also where times in a recording do not.
+        self._last = max(self._last + 1, (recorded - self._first) // 1_000_000)
+        image.pts, image.time_base = self._last, Fraction(1, 1000)
+        self._container.mux(self._stream.encode(image))
+
+
+def image_message(store: Any, header: object, task: Task, result: NDArray[Any]) -> object:  # noqa: ANN401
+    """Return a result as the node publishes it."""
+    data = np.ascontiguousarray(result)
+    height, width = data.shape[:2]
+    pixels = data.view(np.uint8).ravel()
+    return store.types[RAW](header, height, width, task.encoding, 0, data.nbytes // height, pixels)
+
+
+def label_info(store: Any, header: object, task: Task) -> object:  # noqa: ANN401
+    """Return the class names of a task as the node publishes them."""
+    entry = store.types['vision_msgs/msg/VisionClass']
+    names = [entry(number, name) for number, name in enumerate(task.classes)]
+    return store.types[LABEL_INFO](header, names, 0.0)
+
+
+def _fitted(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Put a picture of another size into the corner of one of this size."""
+    made = np.zeros((height, width, 3), np.uint8)
+    rows, columns = min(height, picture.shape[0]), min(width, picture.shape[1])
+    made[:rows, :columns] = picture[:rows, :columns]
+    return made

@@ -1,0 +1,158 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Every camera frame of a bag, once and in order, with what is known to be true of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from adamtl_ros.data.bags import header_stamp, open_bag
+from adamtl_ros.data.layout import fit
+from adamtl_ros.data.messages import rgb
+from adamtl_ros.evaluation.bags.truth import Truth
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from rosbags.highlevel import AnyReader
+    from rosbags.interfaces import Connection
+
+    from adamtl_ros.evaluation.bags.notes import Notes
+    from adamtl_ros.evaluation.bags.truth import Wanted
+    from adamtl_ros.tasks import Task
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An image of a recording.
+
+    Attributes:
+        index: Its number among the camera's images, those that cannot be read included.
+        stamp: Header stamp [ns].
+        recorded: When it was recorded [ns].
+        frame_id: Of the header.
+        image: (H, W, 3) uint8 RGB.
+        labels: By task, in the form of `Sample`, at the size of the image.
+        decode_ms: Time to decode the image.
+
+    """
+
+    index: int
+    stamp: int
+    recorded: int
+    frame_id: str
+    image: NDArray[np.uint8]
+    labels: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    decode_ms: float = 0.0
+
+
+class Recording:
+    """A bag as frames. What is wrong with it goes to the notes, and the rest is read.
+
+    Attributes:
+        path: The bag.
+        camera: Topic of the images.
+        truth: Where ground truth comes from.
+        expected: Images that the bag says it holds.
+
+    """
+
+    def __init__(self, path: Path, tasks: Mapping[str, Task], wanted: Wanted, notes: Notes) -> None:
+        """Find the topics; reads those of the ground truth once, for their stamps.
+
+        Args:
+            path: Folder of the bag, or a single .mcap file.
+            tasks: Tasks to be evaluated, with the classes of the model.
+            wanted: Topics that somebody named.
+            notes: Takes what is wrong.
+
+        Raises:
+            BagError: The bag cannot be read at all, or has no camera.
+            DataError: A named topic that is not there.
+            ValueError: A class map for a class that the model does not know.
+
+        """
+        self.path, self._notes = path, notes
+        with open_bag(path) as reader:
+            self.truth = Truth(path, reader, tasks, wanted, notes)
+            self.camera = self.truth.camera
+            counts = [c.msgcount for c in reader.connections if c.topic == self.camera]
+            self.expected = sum(counts)
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the frames in the order of recording."""
+        index, last, size = -1, -(2**63), None
+        with open_bag(self.path) as reader:
+            wanted = [c for c in reader.connections if c.topic == self.camera]
+            for index, (connection, recorded, raw) in enumerate(self._messages(reader, wanted)):
+                frame = self._frame(reader, index, connection, recorded, raw)
+                if frame is None:
+                    continue
+                if frame.stamp <= last:
+                    self._note('header stamp not after the one before', frame, '')
+                if size not in (None, frame.image.shape):
+                    was = f'{size[1]}x{size[0]} before'
+                    self._note('frame size changes', frame, was)
+                last, size = frame.stamp, frame.image.shape
+                yield frame
+        if index + 1 < self.expected:
+            missing = f'{index + 1} of {self.expected} on {self.camera} could be read'
+            self._notes.add('images lost in a damaged bag', missing)
+
+    def _messages(
+        self, reader: AnyReader, wanted: list[Connection]
+    ) -> Iterator[tuple[Connection, int, bytes]]:
+        try:
+            yield from reader.messages(wanted)
+        except Exception as error:  # noqa: BLE001  whatever a parser meets in damaged bytes
+            self._notes.add('bag is damaged', f'{type(error).__name__}: {error}')
+
+    def _frame(
+        self, reader: AnyReader, index: int, connection: Connection, recorded: int, raw: bytes
+    ) -> Frame | None:
+        begun = time.perf_counter()
+        try:
+            stamp = header_stamp(raw)
+            message: Any = reader.deserialize(raw, connection.msgtype)
+            image = rgb(message)
+        except Exception as error:  # noqa: BLE001  as above
+            where = f'image {index} on {self.camera}'
+            self._notes.add('image cannot be read', f'{where}: {type(error).__name__}: {error}')
+            return None
+        decode_ms = 1000 * (time.perf_counter() - begun)
+        labels = self._labels(reader, stamp, image.shape[:2])
+        frame_id = str(message.header.frame_id)
+        return Frame(index, stamp, recorded, frame_id, image, labels, decode_ms)
+
+    def _labels(
+        self, reader: AnyReader, stamp: int, size: tuple[int, ...]
+    ) -> dict[str, NDArray[np.generic]]:
+        labels: dict[str, NDArray[np.generic]] = {}
+        for task, source in self.truth.sources.items():
+            try:
+                truth = self.truth.read(reader, task, stamp)
+            except Exception as error:  # noqa: BLE001  as above
+                what = f'{source.topic} at {stamp} ns: {error}'
+                self._notes.add(f'ground truth of {task} cannot be used', what)
+                continue
+            if truth is None:
+                self._notes.add(f'no ground truth of {task}', f'{source.topic} at {stamp} ns')
+                continue
+            if truth.shape[:2] != size:
+                sizes = f'{truth.shape[1]}x{truth.shape[0]} for {size[1]}x{size[0]}'
+                self._notes.add(
+                    f'ground truth of {task} has another size than the image',
+                    f'{sizes} at {stamp} ns; stretched to it',
+                )
+            labels[task] = fit(truth, *size[:2])
+        return labels
+
+    def _note(self, kind: str, frame: Frame, more: str) -> None:
+        height, width = frame.image.shape[:2]
+        where = f'image {frame.index}, {width}x{height}, stamp {frame.stamp} ns'
+        self._notes.add(kind, f'{where}, {more}' if more else where)

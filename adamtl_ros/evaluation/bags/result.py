@@ -1,0 +1,268 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What an evaluation found: of one recording, and of several added up."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adamtl_ros.evaluation.bags.classes import ClassMap
+from adamtl_ros.evaluation.bags.scores import Scores
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from adamtl_ros.evaluation.bags.heat import Heat
+    from adamtl_ros.evaluation.bags.notes import Notes
+    from adamtl_ros.tasks import Task
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is to be evaluated, and how; travels to other processes and machines.
+
+    Attributes:
+        model: File or name.
+        budgets: Each in (0, 1], descending, full budget first.
+        tasks: Names of the tasks; all of the model's if empty.
+        camera: Topic of the images; found if empty.
+        truth: Topics of ground truth by task, besides those that are found.
+        classes: What class ids mean, see `ClassMap.names`.
+        threads: CPU threads of the network.
+        realtime: Emulate a live node too.
+        out: Folder for predictions and videos; none if not given.
+        shown: The budget whose results are kept and drawn.
+
+    """
+
+    model: str = 'scenes_nano'
+    budgets: tuple[float, ...] = (1.0, 0.75, 0.5, 0.35)
+    tasks: tuple[str, ...] = ()
+    camera: str = ''
+    truth: Mapping[str, str] = field(default_factory=dict)
+    classes: ClassMap = field(default_factory=ClassMap)
+    threads: int = 1
+    realtime: bool = False
+    out: Path | None = None
+    shown: float = 0.35
+
+    def __post_init__(self) -> None:
+        """Check the budgets.
+
+        Raises:
+            ValueError: Budgets out of range or order, or without full budget.
+
+        """
+        for budget in self.budgets:
+            if not 0 < budget <= 1:
+                raise ValueError(f'a budget must lie in (0, 1], got {budget}')
+        if self.budgets[:1] != (1.0,) or list(self.budgets) != sorted(set(self.budgets))[::-1]:
+            raise ValueError(f'budgets must begin with 1.0 and fall, got {self.budgets}')
+        if self.shown not in self.budgets:
+            raise ValueError(f'budget {self.shown} is not evaluated, choose from: {self.budgets}')
+
+
+@dataclass(frozen=True)
+class FrameCost:
+    """What one frame cost at one budget.
+
+    Attributes:
+        stamp: Header stamp [ns].
+        macs: Multiply-accumulates spent.
+        macs_full: The same with everything on.
+        blocks_run: Encoder blocks of which something ran.
+        windows_run: Attention windows that ran.
+        decode_ms: Message to image.
+        preprocess_ms: Image to network.
+        infer_ms: The network.
+        postprocess_ms: Maps to results.
+        energy_j: Energy of the processor meanwhile; NaN if not known.
+        differs: By task, share of pixels that differ visibly from those at full budget.
+
+    """
+
+    stamp: int
+    macs: int
+    macs_full: int
+    blocks_run: int
+    windows_run: int
+    decode_ms: float
+    preprocess_ms: float
+    infer_ms: float
+    postprocess_ms: float
+    energy_j: float
+    differs: Mapping[str, float]
+
+    @property
+    def share(self) -> float:
+        """Spent share of the full MACs."""
+        return self.macs / self.macs_full
+
+    @property
+    def latency_ms(self) -> float:
+        """Decoding to results."""
+        return self.decode_ms + self.preprocess_ms + self.infer_ms + self.postprocess_ms
+
+
+@dataclass(frozen=True)
+class Example:
+    """A frame with its results as a picture.
+
+    Attributes:
+        bag: Name of the recording.
+        stamp: Header stamp [ns].
+        share: Spent share of the full MACs.
+        picture: The frame and its results side by side, JPEG.
+
+    """
+
+    bag: str
+    stamp: int
+    share: float
+    picture: bytes
+
+
+@dataclass
+class Streaming:
+    """What an emulated live node would have done at one budget.
+
+    Attributes:
+        scores: Of what it knew when each frame arrived.
+        dropped: Frames that it would not have processed.
+        blind: Frames that arrived before its first answer.
+        ages_ms: Of each answer when it was ready.
+
+    """
+
+    scores: Scores
+    dropped: int = 0
+    blind: int = 0
+    ages_ms: list[float] = field(default_factory=list)
+
+    def merge(self, other: Streaming) -> None:
+        """Add the sums of another recording."""
+        self.scores.merge(other.scores)
+        self.dropped += other.dropped
+        self.blind += other.blind
+        self.ages_ms += other.ages_ms
+
+
+@dataclass
+class BudgetResult:
+    """What one budget gave.
+
+    Attributes:
+        budget: Share of the full MACs that was asked for.
+        scores: How good.
+        costs: How dear, for each frame.
+        heat: What ran where.
+        streaming: What a live node would have done; None if nobody asked.
+
+    """
+
+    budget: float
+    scores: Scores
+    costs: list[FrameCost]
+    heat: Heat
+    streaming: Streaming | None = None
+
+    def merge(self, other: BudgetResult) -> None:
+        """Add another recording's."""
+        self.scores.merge(other.scores)
+        self.costs += other.costs
+        self.heat.merge(other.heat)
+        if self.streaming and other.streaming:
+            self.streaming.merge(other.streaming)
+
+
+@dataclass
+class BagResult:
+    """What one recording gave.
+
+    Attributes:
+        name: Of the bag.
+        digest: SHA-256 of its files; empty if they cannot be read.
+        camera: Topic of the images.
+        expected: Images that it says it holds.
+        frames: Those that were evaluated.
+        origins: Where its ground truth comes from, by task.
+        labelled: Frames with ground truth, by task.
+        notes: What was wrong.
+        failure: Why nothing was evaluated; empty if something was.
+        budgets: What each budget gave.
+        examples: Hardest and easiest frames at the shown budget.
+        wall_s: How long it took.
+
+    """
+
+    name: str
+    digest: str
+    notes: Notes
+    camera: str = ''
+    expected: int = 0
+    frames: int = 0
+    origins: dict[str, str] = field(default_factory=dict)
+    labelled: dict[str, int] = field(default_factory=dict)
+    failure: str = ''
+    budgets: list[BudgetResult] = field(default_factory=list)
+    examples: list[Example] = field(default_factory=list)
+    wall_s: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold, without any time."""
+        return {
+            'name': self.name,
+            'sha256': self.digest,
+            'camera': self.camera,
+            'images': self.expected,
+            'evaluated': self.frames,
+            'ground_truth': {
+                task: {'from': origin, 'frames': self.labelled.get(task, 0)}
+                for task, origin in self.origins.items()
+            },
+            'failure': self.failure,
+            'notes': self.notes.to_list(),
+        }
+
+
+def add_up(results: Sequence[BagResult], tasks: Mapping[str, Task]) -> list[BudgetResult]:
+    """Return the sums over recordings, always in the order that is given.
+
+    Args:
+        results: Of each recording; those where nothing was evaluated add nothing.
+        tasks: All tasks that ran.
+
+    """
+    totals: list[BudgetResult] = []
+    for result in results:
+        for index, part in enumerate(result.budgets):
+            if index == len(totals):
+                totals.append(_empty_like(part, tasks))
+            totals[index].merge(part)
+    return totals
+
+
+def _empty_like(part: BudgetResult, tasks: Mapping[str, Task]) -> BudgetResult:
+    streaming = Streaming(Scores(tasks, tasks)) if part.streaming else None
+    return BudgetResult(part.budget, Scores(tasks, tasks), [], part.heat.empty(), streaming)
+
+
+def bag_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, or of the names and contents of a folder's files."""
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(p for p in path.rglob('*') if p.is_file()):
+        digest.update(file.relative_to(path).as_posix().encode() + b'\0')
+        with file.open('rb') as opened:
+            while block := opened.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def shares(costs: Sequence[FrameCost]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the spent shares of the full MACs."""
+    return np.array([cost.share for cost in costs])

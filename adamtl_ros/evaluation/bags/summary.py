@@ -1,0 +1,194 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""An evaluation as numbers for programs: `metrics.json`.
+
+Everything outside of `timing` is the same in every run on the same kind of machine; nothing
+that a clock has touched is outside of it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import rosbags
+import torch
+
+import adamtl_ros
+from adamtl_ros.evaluation.bags.result import add_up, shares
+from adamtl_ros.nn.checkpoint import find_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from adamtl_ros.evaluation.bags.result import BagResult, BudgetResult, Settings, Streaming
+    from adamtl_ros.evaluation.bags.scores import Scores
+    from adamtl_ros.tasks import Task
+
+FORMAT = 1
+"""Of the file; grows when an entry changes its meaning."""
+
+PERCENTILES = (5, 25, 50, 75, 90, 95, 99)
+BINS = 40
+
+
+def summarise(
+    results: Sequence[BagResult],
+    settings: Settings,
+    tasks: Mapping[str, Task],
+    wall_s: float,
+) -> dict[str, Any]:
+    """Return what `metrics.json` holds; NaN is None.
+
+    Args:
+        results: Of each recording, in the order in which they were named.
+        settings: What was evaluated.
+        tasks: Tasks that ran.
+        wall_s: How long all of it took.
+
+    """
+    totals = add_up(results, tasks)
+    frames = sum(result.frames for result in results)
+    summary = {
+        'format': FORMAT,
+        'model': {'name': Path(settings.model).stem, 'sha256': _model_digest(settings.model)},
+        'tasks': list(tasks),
+        'threads': settings.threads,
+        'machine': machine(),
+        'versions': versions(),
+        'bags': [result.to_dict() for result in results],
+        'frames': frames,
+        'results': [_budget(total) for total in totals],
+        'timing': {
+            'when': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
+            'wall_s': wall_s,
+            'frames_per_s': frames / wall_s,
+            'results': [_times(total) for total in totals],
+        },
+    }
+    found: dict[str, Any] = _plain(summary)
+    return found
+
+
+def write_summary(summary: Mapping[str, Any], path: Path) -> None:
+    """Write a summary as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(summary, indent=1, sort_keys=True, allow_nan=False) + '\n')
+
+
+def machine() -> dict[str, Any]:
+    """Return what computes here."""
+    return {
+        'system': f'{platform.system()} {platform.machine()}',
+        'processor': _processor(),
+        'cuda': torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes."""
+    return {
+        'adamtl_ros': adamtl_ros.__version__,
+        'python': platform.python_version(),
+        'torch': str(torch.__version__),
+        'numpy': np.__version__,
+        'opencv': cv2.__version__,
+        'rosbags': getattr(rosbags, '__version__', '') or _distribution('rosbags'),
+    }
+
+
+def _budget(total: BudgetResult) -> dict[str, Any]:
+    spent = shares(total.costs)
+    return {
+        'budget': total.budget,
+        'share': spent.mean() if len(spent) else None,
+        'share_percentiles': _percentiles(spent),
+        'macs': float(np.mean([cost.macs for cost in total.costs])) if total.costs else None,
+        'blocks': total.heat.blocks,
+        **_quality(total.scores),
+    }
+
+
+def _quality(scores: Scores) -> dict[str, Any]:
+    """Return values, their standard errors, and what differs."""
+    labelled = {task: count for task, count in scores.truth.labelled.items() if count}
+    values, errors = scores.truth.compute(), scores.truth.errors()
+    return {
+        'truth': {
+            task: {'frames': count, 'values': values[task], 'errors': errors[task]}
+            for task, count in labelled.items()
+        },
+        'differs_from_full': scores.against_full.compute(),
+        'flips': scores.flips.compute(),
+    }
+
+
+def _times(total: BudgetResult) -> dict[str, Any]:
+    latency = np.array([cost.latency_ms for cost in total.costs])
+    infer = np.array([cost.infer_ms for cost in total.costs])
+    energy = np.array([cost.energy_j for cost in total.costs])
+    top = float(np.percentile(latency, 99.5)) if len(latency) else 1.0
+    counts, edges = np.histogram(np.minimum(latency, top), BINS, (0, top))
+    return {
+        'budget': total.budget,
+        'latency_ms': _percentiles(latency),
+        'infer_ms': _percentiles(infer),
+        'energy_j': float(energy.mean()) if len(energy) else None,
+        'histogram_ms': {'edges': edges, 'counts': counts},
+        'streaming': _streaming(total.streaming) if total.streaming else None,
+    }
+
+
+def _streaming(streaming: Streaming) -> dict[str, Any]:
+    return {
+        'dropped': streaming.dropped,
+        'blind': streaming.blind,
+        'answers': len(streaming.ages_ms),
+        'age_ms': _percentiles(np.array(streaming.ages_ms)),
+        **_quality(streaming.scores),
+    }
+
+
+def _percentiles(values: np.ndarray[Any, Any]) -> dict[str, float | None]:
+    if not len(values):
+        return {f'p{p}': None for p in PERCENTILES}
+    found = np.percentile(values, PERCENTILES)
+    return {f'p{p}': float(value) for p, value in zip(PERCENTILES, found, strict=True)}
+
+
+def _model_digest(model: str) -> str:
+    """Return the SHA-256 of a model's file; empty for seeded random weights."""
+    path = find_file(model)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path else ''
+
+
+def _processor() -> str:
+    try:
+        lines = Path('/proc/cpuinfo').read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else platform.processor()
+
+
+def _distribution(name: str) -> str:
+    from importlib.metadata import version
+
+    return version(name)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """Return what JSON can hold."""
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(one) for one in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value
