@@ -31,7 +31,7 @@ lint: setup
 	@$(RUN) ruff check . && ruff format --check . && mypy
 
 benchmark: setup
-	@$(RUN) for part in engine network memory publishing governor; do python benchmarks/$$part.py || exit 1; done
+	@$(RUN) for part in engine network memory publishing governor bag_evaluation; do python benchmarks/$$part.py || exit 1; done
 
 comparison: setup
 	@$(RUN) for what in train score time table; do python benchmarks/comparison.py $$what || exit 1; done

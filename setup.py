@@ -31,8 +31,10 @@ setup(
         'torch>=2.4',
     ],
     extras_require={
+        'bags': ['av', 'jinja2', 'matplotlib', 'tqdm'],
         'demo': ['av', 'matplotlib', 'numba', 'tqdm'],
         'train': ['lightning-fabric', 'matplotlib', 'numba', 'pillow', 'scipy', 'tqdm'],
+        'fleet': ['ray[default]'],
     },
     entry_points={'console_scripts': ['adamtl = adamtl_ros.cli:main']},
 )

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adamtl_ros.bag_verbs import add_bag_verbs
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -18,6 +20,9 @@ NEEDS = {
     'evaluate': "pip install 'adamtl_ros[train]'",
     'calibrate': "pip install 'adamtl_ros[train]'",
     'simulate-governor': "pip install 'adamtl_ros[train]'",
+    'evaluate-bag': "pip install 'adamtl_ros[bags]', and 'adamtl_ros[fleet]' for --ray",
+    'draw-bag': "pip install 'adamtl_ros[train]'",
+    'compare': "pip install 'adamtl_ros[bags]'",
 }
 
 
@@ -28,12 +33,13 @@ def main(args: Sequence[str] | None = None) -> int:
         args: Arguments; those of the process if not given.
 
     Returns:
-        Exit status: 0, or 1 with a sentence on the standard error stream.
+        Exit status: 0; 1 with a sentence on the standard error stream, or for a comparison that
+        found something worse.
 
     """
     options = _parser().parse_args(args)
     try:
-        options.run(options)
+        status: int | None = options.run(options)
     except ModuleNotFoundError as error:
         print(
             f"adamtl {options.verb}: '{error.name}' is missing: this needs "
@@ -47,7 +53,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f'adamtl {options.verb}: stopped', file=sys.stderr)
         return 130
-    return 0
+    return status or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     _simulate_options(
         verbs.add_parser('simulate-governor', help='play hours of battery, heat and load')
     )
+    add_bag_verbs(verbs)
     return parser
 
 

@@ -8,7 +8,7 @@ import itertools
 import struct
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 RAW = 'sensor_msgs/msg/Image'
 COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
+
+
+TRIES = 5
+"""So many images of a topic are looked at: the first ones of a recording may be damaged."""
 
 
 class BagError(ValueError):
@@ -75,9 +79,11 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
     try:
         reader = AnyReader(_files(path), default_typestore=typestore())
         reader.open()
-    except (AnyReaderError, ReaderError, OSError) as error:
+    except Exception as error:  # whatever a parser meets in damaged bytes
+        usual = isinstance(error, (AnyReaderError, ReaderError, OSError))
+        reason = str(error) if usual else f'{type(error).__name__}: {error}'
         raise BagError(
-            f'{path} is not a ROS 2 bag that can be read: {error} (recordings that were cut off '
+            f'{path} is not a ROS 2 bag that can be read: {reason} (recordings that were cut off '
             "may be saved: 'mcap recover' for MCAP, 'ros2 bag reindex' without metadata.yaml)"
         ) from error
     try:
@@ -127,6 +133,19 @@ def header_stamp(raw: bytes | memoryview) -> int:
     return int(seconds) * 1_000_000_000 + int(nanoseconds)
 
 
+def readable(reader: AnyReader, connection: Connection) -> Iterator[Any]:
+    """Yield the messages of a topic; those that are damaged are left out."""
+    try:
+        for _, _, raw in reader.messages([connection]):
+            try:
+                message: Any = reader.deserialize(raw, connection.msgtype)
+            except Exception:  # noqa: BLE001, S112  whatever a parser meets in damaged bytes
+                continue
+            yield message
+    except Exception:  # noqa: BLE001  as above; there is nothing behind it
+        return
+
+
 def find_info(reader: AnyReader, image: str) -> str | None:
     """Return the calibration topic that shares the longest path with the image topic.
 
@@ -151,13 +170,17 @@ def _files(path: Path) -> list[Path]:
 
 def _colours(reader: AnyReader, connection: Connection) -> int:
     """Return 3 for a colour camera, 1 for a grey one, 0 for depth and the like."""
-    _, _, raw = next(reader.messages([connection]))
-    message = reader.deserialize(raw, connection.msgtype)
-    if connection.msgtype == COMPRESSED:
-        image = cv2.imdecode(message.data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
-        if image is None or image.dtype != np.uint8:
-            return 0
-        return 3 if image.ndim == 3 else 1
-    if message.encoding in ('mono8', 'mono16'):
+    for message in itertools.islice(readable(reader, connection), TRIES):
+        if connection.msgtype == RAW:
+            return _colours_of(message.encoding)
+        flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+        image = cv2.imdecode(message.data, flags) if message.data.size else None
+        if image is not None:
+            return (3 if image.ndim == 3 else 1) if image.dtype == np.uint8 else 0
+    return 0
+
+
+def _colours_of(encoding: str) -> int:
+    if encoding in ('mono8', 'mono16'):
         return 1
-    return 3 if message.encoding.startswith(('rgb', 'bgr', 'yuv', 'uyvy', 'bayer')) else 0
+    return 3 if encoding.startswith(('rgb', 'bgr', 'yuv', 'uyvy', 'bayer')) else 0

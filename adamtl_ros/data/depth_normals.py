@@ -88,4 +88,7 @@ def _whole(metres: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.
     high = cv2.dilate(np.where(known, metres, 0), block)
     smooth = known & (high - low <= JUMP * low)
     size = 2 * (REACH + REACH // 2) + 1
-    return cv2.erode(smooth.astype(np.uint8), np.ones((size, size), np.uint8)).astype(bool)
+    # Beyond the border nothing is known.
+    near = np.ones((size, size), np.uint8)
+    border = {'borderType': cv2.BORDER_CONSTANT, 'borderValue': 0}
+    return cv2.erode(smooth.astype(np.uint8), near, **border).astype(bool)

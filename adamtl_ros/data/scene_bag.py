@@ -13,7 +13,10 @@ import cv2
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from adamtl_ros.data.bags import CAMERA_INFO, COMPRESSED, RAW, typestore
+from adamtl_ros.data.bags import CAMERA_INFO, COMPRESSED, RAW
+from adamtl_ros.data.own_types import LABEL_INFO, own_typestore
+from adamtl_ros.data.write_messages import header, label_info, task_image
+from adamtl_ros.scenes.classes import SCENE_TASKS
 from adamtl_ros.scenes.story import story
 from adamtl_ros.tasks import TASKS, Kind
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from rosbags.interfaces import Connection
     from rosbags.typesys.store import Typestore
 
     from adamtl_ros.sample import Sample
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 RATE_HZ = 15
 IMAGE, INFO = '/camera/image_raw/compressed', '/camera/camera_info'
 START_NS = 1_700_000_000_000_000_000
+FRAME_ID = 'camera_optical_frame'
 
 
 def write_scene_bag(
@@ -49,30 +54,40 @@ def write_scene_bag(
         scene: What is seen; the story of the demo, as long as the bag, if not given.
         frames: Number of images, at 15 Hz.
         size: Their height and width [px].
-        truth: Write the labels of all tasks too, on `/ground_truth/<task>/image`.
+        truth: Write the labels of all tasks too, on `/ground_truth/<task>/image`, and the names
+            of their classes beside them.
         workers: Processes that draw.
 
     """
     scene = scene or story(frames / RATE_HZ)
-    store = typestore()
+    store = own_typestore()
     with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         image = writer.add_connection(IMAGE, COMPRESSED, typestore=store)
         info = writer.add_connection(INFO, CAMERA_INFO, typestore=store)
-        labels = {
-            name: writer.add_connection(f'/ground_truth/{name}/image', RAW, typestore=store)
-            for name in (TASKS if truth else ())
-        }
+        labels = _add_truth(writer) if truth else {}
         for index, sample in enumerate(_draw(scene, frames, size, workers)):
             stamp = START_NS + index * 1_000_000_000 // RATE_HZ
-            header = _header(store, stamp)
-            writer.write(
-                image, stamp, store.serialize_cdr(_jpeg(store, header, sample), COMPRESSED)
-            )
-            calibration = _calibration(store, header, scene.view.camera(0, size))
+            head = header(stamp, FRAME_ID)
+            writer.write(image, stamp, store.serialize_cdr(_jpeg(store, head, sample), COMPRESSED))
+            calibration = _calibration(store, head, scene.view.camera(0, size))
             writer.write(info, stamp, store.serialize_cdr(calibration, CAMERA_INFO))
             for name, connection in labels.items():
-                message = _label(store, header, name, sample.labels[name])
+                message = task_image(head, TASKS[name], _label(name, sample.labels[name]))
                 writer.write(connection, stamp, store.serialize_cdr(message, RAW))
+
+
+def _add_truth(writer: Writer) -> dict[str, Connection]:
+    """Add the topics of the labels, and write the names of their classes."""
+    store = own_typestore()
+    topics = {}
+    for name, task in SCENE_TASKS.items():
+        topics[name] = writer.add_connection(f'/ground_truth/{name}/image', RAW, typestore=store)
+        if task.kind is Kind.LABELS:
+            topic = f'/ground_truth/{name}/label_info'
+            names = writer.add_connection(topic, LABEL_INFO, typestore=store)
+            info = label_info(header(START_NS, FRAME_ID), task)
+            writer.write(names, START_NS, store.serialize_cdr(info, LABEL_INFO))
+    return topics
 
 
 def _draw(scene: Scene, frames: int, size: tuple[int, int], workers: int) -> Iterator[Sample]:
@@ -89,31 +104,19 @@ def _draw(scene: Scene, frames: int, size: tuple[int, int], workers: int) -> Ite
         yield from pool.map(frame, times)
 
 
-def _header(store: Typestore, stamp: int) -> object:
-    time = store.types['builtin_interfaces/msg/Time'](*divmod(stamp, 1_000_000_000))
-    return store.types['std_msgs/msg/Header'](time, 'camera_optical_frame')
-
-
-def _jpeg(store: Typestore, header: object, sample: Sample) -> object:
+def _jpeg(store: Typestore, head: object, sample: Sample) -> object:
     data = cv2.imencode('.jpg', cv2.cvtColor(sample.image, cv2.COLOR_RGB2BGR))[1]
-    return store.types[COMPRESSED](header, 'rgb8; jpeg compressed bgr8', data.ravel())
+    return store.types[COMPRESSED](head, 'rgb8; jpeg compressed bgr8', data.ravel())
 
 
-def _label(store: Typestore, header: object, name: str, label: NDArray[Any]) -> object:
-    if TASKS[name].kind is Kind.PROBABILITY:
-        label = label * np.uint8(255)
-    data = np.ascontiguousarray(label)
-    row = data.nbytes // data.shape[0]
-    return store.types[RAW](
-        header, data.shape[0], data.shape[1], TASKS[name].encoding, 0, row,
-        data.view(np.uint8).ravel(),
-    )  # fmt: skip
+def _label(name: str, label: NDArray[Any]) -> NDArray[Any]:
+    return label * np.uint8(255) if TASKS[name].kind is Kind.PROBABILITY else label
 
 
-def _calibration(store: Typestore, header: object, camera: Camera) -> object:
+def _calibration(store: Typestore, head: object, camera: Camera) -> object:
     f, (cx, cy) = camera.focal, camera.middle
     return store.types[CAMERA_INFO](
-        header=header,
+        header=head,
         height=camera.height,
         width=camera.width,
         distortion_model='plumb_bob',

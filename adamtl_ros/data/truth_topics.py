@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from adamtl_ros.data.bags import COMPRESSED, RAW, BagError, find_camera, path_in_common
+from adamtl_ros.data.bags import COMPRESSED, RAW, BagError, find_camera, path_in_common, readable
 from adamtl_ros.data.messages import ALLOWED
 from adamtl_ros.data.own_types import LABEL_INFO
 from adamtl_ros.sample import DataError
@@ -75,10 +75,11 @@ def find_depth(reader: AnyReader, camera: str) -> str | None:
 
 
 def _is_depth(reader: AnyReader, connection: Connection) -> bool:
-    _, _, raw = next(reader.messages([connection]))
-    message: Any = reader.deserialize(raw, connection.msgtype)
+    message = next(readable(reader, connection), None)
+    if message is None:
+        return False
     if connection.msgtype == RAW:
-        return message.encoding in ALLOWED[Kind.DEPTH]
+        return bool(message.encoding in ALLOWED[Kind.DEPTH])
     return '16UC1' in message.format and 'quantized' not in message.format
 
 
@@ -90,8 +91,7 @@ def class_names(reader: AnyReader, topic: str) -> list[str]:
     if not wanted or LABEL_INFO not in reader.typestore.types:
         return []
     names: dict[int, str] = {}
-    for _, _, raw in reader.messages(wanted):
-        message: Any = reader.deserialize(raw, LABEL_INFO)
+    for message in (one for connection in wanted for one in readable(reader, connection)):
         names = {entry.class_id: entry.class_name for entry in message.class_map}
     count = max((i for i in names if i < UNLABELLED), default=-1) + 1
     return [names.get(i, f'class {i}') for i in range(count)]

@@ -117,16 +117,24 @@ class DepthError:
 
 def _angles(result: Array, label: Array) -> NDArray[np.float32]:
     guess, truth = _planes(result), _planes(label)
-    known = np.isfinite(truth).all(0) & truth.any(0)
+    known = _directed(truth)
     if not known.all():
         guess, truth = guess.compress(known, 1), truth.compress(known, 1)
-    lost = ~(np.isfinite(guess).all(0) & guess.any(0))
+    lost = ~_directed(guess)
     if lost.any():
         guess[:, lost] = -truth[:, lost]
     (a, b, c), (x, y, z) = guess, truth
     # Unlike the arc cosine of the product, this is exact at 0 and for vectors of any length.
     sine = np.sqrt((b * z - c * y) ** 2 + (c * x - a * z) ** 2 + (a * y - b * x) ** 2)
     return np.degrees(np.arctan2(sine, a * x + b * y + c * z))
+
+
+def _directed(planes: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return where vectors are finite and not zero."""
+    # Much faster than reducing along the short axis.
+    x, y, z = planes
+    finite = np.isfinite(x) & np.isfinite(y) & np.isfinite(z)
+    return finite & ((x != 0) | (y != 0) | (z != 0))
 
 
 def _planes(vectors: Array) -> NDArray[np.float32]:

@@ -24,7 +24,7 @@ SHRINK = 0.6
 
 def tile(image: Picture, label: str) -> Picture:
     """Shrink a picture to the width of a tile, under its label."""
-    height = 2 * round(image.shape[0] * TILE_WIDTH / image.shape[1] / 2)
+    height = 2 * max(1, round(image.shape[0] * TILE_WIDTH / image.shape[1] / 2))
     made = np.full((LABEL_HEIGHT + height, TILE_WIDTH, 3), PAPER, np.uint8)
     made[LABEL_HEIGHT:] = cv2.resize(image, (TILE_WIDTH, height), interpolation=cv2.INTER_AREA)
     write(made, label.replace('_', ' '), (8, 17))

@@ -47,7 +47,11 @@ WAIT_FREE_MS = 0.05
 
 
 def evaluate_bag(
-    path: Path, engine: Engine, settings: Settings, progress: Progress | None = None
+    path: Path,
+    engine: Engine,
+    settings: Settings,
+    progress: Progress | None = None,
+    name: str = '',
 ) -> BagResult:
     """Run a model on every frame of a recording.
 
@@ -59,19 +63,23 @@ def evaluate_bag(
         engine: With the model.
         settings: What to evaluate.
         progress: Called after each frame.
+        name: Of the results, and of the folder for them; that of the bag if not given.
 
     Returns:
         What was found. A bag that cannot be read has `failure` set.
 
     Raises:
-        ValueError: Tasks or classes that the model does not have.
+        ValueError: Tasks or classes that the model does not have, or an output folder that is
+            the bag itself.
 
     """
     begun = time.perf_counter()
     notes = Notes()
     known = engine.model.network.tasks
     tasks = {name: known[name] for name in select(settings.tasks or known, known)}
-    result = BagResult(path.name, '', notes)
+    result = BagResult(name or path.stem, '', notes)
+    if settings.out and (settings.out / result.name).resolve() == path.resolve():
+        raise ValueError(f'{path} would get its own results; choose another folder for them')
     wanted = Wanted(settings.camera, settings.truth, settings.classes)
     try:
         recording = Recording(path, tasks, wanted, notes)
@@ -136,10 +144,10 @@ class _Desk:
         for live in self._live:
             stack.callback(live.finish)
         self._shown = settings.budgets.index(settings.shown)
-        self.examples = Examples(recording.path.name, tasks)
+        self.examples = Examples(result.name, tasks)
         self._outputs: list[Any] = []
         if settings.out:
-            folder = settings.out / recording.path.stem
+            folder = settings.out / result.name
             name = f'{engine.model.name} at {settings.shown:g}'
             self._outputs.append(Predictions(folder / 'predictions', tasks, name, settings.shown))
             self._outputs.append(Video(folder / 'video.mp4', tasks, name))
@@ -153,8 +161,8 @@ class _Desk:
         full = thinned_out(answers[0].results)
         parts = zip(self._result.budgets, self._scorers, answers, joules, strict=True)
         for part, scorer, answer, energy in parts:
-            differs = scorer.add(place, answer.results, full, frame.labels)
-            part.costs.append(_cost(frame, answer, energy, differs))
+            scorer.add(place, answer.results, full, frame.labels)
+            part.costs.append(_cost(frame, answer, energy))
             part.heat.add(answer.plan, answer.input_size)
         for live, part, answer in zip(self._live, self._result.budgets, answers, strict=False):
             live.take(frame, part.costs[-1].latency_ms, answer.results, place, full)
@@ -189,7 +197,7 @@ class _Live:
         self._streaming.ages_ms = self._node.ages_ms
 
 
-def _cost(frame: Frame, answer: Inference, energy: float, differs: dict[str, float]) -> FrameCost:
+def _cost(frame: Frame, answer: Inference, energy: float) -> FrameCost:
     return FrameCost(
         stamp=frame.stamp,
         macs=answer.cost.macs,
@@ -201,5 +209,4 @@ def _cost(frame: Frame, answer: Inference, energy: float, differs: dict[str, flo
         infer_ms=float(answer.infer_ms),
         postprocess_ms=float(answer.postprocess_ms),
         energy_j=energy,
-        differs=differs,
     )

@@ -14,6 +14,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 
 from adamtl_ros.data.bags import RAW
 from adamtl_ros.data.own_types import LABEL_INFO, STATS, own_typestore
+from adamtl_ros.data.write_messages import header, label_info, task_image
 from adamtl_ros.runtime.colour import colourise
 from adamtl_ros.runtime.tiles import add_stream, page, tile
 from adamtl_ros.tasks import Kind
@@ -65,11 +66,11 @@ class Predictions:
         """Write what belongs to a frame, at the time at which it was recorded."""
         if not self._count:
             for name, connection in self._names.items():
-                info = label_info(self._store, self._header(frame), self._tasks[name])
+                info = label_info(header(frame.stamp, frame.frame_id), self._tasks[name])
                 self._write(connection, frame, LABEL_INFO, info)
         self._count += 1
         for name, result in answer.results.items():
-            message = image_message(self._store, self._header(frame), self._tasks[name], result)
+            message = task_image(header(frame.stamp, frame.frame_id), self._tasks[name], result)
             self._write(self._topics[name], frame, RAW, message)
         self._write(self._stats, frame, STATS, self._describe(frame, answer, cost))
 
@@ -84,15 +85,12 @@ class Predictions:
         data = self._store.serialize_cdr(message, kind)
         self._writer.write(connection, frame.recorded, data)
 
-    def _header(self, frame: Frame) -> object:
-        time = self._store.types['builtin_interfaces/msg/Time'](*divmod(frame.stamp, 10**9))
-        return self._store.types['std_msgs/msg/Header'](time, frame.frame_id)
-
     def _describe(self, frame: Frame, answer: Inference, cost: FrameCost) -> object:
         kind = self._store.types[STATS]
         floor = answer.cost.floor
         return kind(
-            header=self._header(frame), sequence=self._count, model=self._model, device='offline',
+            header=header(frame.stamp, frame.frame_id), sequence=self._count,
+            model=self._model, device='offline',
             tasks=list(answer.results), requested_budget=self._budget,
             effective_budget=max(self._budget, cost.share) if floor else self._budget,
             limit_reason=kind.FLOOR if floor else kind.USER,
@@ -160,21 +158,6 @@ class Video:
         self._last = max(self._last + 1, (recorded - self._first) // 1_000_000)
         image.pts, image.time_base = self._last, Fraction(1, 1000)
         self._container.mux(self._stream.encode(image))
-
-
-def image_message(store: Any, header: object, task: Task, result: NDArray[Any]) -> object:  # noqa: ANN401
-    """Return a result as the node publishes it."""
-    data = np.ascontiguousarray(result)
-    height, width = data.shape[:2]
-    pixels = data.view(np.uint8).ravel()
-    return store.types[RAW](header, height, width, task.encoding, 0, data.nbytes // height, pixels)
-
-
-def label_info(store: Any, header: object, task: Task) -> object:  # noqa: ANN401
-    """Return the class names of a task as the node publishes them."""
-    entry = store.types['vision_msgs/msg/VisionClass']
-    names = [entry(number, name) for number, name in enumerate(task.classes)]
-    return store.types[LABEL_INFO](header, names, 0.0)
 
 
 def _fitted(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

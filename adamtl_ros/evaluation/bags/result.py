@@ -67,7 +67,7 @@ class Settings:
             raise ValueError(f'budget {self.shown} is not evaluated, choose from: {self.budgets}')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FrameCost:
     """What one frame cost at one budget.
 
@@ -82,7 +82,6 @@ class FrameCost:
         infer_ms: The network.
         postprocess_ms: Maps to results.
         energy_j: Energy of the processor meanwhile; NaN if not known.
-        differs: By task, share of pixels that differ visibly from those at full budget.
 
     """
 
@@ -96,7 +95,6 @@ class FrameCost:
     infer_ms: float
     postprocess_ms: float
     energy_j: float
-    differs: Mapping[str, float]
 
     @property
     def share(self) -> float:

@@ -72,13 +72,11 @@ class TruthScores:
         The delete-one jackknife over stretches (Efron and Stein, 1981); NaN for fewer than two
         stretches that say something.
         """
-        found: dict[str, list[dict[str, float]]] = {task: [] for task in self._tasks}
+        found: dict[str, list[dict[str, float]]] = {}
         for task in self._tasks:
             told = [block for block in self._blocks if _says(block[task])]
-            for left_out in range(len(told)):
-                rest = told[:left_out] + told[left_out + 1 :]
-                if rest:
-                    found[task].append(self._sum(rest, task).compute())
+            rests = [told[:one] + told[one + 1 :] for one in range(len(told))] or [[]]
+            found[task] = [self._sum(rest, task).compute() for rest in rests]
         return {task: _jackknife(values) for task, values in found.items()}
 
     def _empty(self) -> dict[str, Metric]:
@@ -135,30 +133,25 @@ class Scorer:
         self,
         place: float,
         results: Mapping[str, Array],
-        full: Mapping[str, Array],
+        full: Mapping[str, Array] | None,
         labels: Mapping[str, Array],
-    ) -> dict[str, float]:
+    ) -> None:
         """Score a frame.
 
         Args:
             place: Where in the recording it is, 0..1.
             results: By task, at this budget.
-            full: The same at full budget, `thinned_out()`.
+            full: The same at full budget, `thinned_out()`; None if nobody knows.
             labels: Truth by task.
-
-        Returns:
-            By task, the share of pixels that differ from those at full budget.
 
         """
         self.scores.truth.add(place, results, labels)
         now = thinned_out(results)
-        differences = {task: differing(task, one, full[task]) for task, one in now.items()}
-        for task, share in differences.items():
-            self.scores.against_full.add(task, share)
+        for task, one in (full or {}).items():
+            self.scores.against_full.add(task, differing(task, now[task], one))
         for task, before in self._before.items():
             self.scores.flips.add(task, differing(task, now[task], before))
         self._before = now
-        return differences
 
 
 def _says(metric: Metric) -> bool:
@@ -168,7 +161,7 @@ def _says(metric: Metric) -> bool:
 def _jackknife(values: list[dict[str, float]]) -> dict[str, Any]:
     count = len(values)
     if count < 2:
-        return {name: float('nan') for name in (values[0] if values else {})}
+        return dict.fromkeys(values[0], float('nan'))
     columns = {name: np.array([value[name] for value in values]) for name in values[0]}
     scale = (count - 1) / count
     return {

@@ -8,7 +8,7 @@ each frame's truth is compared with the newest answer that is ready at that time
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class EmulatedNode:
     newest: Results | None = None
     _working: tuple[int, Answer] | None = None
     _waiting: Answer | None = None
+    _last: int = -(2**63)
 
     def arrive(self, answer: Answer) -> Results | None:
         """Let a frame arrive, with the answer that will be made of it if there is time.
@@ -60,7 +61,8 @@ class EmulatedNode:
             The results that are known at that moment.
 
         """
-        now = answer.arrived
+        now = self._last = max(answer.arrived, self._last)
+        answer = replace(answer, arrived=now)
         self._work_until(now)
         if self._working is None:
             self._working = (now + answer.latency, answer)

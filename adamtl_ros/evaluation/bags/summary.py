@@ -60,6 +60,7 @@ def summarise(
         'model': {'name': Path(settings.model).stem, 'sha256': _model_digest(settings.model)},
         'tasks': list(tasks),
         'threads': settings.threads,
+        'shown': settings.shown,
         'machine': machine(),
         'versions': versions(),
         'bags': [result.to_dict() for result in results],
@@ -133,13 +134,15 @@ def _times(total: BudgetResult) -> dict[str, Any]:
     latency = np.array([cost.latency_ms for cost in total.costs])
     infer = np.array([cost.infer_ms for cost in total.costs])
     energy = np.array([cost.energy_j for cost in total.costs])
+    known = np.isfinite(energy)
     top = float(np.percentile(latency, 99.5)) if len(latency) else 1.0
     counts, edges = np.histogram(np.minimum(latency, top), BINS, (0, top))
     return {
         'budget': total.budget,
         'latency_ms': _percentiles(latency),
         'infer_ms': _percentiles(infer),
-        'energy_j': float(energy.mean()) if len(energy) else None,
+        'energy_j': float(np.mean(energy[known])) if known.any() else None,
+        'energy_frames': int(known.sum()),
         'histogram_ms': {'edges': edges, 'counts': counts},
         'streaming': _streaming(total.streaming) if total.streaming else None,
     }

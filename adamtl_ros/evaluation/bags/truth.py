@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adamtl_ros.data.bags import CAMERA_INFO, BagError, find_info, header_stamp
+from adamtl_ros.data.bags import CAMERA_INFO, find_info, readable
+from adamtl_ros.data.by_stamp import ByStamp
 from adamtl_ros.data.depth_normals import normals_from_depth
 from adamtl_ros.data.messages import label
 from adamtl_ros.data.truth_topics import choose_camera, class_names, find_depth, find_truth
@@ -105,7 +106,9 @@ class Truth:
         }
         beside = self._depth_camera(reader, [name for name in tasks if name not in found])
         self.sources = {name: (found | beside)[name] for name in TASKS if name in found | beside}
-        self._times = self._index(reader)
+        self._messages = ByStamp(reader, {source.topic for source in self.sources.values()})
+        if self._messages.damage:
+            notes.add('ground truth is damaged', self._messages.damage)
 
     def read(self, reader: AnyReader, task: str, stamp: int) -> NDArray[np.generic] | None:
         """Return the label of a frame; None if the bag has none.
@@ -115,18 +118,12 @@ class Truth:
 
         """
         source = self.sources[task]
-        time = self._times[source.topic].get(stamp)
-        if time is None:
-            return None
-        wanted = [c for c in reader.connections if c.topic == source.topic]
-        for connection, _, raw in reader.messages(wanted, time, time + 1):
-            if header_stamp(raw) == stamp:
-                return source.decode(reader.deserialize(raw, connection.msgtype))
-        raise BagError('the bag is not as it was a moment ago')
+        message = self._messages.read(reader, source.topic, stamp)
+        return None if message is None else source.decode(message)
 
     def stamps(self, task: str) -> set[int]:
         """Return the header stamps for which there is ground truth [ns]."""
-        return set(self._times[self.sources[task].topic])
+        return self._messages.stamps(self.sources[task].topic)
 
     def _labels(self, reader: AnyReader, topic: str, task: Task, given: ClassMap) -> Source:
         table = None
@@ -179,17 +176,6 @@ class Truth:
                 )
         return found
 
-    def _index(self, reader: AnyReader) -> dict[str, dict[int, int]]:
-        """Return when each ground truth was recorded, by topic and header stamp."""
-        times: dict[str, dict[int, int]] = {s.topic: {} for s in self.sources.values()}
-        wanted = [c for c in reader.connections if c.topic in times]
-        try:
-            for connection, time, raw in reader.messages(wanted) if wanted else ():
-                times[connection.topic].setdefault(header_stamp(raw), time)
-        except Exception as error:  # noqa: BLE001  whatever a parser meets in damaged bytes
-            self._notes.add('ground truth is damaged', f'{type(error).__name__}: {error}')
-        return times
-
 
 def _calibration(
     reader: AnyReader, topic: str
@@ -199,8 +185,7 @@ def _calibration(
     for connection in (
         c for c in reader.connections if (c.topic, c.msgtype) == (info, CAMERA_INFO)
     ):
-        for _, _, raw in reader.messages([connection]):
-            message: Any = reader.deserialize(raw, CAMERA_INFO)
+        for message in readable(reader, connection):
             matrix = np.array(message.k, np.float64).reshape(3, 3)
             if matrix[0, 0] > 0 and message.height and message.width:
                 return matrix, (message.height, message.width)

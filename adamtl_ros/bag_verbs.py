@@ -1,0 +1,114 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs of `adamtl` that make, evaluate and compare recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+
+BUDGETS = '1.0,0.75,0.5,0.35'
+
+
+def add_bag_verbs(verbs: Any) -> None:  # noqa: ANN401  argparse does not name the type
+    """Add them to the parser."""
+    _evaluate_options(
+        verbs.add_parser('evaluate-bag', help='how good, fast and cheap a model is on recordings')
+    )
+    _draw_options(verbs.add_parser('draw-bag', help='a drawn room as a bag, with what is true'))
+    _compare_options(
+        verbs.add_parser('compare', help='say what got better or worse between two evaluations')
+    )
+
+
+def _evaluate_options(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(run=_evaluate)
+    add = verb.add_argument
+    add('bags', type=Path, nargs='+', metavar='BAG', help='folders, or single .mcap files')
+    add('--model', default='scenes_nano', help='file or name (scenes_nano)')
+    add('--budgets', default=BUDGETS, help=f'separated by commas ({BUDGETS}); 1.0 is added')
+    add('--tasks', default='', help='separated by commas; all of the model if not given')
+    add('--camera', default='', metavar='TOPIC', help='found if not given')
+    add(
+        '--truth',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='TASK=TOPIC',
+        help='ground truth, besides /ground_truth/<task>/image and a depth camera',
+    )
+    add('--classes', type=Path, help='YAML: what the class ids of the bag mean to the model')
+    add('--realtime', action='store_true', help='also what a live node would have answered in time')
+    add('--shown', type=float, help='budget whose results are kept and drawn (the least)')
+    add('--threads', type=int, default=1, help='of the network (1); part of the result')
+    add('--workers', type=int, default=1, help='processes, each with bags of its own (1)')
+    add('--ray', default='', metavar='ADDRESS', help="Ray cluster, such as 'auto'; 'local': here")
+    add(
+        '--recorded',
+        type=Path,
+        metavar='BAG',
+        help='what a live node published while BAG was played to it; see replay.launch.py',
+    )
+    add('--out', type=Path, default=Path('evaluation'), help='folder for the results (evaluation)')
+
+
+def _draw_options(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(run=_draw)
+    verb.add_argument('bag', type=Path, help='folder to make')
+    verb.add_argument('--frames', type=int, default=150, help='at 15 Hz (150)')
+
+
+def _compare_options(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(run=_compare)
+    verb.add_argument('before', type=Path, help='metrics.json')
+    verb.add_argument('after', type=Path, help='metrics.json')
+    verb.add_argument(
+        '--threshold', type=float, default=0.01, help='relative loss that is allowed (0.01)'
+    )
+    verb.add_argument('--times', action='store_true', help='latencies too: same machine only')
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from adamtl_ros.evaluation.bags.classes import ClassMap
+    from adamtl_ros.evaluation.bags.main import evaluate_bags, read_truth
+    from adamtl_ros.evaluation.bags.result import Settings
+
+    budgets = tuple(sorted({1.0, *map(float, options.budgets.split(','))}, reverse=True))
+    settings = Settings(
+        model=options.model,
+        budgets=budgets,
+        tasks=tuple(filter(None, options.tasks.split(','))),
+        camera=options.camera,
+        truth=read_truth(options.truth),
+        classes=ClassMap.read(options.classes) if options.classes else ClassMap(),
+        threads=options.threads,
+        realtime=options.realtime,
+        out=options.out,
+        shown=options.shown or budgets[-1],
+    )
+    print(evaluate_bags(options.bags, settings, options.workers, options.ray, options.recorded))
+
+
+def _draw(options: argparse.Namespace) -> None:
+    from adamtl_ros.data.scene_bag import write_scene_bag
+
+    write_scene_bag(options.bag, frames=options.frames, truth=True)
+    print(f'in {options.bag}: {options.frames} images, and ground truth of all tasks')
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from adamtl_ros.evaluation.bags import compare
+
+    before, after = map(compare.read_summary, (options.before, options.after))
+    changes = compare.compare(before, after, times=options.times)
+    print(compare.comparison_table(changes))
+    for sentence in compare.differences_in_setup(before, after):
+        print(f'note: {sentence}')
+    worse = compare.regressions(changes, options.threshold)
+    if worse:
+        names = ', '.join(f'{change.what} at {change.budget:g}' for change in worse)
+        print(f'WORSE by more than {100 * options.threshold:g} % and beyond noise: {names}')
+    return 1 if worse else 0

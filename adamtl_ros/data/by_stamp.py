@@ -1,0 +1,66 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Messages of a bag by topic and header stamp, wherever in the bag they are."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+from adamtl_ros.data.bags import BagError, header_stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rosbags.highlevel import AnyReader
+
+
+class ByStamp:
+    """Remembers when the messages of some topics were recorded; of equal stamps, the first.
+
+    Attributes:
+        damage: What could not be read, or stopped the reading before the end of the bag; empty
+            if nothing did.
+
+    """
+
+    def __init__(self, reader: AnyReader, topics: Iterable[str]) -> None:
+        """Read the messages once, for their stamps."""
+        self._times: dict[str, dict[int, int]] = {topic: {} for topic in topics}
+        self.damage = ''
+        wanted = [c for c in reader.connections if c.topic in self._times]
+        try:
+            for connection, time, raw in reader.messages(wanted) if wanted else ():
+                self._note(connection.topic, time, raw)
+        except Exception as error:  # noqa: BLE001  whatever a parser meets in damaged bytes
+            self.damage = f'{type(error).__name__}: {error}'
+
+    def _note(self, topic: str, time: int, raw: bytes) -> None:
+        try:
+            self._times[topic].setdefault(header_stamp(raw), time)
+        except (struct.error, IndexError) as error:
+            self.damage = self.damage or f'{topic}, recorded at {time} ns: {error}'
+
+    def time(self, topic: str, stamp: int) -> int | None:
+        """Return when a message was recorded [ns]; None if there is none."""
+        return self._times[topic].get(stamp)
+
+    def stamps(self, topic: str) -> set[int]:
+        """Return the header stamps of a topic [ns]."""
+        return set(self._times[topic])
+
+    def read(self, reader: AnyReader, topic: str, stamp: int) -> Any | None:  # noqa: ANN401
+        """Return a message of the same bag; None if there is none.
+
+        Raises:
+            BagError: It was there before, and is no more.
+
+        """
+        time = self.time(topic, stamp)
+        if time is None:
+            return None
+        wanted = [c for c in reader.connections if c.topic == topic]
+        for connection, _, raw in reader.messages(wanted, time, time + 1):
+            if header_stamp(raw) == stamp:
+                return reader.deserialize(raw, connection.msgtype)
+        raise BagError('the bag is not as it was a moment ago')

@@ -1,0 +1,138 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Many recordings: one after another, in several processes, or on many machines with Ray.
+
+A recording is the unit of work. Results come back in the order of the recordings whoever made
+them, so that sums over them are the same bit for bit.
+"""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any
+
+from adamtl_ros.evaluation.bags.evaluate import evaluate_bag
+from adamtl_ros.nn.checkpoint import load_model
+from adamtl_ros.runtime.engine import Engine
+from adamtl_ros.runtime.threads import set_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from adamtl_ros.evaluation.bags.result import BagResult, Settings
+
+    Progress = Callable[[], object]
+
+ATTEMPTS = 4
+"""A bag is given up after so many workers were lost over it."""
+
+SWITCH_S = 0.0005
+"""Threads that read and score give way to the network after this time; Python's own is 5 ms."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A recording to be evaluated.
+
+    Attributes:
+        path: Of the bag; on many machines, on a disk that all of them see.
+        name: Of its results.
+
+    """
+
+    path: Path
+    name: str
+
+
+def evaluate_here(
+    jobs: Sequence[Job], settings: Settings, progress: Progress | None = None
+) -> list[BagResult]:
+    """Evaluate recordings in this process; progress is called after each frame."""
+    return [_evaluate(job, settings, progress) for job in jobs]
+
+
+def evaluate_in_processes(
+    jobs: Sequence[Job], settings: Settings, workers: int, progress: Progress | None = None
+) -> list[BagResult]:
+    """Evaluate recordings in several processes; progress is called after each recording.
+
+    The bags of a process that is lost are done again.
+
+    Raises:
+        RuntimeError: Workers were lost again and again.
+
+    """
+    done: dict[int, BagResult] = {}
+    for _ in range(ATTEMPTS):
+        left = [index for index in range(len(jobs)) if index not in done]
+        try:
+            with ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as pool:
+                futures = {pool.submit(_evaluate, jobs[i], settings): i for i in left}
+                for future in as_completed(futures):
+                    done[futures[future]] = future.result()
+                    if progress:
+                        progress()
+        except BrokenProcessPool:
+            continue
+        return [done[index] for index in range(len(jobs))]
+    names = ', '.join(jobs[i].name for i in range(len(jobs)) if i not in done)
+    raise RuntimeError(f'{ATTEMPTS} times a worker was lost (out of memory?); not done: {names}')
+
+
+def evaluate_on_ray(
+    jobs: Sequence[Job], settings: Settings, address: str, progress: Progress | None = None
+) -> list[BagResult]:
+    """Evaluate recordings on a Ray cluster; progress is called after each recording.
+
+    Ray does the bag of a worker or machine that is lost again on another one. Each task takes as
+    many CPUs as the network has threads, and one for what goes on beside it.
+
+    Args:
+        jobs: The recordings.
+        settings: What to evaluate.
+        address: Of the cluster, such as 'auto'; 'local' starts one here.
+        progress: Called after each recording.
+
+    Raises:
+        ModuleNotFoundError: Ray is not installed.
+
+    """
+    import ray
+
+    started = not ray.is_initialized()
+    if started:
+        ray.init(address=None if address == 'local' else address, log_to_driver=False)
+    try:
+        task = ray.remote(num_cpus=settings.threads, max_retries=ATTEMPTS - 1)(_evaluate)
+        pending: list[Any] = [task.remote(job, settings) for job in jobs]
+        order = list(pending)
+        while pending:
+            _, pending = ray.wait(pending)
+            if progress:
+                progress()
+        results: list[BagResult] = ray.get(order)
+        return results
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _evaluate(job: Job, settings: Settings, progress: Progress | None = None) -> BagResult:
+    engine = _engine(settings.model, settings.threads)
+    return evaluate_bag(job.path, engine, settings, progress, job.name)
+
+
+@lru_cache(maxsize=1)
+def _engine(model: str, threads: int) -> Engine:
+    """Return the engine of this process, made for its first recording."""
+    sys.setswitchinterval(SWITCH_S)
+    set_threads(threads)
+    engine = Engine(load_model(model))
+    engine.warm_up()
+    return engine

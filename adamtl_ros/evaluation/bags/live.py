@@ -1,0 +1,185 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What a live node answered to a recording that was played to it, from what was recorded then."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rosbags.image import message_to_cvimage
+
+from adamtl_ros.data.bags import BagError, open_bag
+from adamtl_ros.data.by_stamp import ByStamp
+from adamtl_ros.data.own_types import STATS
+from adamtl_ros.evaluation.bags.heat import Heat
+from adamtl_ros.evaluation.bags.notes import Notes
+from adamtl_ros.evaluation.bags.recording import Recording
+from adamtl_ros.evaluation.bags.result import (
+    BagResult,
+    BudgetResult,
+    FrameCost,
+    Streaming,
+    bag_digest,
+)
+from adamtl_ros.evaluation.bags.scores import Scorer, Scores
+from adamtl_ros.evaluation.bags.truth import Wanted
+from adamtl_ros.runtime.pipeline import ahead
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from rosbags.highlevel import AnyReader
+
+    from adamtl_ros.evaluation.bags.recording import Frame
+    from adamtl_ros.evaluation.bags.result import Settings
+    from adamtl_ros.nn.architecture import Architecture
+    from adamtl_ros.tasks import Task
+
+    Results = dict[str, NDArray[Any]]
+
+
+def evaluate_live(
+    path: Path,
+    recorded: Path,
+    settings: Settings,
+    tasks: Mapping[str, Task],
+    arch: Architecture,
+    progress: Callable[[], object] | None = None,
+) -> BagResult:
+    """Score what a node published while a bag was played to it.
+
+    Answers belong to the image with the same header stamp. Images without one were dropped. The
+    one row of the result has the mean budget of the answers.
+
+    Args:
+        path: The bag that was played.
+        recorded: A bag with the node's results and `compute_stats`.
+        settings: Topics and classes.
+        tasks: Tasks with the classes of the model that ran.
+        arch: Its architecture.
+        progress: Called after each frame.
+
+    Raises:
+        BagError: A bag that cannot be read, or without results of a node.
+        ValueError: Classes that the model does not have.
+
+    """
+    begun = time.perf_counter()
+    notes = Notes()
+    wanted = Wanted(settings.camera, settings.truth, settings.classes)
+    with open_bag(recorded) as reader:
+        answers = _Answers(recorded, reader)
+        tasks = {name: task for name, task in tasks.items() if name in answers.tasks}
+        recording = Recording(path, tasks, wanted, notes)
+        result = BagResult(path.resolve().stem, bag_digest(path), notes, recording.camera)
+        result.expected = recording.expected
+        result.origins = {task: s.origin for task, s in recording.truth.sources.items()}
+        truth = {name: tasks[name] for name in recording.truth.sources}
+        scored = _Live(tasks, truth, arch, notes)
+        for frame in ahead(recording.frames()):
+            result.frames += 1
+            scored.take(frame, frame.index / max(recording.expected, 1), answers, reader)
+            if progress:
+                progress()
+    result.budgets = [scored.result]
+    result.labelled = dict(scored.result.scores.truth.labelled)
+    result.wall_s = time.perf_counter() - begun
+    if not scored.result.costs:
+        result.failure = f'{recorded} has no answer with the stamp of an image of {path}'
+    return result
+
+
+class _Answers:
+    """Results and statistics of a node, by stamp."""
+
+    def __init__(self, path: Path, reader: AnyReader) -> None:
+        topics = sorted(c.topic for c in reader.connections if c.msgtype == STATS and c.msgcount)
+        if not topics:
+            raise BagError(f'{path} has no {STATS}: record ~/compute_stats and ~/<task>/image')
+        prefix = topics[0].removesuffix('/compute_stats')
+        there = {c.topic for c in reader.connections}
+        found = [topic.split('/')[-2] for topic in there if topic.startswith(f'{prefix}/')]
+        self._stats = topics[0]
+        self.tasks = {task: f'{prefix}/{task}/image' for task in found}
+        self.tasks = {task: topic for task, topic in self.tasks.items() if topic in there}
+        self._messages = ByStamp(reader, [self._stats, *self.tasks.values()])
+
+    def of(self, reader: AnyReader, stamp: int) -> tuple[Any, Results] | None:
+        """Return the statistics and the results that belong to an image."""
+        stats = self._messages.read(reader, self._stats, stamp)
+        if stats is None or not stats.tasks:
+            return None
+        messages = {t: self._messages.read(reader, topic, stamp) for t, topic in self.tasks.items()}
+        known = {task: message for task, message in messages.items() if message is not None}
+        return stats, {task: message_to_cvimage(message) for task, message in known.items()}
+
+
+class _Live:
+    """Scores answers, and what was known when each image came."""
+
+    def __init__(
+        self,
+        tasks: Mapping[str, Task],
+        truth: Mapping[str, Task],
+        arch: Architecture,
+        notes: Notes,
+    ) -> None:
+        self._notes = notes
+        streaming = Streaming(Scores(tasks, truth))
+        self.result = BudgetResult(math.nan, Scores(tasks, truth), [], Heat(arch), streaming)
+        self._scorer, self._known = Scorer(self.result.scores), Scorer(streaming.scores)
+        self._streaming = streaming
+        self._pending: list[tuple[int, Results]] = []
+        self._newest: Results | None = None
+        self._budgets: list[float] = []
+
+    def take(self, frame: Frame, place: float, answers: _Answers, reader: AnyReader) -> None:
+        """Score the answer to an image, if there is one, and what was known when it came."""
+        found = answers.of(reader, frame.stamp)
+        if found is None:
+            self._streaming.dropped += 1
+        else:
+            stats, results = found
+            age_ms = stats.age_ms if math.isfinite(stats.age_ms) else stats.latency_ms
+            self._streaming.ages_ms.append(age_ms)
+            self._pending.append((frame.recorded + round(age_ms * 1e6), results))
+            self._scorer.add(place, results, None, self._fitting(frame, results))
+            self._budgets.append(stats.effective_budget)
+            self.result.budget = float(np.mean(self._budgets))
+            self.result.costs.append(_cost(stats, frame.stamp))
+        ready = [results for time, results in self._pending if time <= frame.recorded]
+        self._pending = [entry for entry in self._pending if entry[0] > frame.recorded]
+        self._newest = ready[-1] if ready else self._newest
+        if self._newest is None:
+            self._streaming.blind += 1
+        else:
+            self._known.add(place, self._newest, None, self._fitting(frame, self._newest))
+
+    def _fitting(self, frame: Frame, results: Results) -> dict[str, NDArray[Any]]:
+        """Return the labels that lie on a result."""
+        labels = {task: truth for task, truth in frame.labels.items() if task in results}
+        for task in [t for t, truth in labels.items() if results[t].shape != truth.shape]:
+            sizes = f'{results[task].shape[:2]} and {labels.pop(task).shape[:2]}'
+            what = f'{sizes} at {frame.stamp} ns; run the node with output_size: input'
+            self._notes.add(f'results of {task} are not of the size of the image', what)
+        return labels
+
+
+def _cost(stats: Any, stamp: int) -> FrameCost:  # noqa: ANN401
+    return FrameCost(
+        stamp=stamp,
+        macs=stats.macs,
+        macs_full=stats.macs_full,
+        blocks_run=stats.blocks_run,
+        windows_run=stats.windows_run,
+        decode_ms=stats.decode_ms,
+        preprocess_ms=stats.preprocess_ms,
+        infer_ms=stats.infer_ms,
+        postprocess_ms=stats.postprocess_ms,
+        energy_j=stats.energy,
+    )

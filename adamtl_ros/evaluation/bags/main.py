@@ -1,0 +1,163 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What `adamtl evaluate-bag` does."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from adamtl_ros.evaluation.bags.fleet import (
+    Job,
+    evaluate_here,
+    evaluate_in_processes,
+    evaluate_on_ray,
+)
+from adamtl_ros.evaluation.bags.live import evaluate_live
+from adamtl_ros.evaluation.bags.report import write_report
+from adamtl_ros.evaluation.bags.summary import summarise, write_summary
+from adamtl_ros.nn.checkpoint import load_model
+from adamtl_ros.tasks import TASKS, select
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from adamtl_ros.evaluation.bags.result import BagResult, Settings
+    from adamtl_ros.tasks import Task
+
+
+def evaluate_bags(
+    bags: Sequence[Path],
+    settings: Settings,
+    workers: int = 1,
+    ray: str = '',
+    recorded: Path | None = None,
+) -> str:
+    """Evaluate recordings, write report and numbers, and return a table for people.
+
+    Args:
+        bags: Folders, or single .mcap files.
+        settings: What to evaluate; with a folder for what is written.
+        workers: Processes on this machine.
+        ray: Address of a Ray cluster; none if empty.
+        recorded: What a live node published while the only bag was played to it; then nothing
+            is computed.
+
+    Raises:
+        ValueError: Tasks, classes or topics that are not there; no bag could be evaluated.
+
+    """
+    begun = time.perf_counter()
+    network = load_model(settings.model).network
+    known = network.tasks
+    tasks = {name: known[name] for name in select(settings.tasks or known, known)}
+    if recorded:
+        if len(bags) > 1:
+            raise ValueError(f'--recorded belongs to one bag, got {len(bags)}')
+        results = [evaluate_live(bags[0], recorded, settings, tasks, network.arch)]
+    else:
+        results = _evaluate(_jobs(bags), settings, workers, ray)
+    summary = summarise(results, settings, tasks, time.perf_counter() - begun)
+    lines = _problems(results)
+    if settings.out:
+        write_summary(summary, settings.out / 'metrics.json')
+        write_report(summary, results, tasks, settings.out / 'report.html')
+        more = '' if recorded else ', and for each bag predictions and video.mp4'
+        lines += ['', f'in {settings.out}: report.html, metrics.json{more}']
+    if not summary['frames']:
+        raise ValueError('\n'.join(['no frame could be evaluated', *lines]))
+    return '\n'.join([table(summary, tasks), *lines])
+
+
+def _evaluate(jobs: list[Job], settings: Settings, workers: int, ray: str) -> list[BagResult]:
+    if ray or workers > 1:
+        with tqdm(total=len(jobs), unit='bag') as bar:
+            if ray:
+                return evaluate_on_ray(jobs, settings, ray, bar.update)
+            return evaluate_in_processes(jobs, settings, workers, bar.update)
+    with tqdm(unit='frame') as bar:
+        return evaluate_here(jobs, settings, bar.update)
+
+
+def _jobs(bags: Sequence[Path]) -> list[Job]:
+    """Name each recording, by its folder too where two have the same name."""
+    twice = {name for name, count in Counter(bag.stem for bag in bags).items() if count > 1}
+    jobs = []
+    for bag in bags:
+        whole = bag.resolve()
+        name = f'{whole.parent.name}_{bag.stem}' if bag.stem in twice else whole.stem
+        jobs.append(Job(whole, name))
+    names = [job.name for job in jobs]
+    if len(set(names)) < len(names):
+        raise ValueError(f'a bag is named twice, or two have the same name: {", ".join(names)}')
+    return jobs
+
+
+def table(summary: Mapping[str, Any], tasks: Mapping[str, Task]) -> str:
+    """Return the main numbers, a line for each budget."""
+    truth = {task for row in summary['results'] for task in row['truth']}
+    heads = [f'{name} {tasks[name].metric}' for name in tasks if name in truth]
+    lines = [_line(['budget', 'MACs', 'p50 ms', 'p95 ms', *heads, 'differs'])]
+    for row, times in zip(summary['results'], summary['timing']['results'], strict=True):
+        values = [_value(row, name, tasks[name].metric) for name in tasks if name in truth]
+        differing = [entry['pixels'] for entry in row['differs_from_full'].values()]
+        known = [share for share in differing if share is not None]
+        lines.append(
+            _line(
+                [
+                    f'{row["budget"]:g}',
+                    f'{100 * row["share"]:.1f} %',
+                    f'{times["latency_ms"]["p50"]:.1f}',
+                    f'{times["latency_ms"]["p95"]:.1f}',
+                    *values,
+                    f'{100 * sum(known) / len(known):.1f} %' if known else '-',
+                ]
+            )
+        )
+    lines.append('differs: pixels that differ visibly from those at full budget, mean over tasks')
+    return '\n'.join(lines)
+
+
+def _value(row: Mapping[str, Any], task: str, metric: str) -> str:
+    entry = row['truth'].get(task)
+    value = entry['values'][metric] if entry else None
+    if value is None:
+        return '-'
+    error = entry['errors'].get(metric)
+    return f'{value:.3g}' + ('' if error is None else f' ±{error:.1g}')
+
+
+def _line(cells: Sequence[str]) -> str:
+    return ''.join(f'{cell:<{max(10, len(cell) + 2)}}' if i < 4 else f'{cell:<22}'
+                   for i, cell in enumerate(cells)).rstrip()  # fmt: skip
+
+
+def _problems(results: Sequence[BagResult]) -> list[str]:
+    """Return a line for each thing that was wrong with a recording."""
+    lines = []
+    for result in results:
+        if result.failure:
+            lines.append(f'{result.name}: NOT EVALUATED: {result.failure}')
+        lines += [f'{result.name}: {note}' for note in result.notes]
+    return ['', *lines] if lines else []
+
+
+def read_truth(texts: Sequence[str]) -> dict[str, str]:
+    """Return topics by task from texts such as 'depth=/camera/depth/image_raw'.
+
+    Raises:
+        ValueError: A text of another form, or an unknown task.
+
+    """
+    topics = {}
+    for text in texts:
+        task, equals, topic = text.partition('=')
+        if not (equals and topic):
+            raise ValueError(f"--truth takes TASK=TOPIC, got '{text}'")
+        topics[task] = topic
+    select(topics, TASKS)
+    return topics

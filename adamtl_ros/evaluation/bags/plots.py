@@ -1,0 +1,266 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The plots of a bag evaluation.
+
+Those of the report are SVG in a `data:` address, so that a page can hold them; drawn twice from
+the same numbers they are the same text.
+"""
+
+from __future__ import annotations
+
+import io
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from adamtl_ros.evaluation.bags.result import shares
+from adamtl_ros.tasks import TASKS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from adamtl_ros.evaluation.bags.result import BagResult, BudgetResult, Example
+
+    Rows = Sequence[Mapping[str, Any]]
+
+STYLE = {
+    'axes.grid': True, 'axes.spines.right': False, 'axes.spines.top': False, 'font.size': 8,
+    'grid.alpha': 0.3, 'image.cmap': 'viridis', 'legend.frameon': False,
+    'svg.hashsalt': 'adamtl_ros',
+}  # fmt: skip
+
+DPI = 130
+
+
+def has_truth(summary: Mapping[str, Any], task: str) -> bool:
+    """Return whether any frame has ground truth for a task."""
+    return any(task in row['truth'] for row in summary['results'])
+
+
+def trade_off(summary: Mapping[str, Any], task: str) -> str:
+    """Draw how good a task is against MACs, and against latency.
+
+    Args:
+        summary: Of `summarise()`, with at least one frame.
+        task: Its metric is drawn with standard errors; without ground truth, the share of pixels
+            that differ visibly from those at full budget.
+
+    """
+    return _svg(6.4, 2.5, lambda figure: _pair(figure, summary, task))
+
+
+def live(summary: Mapping[str, Any], task: str) -> str:
+    """Draw how good a task is in the emulated live node, beside what it is without hurry."""
+    truth, rows = has_truth(summary, task), summary['results']
+    late = [row['streaming'] for row in summary['timing']['results']]
+
+    def draw(figure: Any) -> None:  # noqa: ANN401
+        axes = figure.subplots()
+        for label, some, style in (('offline', rows, 'o-'), ('live', late, 's--')):
+            values, errors, _ = _quality(some, task, truth=truth)
+            axes.errorbar(_millions(rows), values, errors, fmt=style, ms=4, label=label)
+        axes.set(title=task, xlabel='million MACs per frame', ylabel=_quality(rows, task, truth)[2])
+        axes.legend()
+
+    return _svg(3.6, 2.5, draw)
+
+
+def latency_histogram(summary: Mapping[str, Any]) -> str:
+    """Draw how often each latency comes, a row for each budget; the line is the median."""
+    rows = summary['timing']['results']
+
+    def draw(figure: Any) -> None:  # noqa: ANN401
+        panels = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
+        medians = _medians(summary)
+        for axes, row, median, colour in zip(
+            panels, rows, medians, _colours(len(rows)), strict=True
+        ):
+            counts = np.array(row['histogram_ms']['counts'], float)
+            part = counts / counts.sum()
+            axes.stairs(part, row['histogram_ms']['edges'], fill=True, color=colour)
+            axes.axvline(median, color='black', lw=1)
+            axes.set_ylabel(f'budget {row["budget"]:g}')
+            axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
+        panels[-1].set(xlabel='latency [ms]', xlim=(0, None))
+
+    return _svg(6.4, 0.6 + 0.95 * len(rows), draw)
+
+
+def over_time(results: Sequence[BagResult], marks: Mapping[str, Example]) -> str:
+    """Draw what each frame spent over its stamp, recordings one after another.
+
+    Args:
+        results: Of each recording; the plot has their numbers, from 1.
+        marks: Frames to point at, by the text to put there.
+
+    """
+
+    def draw(figure: Any) -> None:  # noqa: ANN401
+        axes = figure.subplots()
+        begin = 0.0
+        for number, result in enumerate(results, 1):
+            if result.frames:
+                axes.axvline(begin, color='0.4', lw=0.8)
+                place = {'xycoords': ('data', 'axes fraction'), 'textcoords': 'offset points'}
+                axes.annotate(f'#{number}', (begin, 1), (2, 2), color='0.3', **place)
+                _mark(axes, result, begin, marks)
+                begin += _recording(axes, result, begin)
+        axes.set(xlabel='time in the recordings [s]', ylabel='share of the full MACs',
+                 ylim=(0, 1.08), xlim=(0, 1.05 * begin))  # fmt: skip
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+        figure.legend(handles.values(), handles, loc='outside right center', title='budget')
+
+    return _svg(9, 3, draw)
+
+
+def blocks(summary: Mapping[str, Any]) -> str:
+    """Draw the share of the frames in which each block ran, a row for each budget."""
+    rows = summary['results']
+    part = np.array([row['blocks'] for row in rows])
+
+    def draw(figure: Any) -> None:  # noqa: ANN401
+        axes = figure.subplots()
+        image = axes.imshow(part, vmin=0, vmax=1, aspect='auto')
+        for (row, column), value in np.ndenumerate(part):
+            dark = 'white' if value < 0.6 else 'black'
+            axes.text(column, row, f'{100 * value:.0f}', ha='center', va='center', color=dark)
+        axes.set(xlabel='block of the encoder', ylabel='budget')
+        axes.set_xticks(range(part.shape[1]), range(1, part.shape[1] + 1))
+        axes.set_yticks(range(len(rows)), [f'{row["budget"]:g}' for row in rows])
+        axes.grid(False)
+        figure.colorbar(image, label='frames', format=PercentFormatter(1))
+
+    return _svg(1.8 + 0.36 * part.shape[1], 0.8 + 0.3 * len(rows), draw)
+
+
+def heat_maps(totals: Sequence[BudgetResult]) -> str:
+    """Draw the share of the blocks that ran at each place, for each budget on the same scale."""
+    columns = min(len(totals), 4)
+    rows = -(-len(totals) // columns)
+
+    def draw(figure: Any) -> None:  # noqa: ANN401
+        panels = figure.subplots(rows, columns, squeeze=False)
+        for axes in panels.ravel():
+            axes.axis('off')
+        for axes, total in zip(panels.ravel(), totals, strict=False):
+            image = axes.imshow(total.heat.map, vmin=0, vmax=1)
+            axes.set_title(f'budget {total.budget:g}')
+        figure.colorbar(image, ax=panels, label='blocks that ran', format=PercentFormatter(1))
+
+    return _svg(0.9 + 2.1 * columns, 0.3 + 1.7 * rows, draw)
+
+
+def write_main_plot(summary: Mapping[str, Any], path: Path) -> None:
+    """Write the curves of all tasks as one PNG, two tasks in a row.
+
+    Tasks with ground truth have their metric; if no task has any, all have the share of pixels
+    that differ visibly from those at full budget.
+
+    Raises:
+        ValueError: Nothing was evaluated.
+
+    """
+    if not summary['frames']:
+        raise ValueError('no frame was evaluated, so there is nothing to draw')
+    tasks = [task for task in summary['tasks'] if has_truth(summary, task)] or summary['tasks']
+    columns = min(len(tasks), 2)
+    rows = -(-len(tasks) // columns)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.2 * columns, 2.3 * rows), layout='constrained')
+        places = figure.subfigures(rows, columns, squeeze=False).ravel()
+        for place, task in zip(places, tasks, strict=False):
+            _pair(place, summary, task)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, format='png', dpi=DPI)
+
+
+def _pair(figure: Any, summary: Mapping[str, Any], task: str) -> None:  # noqa: ANN401
+    """Draw a task against MACs on one panel, and against latency on the other."""
+    rows = summary['results']
+    values, errors, name = _quality(rows, task, truth=has_truth(summary, task))
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, x in zip(panels, (_millions(rows), _medians(summary)), strict=True):
+        axes.errorbar(x, values, errors, fmt='-', color='0.5', lw=1, zorder=1)
+        axes.scatter(x, values, s=22, color=_colours(len(rows)), zorder=2)
+        for number, (row, *point) in enumerate(zip(rows, x, values, strict=True)):
+            if np.isfinite(point).all():
+                # Above and below in turn, since neighbours can be close.
+                away = (4, 4 - 13 * (number % 2))
+                axes.annotate(f'{row["budget"]:g}', point, away, textcoords='offset points',
+                              fontsize=7)  # fmt: skip
+        axes.margins(0.12, 0.15)
+    panels[0].set(title=task, xlabel='million MACs per frame', ylabel=name)
+    panels[1].set(xlabel='median latency [ms]')
+
+
+def _quality(
+    rows: Rows, task: str, truth: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+    """Return values by budget, their standard errors (NaN if not known), and what they are."""
+    if not truth:
+        parts = _array(row['differs_from_full'][task]['pixels'] for row in rows)
+        return 100 * parts, np.full(len(rows), np.nan), 'pixels that differ [%] ↓'
+    metric = TASKS[task].metric
+    known = [row['truth'].get(task, {'values': {}, 'errors': {}}) for row in rows]
+    values = _array(one['values'].get(metric) for one in known)
+    errors = _array(one['errors'].get(metric) for one in known)
+    return values, errors, f'{metric} {"↑" if TASKS[task].higher_is_better else "↓"}'
+
+
+def _recording(axes: Any, result: BagResult, begin: float) -> float:  # noqa: ANN401
+    """Draw a recording from a time on, and return how long it is [s]."""
+    stamps = np.array([cost.stamp for cost in result.budgets[0].costs])
+    seconds = (stamps - stamps.min()) / 1e9
+    for part, colour in zip(result.budgets, _colours(len(result.budgets)), strict=True):
+        axes.plot(begin + seconds, shares(part.costs), '.-', ms=3, lw=0.6, color=colour,
+                  label=f'{part.budget:g}', rasterized=True)  # fmt: skip
+    # A frame lasts until the next one; a single frame is drawn as a second.
+    return float(seconds.max() * (1 + 1 / max(len(seconds) - 1, 1))) or 1.0
+
+
+def _mark(axes: Any, result: BagResult, begin: float, marks: Mapping[str, Example]) -> None:  # noqa: ANN401
+    """Circle frames of a recording, with the text above the dearer and below the cheaper ones."""
+    middle = np.mean([one.share for one in marks.values()]) if marks else 0.0
+    first = min(cost.stamp for cost in result.budgets[0].costs)
+    for text, one in marks.items():
+        if one.bag == result.name:
+            place = (begin + (one.stamp - first) / 1e9, one.share)
+            axes.plot(*place, 'o', ms=7, mfc='none', color='tab:red', clip_on=False)
+            axes.annotate(text, place, (4, 5 if one.share >= middle else -12),
+                          textcoords='offset points', color='tab:red', weight='bold')  # fmt: skip
+
+
+def _millions(rows: Rows) -> NDArray[np.float64]:
+    return _array(row['macs'] for row in rows) / 1e6
+
+
+def _medians(summary: Mapping[str, Any]) -> NDArray[np.float64]:
+    return _array(row['latency_ms']['p50'] for row in summary['timing']['results'])
+
+
+def _array(values: Iterable[float | None]) -> NDArray[np.float64]:
+    """Return numbers, NaN where there is none."""
+    return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+def _colours(count: int) -> Any:  # noqa: ANN401
+    """Return a colour for each budget, full budget darkest."""
+    return mpl.colormaps['viridis'](np.linspace(0, 0.85, count))
+
+
+def _svg(width: float, height: float, draw: Callable[[Any], None]) -> str:
+    """Return a drawing of that size [inch] as an address."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout='constrained')
+        draw(figure)
+        file = io.BytesIO()
+        figure.savefig(file, format='svg', dpi=DPI, metadata={'Date': None})
+    return f'data:image/svg+xml;base64,{b64encode(file.getvalue()).decode()}'

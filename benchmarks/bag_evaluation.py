@@ -1,0 +1,107 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Bag evaluation against the bare engine, and its memory over a long recording.
+
+    python benchmarks/bag_evaluation.py [BAG]
+
+Reading and scoring run beside the network, so on a machine whose cores share their power with
+others the bare engine is timed beside a busy neighbour as well. All in turns, in one run.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adamtl_ros.data.scene_bag import write_scene_bag
+from adamtl_ros.evaluation.bags.classes import ClassMap
+from adamtl_ros.evaluation.bags.evaluate import evaluate_bag
+from adamtl_ros.evaluation.bags.fleet import SWITCH_S
+from adamtl_ros.evaluation.bags.notes import Notes
+from adamtl_ros.evaluation.bags.recording import Recording
+from adamtl_ros.evaluation.bags.result import Settings
+from adamtl_ros.evaluation.bags.truth import Wanted
+from adamtl_ros.nn.checkpoint import load_model
+from adamtl_ros.runtime.engine import Engine
+from adamtl_ros.runtime.threads import set_threads
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BAG = Path('../shared/bags/indoor_rgbd')
+ROUNDS = 5
+FRAMES = 60
+LONG = 2000
+HOG = 'while True: sum(range(10000))'
+
+
+def main() -> None:
+    """Measure, and print."""
+    set_threads(1)
+    sys.setswitchinterval(SWITCH_S)
+    engine = Engine(load_model('scenes_nano'))
+    engine.warm_up()
+    bag = Path(sys.argv[1]) if len(sys.argv) > 1 else BAG
+    throughput(engine, bag)
+    memory(engine)
+
+
+def throughput(engine: Engine, bag: Path) -> None:
+    """Compare frames per second with those of the engine alone."""
+    settings = Settings()
+    wanted = Wanted('', {}, ClassMap())
+    recording = Recording(bag, engine.model.network.tasks, wanted, Notes())
+    images = [frame.image for frame in recording.frames()][:FRAMES]
+    rows = []
+    for _ in range(ROUNDS):
+        alone = bare(engine, images, settings)
+        hog = subprocess.Popen([sys.executable, '-c', HOG])
+        beside = bare(engine, images, settings)
+        hog.kill()
+        hog.wait()
+        result = evaluate_bag(bag, engine, settings)
+        rows.append((alone, beside, result.frames / result.wall_s))
+    alone, beside, whole = np.median(rows, axis=0)
+    print(f'{bag.name}, {len(settings.budgets)} budgets a frame, medians of {ROUNDS} rounds:')
+    print(f'  engine alone {alone:.2f} frames/s, beside a busy process {beside:.2f}')
+    print(f'  whole evaluation {whole:.2f} frames/s: {whole / alone:.2f} of the engine alone, '
+          f'{whole / beside:.2f} of it beside a busy process')  # fmt: skip
+
+
+def bare(engine: Engine, images: list[NDArray[np.uint8]], settings: Settings) -> float:
+    """Return the frames per second of the engine at all budgets."""
+    begun = time.perf_counter()
+    for image in images:
+        for budget in settings.budgets:
+            engine.run(image, budget)
+    return len(images) / (time.perf_counter() - begun)
+
+
+def memory(engine: Engine) -> None:
+    """Fit the resident memory over the frames of a long recording."""
+    with tempfile.TemporaryDirectory() as folder:
+        bag = Path(folder) / 'long'
+        write_scene_bag(bag, frames=LONG, size=(120, 160), truth=True, workers=2)
+        used: list[float] = []
+        settings = Settings(budgets=(1.0, 0.5), shown=0.5, realtime=True, out=Path(folder) / 'out')
+        evaluate_bag(bag, engine, settings, lambda: used.append(resident_mb()))
+    settled = np.array(used[LONG // 4 :])
+    slope = np.polyfit(np.arange(len(settled)), settled, 1)[0] * 1000
+    print(f'memory over {LONG} frames: {used[LONG // 4]:.0f} MB after a quarter, {used[-1]:.0f} MB '
+          f'at the end, slope {slope:+.2f} MB per 1000 frames')  # fmt: skip
+
+
+def resident_mb() -> float:
+    """Return the memory of this process [MB]."""
+    status = Path('/proc/self/status').read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith('VmRSS')) / 1024
+
+
+if __name__ == '__main__':
+    main()

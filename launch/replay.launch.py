@@ -1,0 +1,114 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Plays a bag to the perception node, records what it answers, and evaluates the recording.
+
+Needs rosbag2 (`ros2 bag`). Player and node share the bag's clock. The player waits until the node
+is there; when it is through, the recorder is stopped and `adamtl evaluate-bag` writes a report.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    RegisterEventHandler,
+    TimerAction,
+)
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown, matches_action
+from launch.events.process import SignalProcess
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+
+from launch import LaunchContext, LaunchDescription
+
+PERCEPTION = Path(get_package_share_directory('adamtl_ros')) / 'launch' / 'perception.launch.py'
+RESULTS = '/adamtl/(compute_stats|[a-z_]+/(image|label_info))'
+"""What is recorded; the node computes a task because somebody subscribes to it."""
+
+DRAIN_S = 2.0
+"""Time for the last answers after the last image."""
+
+ARGUMENTS = [
+    DeclareLaunchArgument('bag', description='Bag to play.'),
+    DeclareLaunchArgument('image', description='Its image topic, without /compressed.'),
+    DeclareLaunchArgument(
+        'camera_info', default_value='camera_info', description='Its calibration topic.'
+    ),
+    DeclareLaunchArgument(
+        'image_transport',
+        default_value='raw',
+        choices=['raw', 'compressed'],
+        description='Whether the images of the bag are raw or compressed.',
+    ),
+    DeclareLaunchArgument('model', default_value='scenes_nano', description='File or name.'),
+    DeclareLaunchArgument('budget', default_value='1.0', description='Share of the full MACs.'),
+    DeclareLaunchArgument('rate', default_value='1.0', description='Speed of the playback.'),
+    DeclareLaunchArgument(
+        'startup_s', default_value='10.0', description='Time that the node has to load [s].'
+    ),
+    DeclareLaunchArgument(
+        'out', default_value='replay', description='Folder for the recording and the report.'
+    ),
+]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments; the rest needs their values."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=replay)])
+
+
+def replay(context: LaunchContext) -> list[object]:
+    """Start node and recorder, then the player; then evaluate, and end."""
+    names = [argument.name for argument in ARGUMENTS]
+    value = {name: LaunchConfiguration(name).perform(context) for name in names}
+    recorded = str(Path(value['out']) / 'recorded')
+    recorder = ExecuteProcess(cmd=record_command(recorded), name='recorder', output='screen')
+    player = ExecuteProcess(cmd=play_command(value), name='player', output='screen')
+    report = ExecuteProcess(cmd=report_command(value, recorded), name='report', output='screen')
+    stop = EmitEvent(
+        event=SignalProcess(signal_number='SIGINT', process_matcher=matches_action(recorder))
+    )
+    return [
+        perception(value),
+        recorder,
+        TimerAction(period=float(value['startup_s']), actions=[player]),
+        _after(player, TimerAction(period=DRAIN_S, actions=[stop])),
+        _after(recorder, report),
+        _after(report, EmitEvent(event=Shutdown(reason='the report is written'))),
+    ]
+
+
+def perception(value: dict[str, str]) -> IncludeLaunchDescription:
+    """Include the node, on the clock of the bag."""
+    shared = ('image', 'camera_info', 'image_transport', 'model', 'budget')
+    arguments = {name: value[name] for name in shared} | {'use_sim_time': 'true'}
+    source = PythonLaunchDescriptionSource(str(PERCEPTION))
+    return IncludeLaunchDescription(source, launch_arguments=list(arguments.items()))
+
+
+def play_command(value: dict[str, str]) -> list[str]:
+    """Return what plays the bag and publishes its clock."""
+    return ['ros2', 'bag', 'play', value['bag'], '--clock', '100', '--rate', value['rate']]
+
+
+def record_command(recorded: str) -> list[str]:
+    """Return what records all that the node publishes, but for the pictures for people."""
+    return ['ros2', 'bag', 'record', '--storage', 'mcap', '--use-sim-time', '--output', recorded,
+            '--regex', RESULTS]  # fmt: skip
+
+
+def report_command(value: dict[str, str], recorded: str) -> list[str]:
+    """Return what makes the report."""
+    return ['adamtl', 'evaluate-bag', value['bag'], '--recorded', recorded,
+            '--model', value['model'], '--out', value['out']]  # fmt: skip
+
+
+def _after(process: ExecuteProcess, action: object) -> RegisterEventHandler:
+    return RegisterEventHandler(OnProcessExit(target_action=process, on_exit=[action]))

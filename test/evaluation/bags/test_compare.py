@@ -1,0 +1,173 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What is better, what is worse, and what is chance."""
+
+import copy
+import json
+
+import pytest
+
+from adamtl_ros.cli import main
+from adamtl_ros.evaluation.bags.compare import (
+    Verdict,
+    compare,
+    comparison_table,
+    differences_in_setup,
+    read_summary,
+    regressions,
+)
+from adamtl_ros.evaluation.bags.summary import FORMAT
+
+
+def entry(value, error, metric='miou', frames=100):
+    return {'frames': frames, 'values': {metric: value}, 'errors': {metric: error}}
+
+
+def summary(miou=0.5, error=0.01, rmse=1.0, share=0.6, latency=40.0):
+    return {
+        'format': FORMAT,
+        'model': {'name': 'm', 'sha256': 'a' * 64},
+        'machine': {'processor': 'p'},
+        'versions': {'torch': '2'},
+        'threads': 1,
+        'bags': [{'name': 'b', 'sha256': 'c'}],
+        'results': [
+            {
+                'budget': 0.5,
+                'share': share,
+                'truth': {
+                    'semseg': entry(miou, error),
+                    'depth': entry(rmse, 0.02, 'rmse'),
+                },
+                'differs_from_full': {'semseg': {'pixels': 0.1, 'frames': 0.2}},
+            }
+        ],
+        'timing': {
+            'results': [{'budget': 0.5, 'latency_ms': {'p50': latency, 'p95': 2 * latency}}]
+        },
+    }
+
+
+def verdicts(before, after, **options):
+    return {c.what: c.verdict for c in compare(before, after, **options)}
+
+
+def test_the_same_is_the_same():
+    found = compare(summary(), summary(), times=True)
+    assert {change.verdict for change in found} == {Verdict.SAME}
+    assert regressions(found, 0.0) == []
+
+
+@pytest.mark.parametrize(
+    ('miou', 'verdict'),
+    [
+        (0.40, Verdict.WORSE),
+        # Two standard errors of the difference are 2 * sqrt(2) * 0.01 = 0.0283.
+        (0.471, Verdict.WORSE),
+        (0.473, Verdict.NOISE),
+        (0.527, Verdict.NOISE),
+        (0.529, Verdict.BETTER),
+        (None, Verdict.UNKNOWN),
+    ],
+)
+def test_a_change_counts_beyond_two_standard_errors(miou, verdict):
+    assert verdicts(summary(), summary(miou=miou))['semseg miou'] is verdict
+
+
+def test_lower_is_better_for_errors_and_compute():
+    found = {
+        c.what: c
+        for c in compare(summary(), summary(rmse=0.8, share=0.5, latency=50.0), times=True)
+    }
+    assert found['depth rmse'].verdict is Verdict.BETTER
+    assert found['depth rmse'].gain == pytest.approx(0.2)
+    assert found['share of the MACs'].verdict is Verdict.BETTER
+    assert found['latency p50'].verdict is Verdict.WORSE
+    assert found['latency p50'].gain == pytest.approx(-0.25)
+
+
+def test_without_a_standard_error_every_change_counts():
+    assert verdicts(summary(error=None), summary(miou=0.499))['semseg miou'] is Verdict.WORSE
+
+
+def test_a_regression_is_worse_than_the_threshold():
+    changes = compare(summary(), summary(miou=0.45))
+    assert [c.what for c in regressions(changes, 0.05)] == ['semseg miou']
+    assert regressions(changes, 0.11) == []
+
+
+def test_what_is_no_longer_known_is_a_regression():
+    after = summary()
+    del after['results'][0]['truth']['depth']
+    assert [c.what for c in regressions(compare(summary(), after), 0.5)] == ['depth rmse']
+
+
+def test_without_truth_the_pixels_that_differ_are_compared():
+    before, after = summary(), summary()
+    before['results'][0]['truth'] = after['results'][0]['truth'] = {}
+    after['results'][0]['differs_from_full']['semseg']['pixels'] = 0.2
+    found = verdicts(before, after)
+    assert found == {
+        'share of the MACs': Verdict.SAME,
+        'semseg differs from full': Verdict.WORSE,
+    }
+
+
+def test_other_budgets_cannot_be_compared():
+    after = summary()
+    after['results'][0]['budget'] = 0.7
+    with pytest.raises(ValueError, match=r'nothing to compare: budgets \[0.5\] and \[0.7\]'):
+        compare(summary(), after)
+
+
+def test_what_else_differs_is_said():
+    after = copy.deepcopy(summary())
+    after['bags'][0]['sha256'] = 'd'
+    after['model']['name'] = 'n'
+    after['threads'] = 2
+    found = differences_in_setup(summary(), after)
+    assert found == [
+        'other recordings: b and b',
+        'other models: m aaaaaaaa and n aaaaaaaa',
+        'other threads: 1 and 2',
+    ]
+    assert differences_in_setup(summary(), summary()) == []
+
+
+def test_the_table_has_a_line_for_each_number():
+    lines = comparison_table(compare(summary(), summary(miou=0.4))).splitlines()
+    assert len(lines) == 4
+    line = next(line for line in lines if 'semseg miou' in line)
+    assert line.split() == ['0.5', 'semseg', 'miou', '0.5', '0.4', '-20.0', '%', 'worse']
+
+
+def write(folder, name, content):
+    path = folder / name
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return str(path)
+
+
+def test_the_command_tells_a_regression_by_its_exit_status(tmp_path, capsys):
+    good = write(tmp_path, 'good.json', summary())
+    bad = write(tmp_path, 'bad.json', summary(miou=0.4))
+    assert main(['compare', good, good]) == 0
+    assert 'WORSE' not in capsys.readouterr().out
+    assert main(['compare', good, bad]) == 1
+    assert 'beyond noise: semseg miou at 0.5' in capsys.readouterr().out
+    assert main(['compare', good, bad, '--threshold', '0.3']) == 0
+    assert main(['compare', bad, good]) == 0
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('{', 'is no metrics.json'),
+        ('[]', 'is no metrics.json'),
+        ('{"format": 99}', f'has format 99, this version reads {FORMAT}'),
+    ],
+)
+def test_other_files_are_refused(tmp_path, content, message):
+    path = tmp_path / 'metrics.json'
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_summary(path)

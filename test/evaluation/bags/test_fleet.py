@@ -1,0 +1,127 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""One process, several, or a Ray cluster that loses a worker: the same numbers."""
+
+import contextlib
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from adamtl_ros.data.scene_bag import write_scene_bag
+from adamtl_ros.evaluation.bags import fleet
+from adamtl_ros.evaluation.bags.fleet import (
+    Job,
+    evaluate_here,
+    evaluate_in_processes,
+    evaluate_on_ray,
+)
+from adamtl_ros.evaluation.bags.result import Settings
+from adamtl_ros.evaluation.bags.summary import summarise
+from adamtl_ros.nn.checkpoint import load_model
+
+SETTINGS = Settings(model='scenes_nano', budgets=(1.0, 0.5), shown=0.5)
+TASKS = load_model('scenes_nano').network.tasks
+
+
+@pytest.fixture(scope='module')
+def jobs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('bags')
+    made = []
+    for name, frames in (('long', 12), ('short', 5), ('middle', 8)):
+        write_scene_bag(folder / name, frames=frames, size=(96, 128), truth=True)
+        made.append(Job(folder / name, name))
+    made.insert(1, Job(folder / 'missing', 'missing'))
+    return made
+
+
+@pytest.fixture(scope='module')
+def alone(jobs):
+    return numbers(evaluate_here(jobs, SETTINGS))
+
+
+def numbers(results):
+    """Return everything but the times."""
+    found = summarise(results, SETTINGS, TASKS, 1.0)
+    found.pop('timing')
+    return found
+
+
+def test_a_bag_that_is_missing_takes_nothing_else_down(alone):
+    assert [bag['evaluated'] for bag in alone['bags']] == [12, 0, 5, 8]
+    assert 'no such file or folder' in alone['bags'][1]['failure']
+    assert alone['frames'] == 25
+    assert alone['results'][0]['truth']['semseg']['frames'] == 25
+
+
+def test_two_processes_give_the_same_bit_for_bit(jobs, alone):
+    done = []
+    found = evaluate_in_processes(jobs, SETTINGS, 2, lambda: done.append(1))
+    assert numbers(found) == alone
+    assert len(done) == len(jobs)
+
+
+def _kill(done, name):
+    """Kill the first process of that name that is seen; return whether there was one."""
+    while not done.wait(0.02):
+        for path in Path('/proc').glob('[0-9]*/cmdline'):
+            with contextlib.suppress(OSError):
+                if name in path.read_bytes() and _is_ours(path.parent):
+                    os.kill(int(path.parent.name), signal.SIGKILL)
+                    return True
+    return False
+
+
+def _is_ours(process):
+    """Return whether a process descends from this one."""
+    while process.name not in ('0', str(os.getpid())):
+        parent = (process / 'stat').read_text().rpartition(')')[2].split()[1]
+        process = process.with_name(parent)
+    return process.name != '0'
+
+
+@contextlib.contextmanager
+def a_worker_is_lost(name):
+    """Kill a worker while the block runs."""
+    done, killed = threading.Event(), []
+    killer = threading.Thread(target=lambda: killed.append(_kill(done, name)))
+    killer.start()
+    try:
+        yield
+    finally:
+        done.set()
+        killer.join()
+    assert killed == [True]
+
+
+def test_a_lost_process_does_no_harm(jobs, alone):
+    with a_worker_is_lost(b'multiprocessing.spawn'):
+        found = evaluate_in_processes(jobs, SETTINGS, 2)
+    assert numbers(found) == alone
+
+
+def test_workers_that_are_always_lost_are_told(jobs, monkeypatch):
+    monkeypatch.setattr(fleet, '_evaluate', _die)
+    with pytest.raises(RuntimeError, match=r'4 times a worker was lost .* not done: long, missing'):
+        evaluate_in_processes(jobs, SETTINGS, 2)
+
+
+def _die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.timeout(240)
+def test_ray_gives_the_same_although_a_worker_is_lost(jobs, alone, monkeypatch):
+    ray = pytest.importorskip('ray', reason='needs ray')
+    monkeypatch.setenv('RAY_USAGE_STATS_ENABLED', '0')
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        done = []
+        with a_worker_is_lost(b'ray::_evaluate'):
+            found = evaluate_on_ray(jobs, SETTINGS, 'auto', lambda: done.append(1))
+    finally:
+        ray.shutdown()
+    assert numbers(found) == alone
+    assert len(done) == len(jobs)
