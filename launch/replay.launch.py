@@ -9,6 +9,7 @@ is there; when it is through, the recorder is stopped and `adamtl evaluate-bag` 
 from __future__ import annotations
 
 from pathlib import Path
+from signal import SIGINT
 
 from ament_index_python.packages import get_package_share_directory
 from launch.actions import (
@@ -73,7 +74,7 @@ def replay(context: LaunchContext) -> list[object]:
     player = ExecuteProcess(cmd=play_command(value), name='player', output='screen')
     report = ExecuteProcess(cmd=report_command(value, recorded), name='report', output='screen')
     stop = EmitEvent(
-        event=SignalProcess(signal_number='SIGINT', process_matcher=matches_action(recorder))
+        event=SignalProcess(signal_number=SIGINT, process_matcher=matches_action(recorder))
     )
     return [
         perception(value),

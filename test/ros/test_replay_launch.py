@@ -1,0 +1,111 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The replay's launch file with the real `launch`; `ros2 bag` is played by our own two tools."""
+
+import importlib.util
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+launch = pytest.importorskip('launch', reason='needs launch, which is not among the wheels')
+launch_ros = pytest.importorskip('launch_ros', reason='needs launch_ros, not among the wheels')
+
+from ament_index_python.packages import get_package_share_directory  # noqa: E402
+from launch.actions import IncludeLaunchDescription  # noqa: E402
+from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
+
+from adamtl_ros.data.scene_bag import write_scene_bag  # noqa: E402
+from launch import LaunchDescription, LaunchService  # noqa: E402
+
+PATH = Path(get_package_share_directory('adamtl_ros')) / 'launch' / 'replay.launch.py'
+FRAMES = 15
+
+ROS2_BAG = """#!{python}
+import sys
+from pathlib import Path
+
+words = sys.argv[1:]
+assert words[0] == 'bag'
+if words[1] == 'play':
+    from adamtl_ros.demo.player import main
+
+    log = Path(words[2]).with_name('sent.csv')
+    remap = ['-r', 'image/compressed:=/camera/image_raw/compressed']
+    sys.argv = ['player', words[2], '--log', str(log), '--ros-args', *remap]
+    raise SystemExit(main())
+
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from adamtl_ros.demo.recorder import Recorder
+
+out = Path(words[words.index('--output') + 1])
+out.parent.mkdir(parents=True, exist_ok=True)
+rclpy.init()
+node = rclpy.create_node('recorder')
+recorder = Recorder(node, '/adamtl', out.parent / 'spool', color=False)
+try:
+    rclpy.spin(node)
+except (KeyboardInterrupt, ExternalShutdownException):
+    recorder.write_bag(out)
+"""
+
+
+@pytest.fixture
+def module():
+    """Import the launch file."""
+    spec = importlib.util.spec_from_file_location('replay_launch', PATH)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_argument_is_described(module):
+    assert all(argument.description for argument in module.ARGUMENTS)
+
+
+def test_commands(module):
+    value = {'bag': 'b', 'rate': '0.5', 'model': 'm', 'out': 'o'}
+    assert ' '.join(module.play_command(value)) == 'ros2 bag play b --clock 100 --rate 0.5'
+    recorded = module.record_command('o/recorded')
+    assert recorded[:3] == ['ros2', 'bag', 'record']
+    assert recorded[-2:] == ['--regex', module.RESULTS]
+    assert module.report_command(value, 'r') == (
+        ['adamtl', 'evaluate-bag', 'b', '--recorded', 'r', '--model', 'm', '--out', 'o']
+    )
+
+
+@pytest.mark.timeout(240)
+def test_a_replay_ends_with_a_report(tmp_path, monkeypatch):
+    """Node, recorder and player start; when the bag is through, the report is written."""
+    write_scene_bag(tmp_path / 'room', frames=FRAMES, size=(120, 160), truth=True)
+    tool = tmp_path / 'bin' / 'ros2'
+    tool.parent.mkdir()
+    tool.write_text(ROS2_BAG.format(python=sys.executable))
+    tool.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{tool.parent}{os.pathsep}{os.environ["PATH"]}')
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(60 + os.getpid() % 30))
+    arguments = {
+        'bag': str(tmp_path / 'room'),
+        'image': '/camera/image_raw',
+        'image_transport': 'compressed',
+        'out': str(tmp_path / 'out'),
+        'startup_s': '12.0',
+    }
+    source = PythonLaunchDescriptionSource(str(PATH))
+    service = LaunchService(noninteractive=True)
+    service.include_launch_description(
+        LaunchDescription([IncludeLaunchDescription(source, launch_arguments=arguments.items())])
+    )
+    patience = threading.Timer(180, service.shutdown)
+    patience.start()
+    assert service.run() == 0
+    patience.cancel()
+    summary = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
+    streaming = summary['timing']['results'][0]['streaming']
+    assert streaming['answers'] + streaming['dropped'] == FRAMES
+    assert streaming['answers'] > 0
+    assert (tmp_path / 'out' / 'report.html').is_file()
