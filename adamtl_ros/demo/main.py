@@ -71,6 +71,8 @@ def run_demo(
         (work / name).rename(out / name)
     work.rmdir()
     print(f'\n{summary}\n\nin {out}: {", ".join(RESULTS)}')
+    if bag:
+        print(f'how good the answers were: adamtl evaluate-bag {bag} --recorded {out / "bag"}')
 
 
 def _run(

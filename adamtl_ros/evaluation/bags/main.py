@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from adamtl_ros.data.bags import find_camera
 from adamtl_ros.evaluation.bags.fleet import (
     Job,
     evaluate_here,
@@ -79,8 +81,17 @@ def _evaluate(jobs: list[Job], settings: Settings, workers: int, ray: str) -> li
             if ray:
                 return evaluate_on_ray(jobs, settings, ray, bar.update)
             return evaluate_in_processes(jobs, settings, workers, bar.update)
-    with tqdm(unit='frame') as bar:
+    with tqdm(total=_images(jobs, settings.camera), unit='frame') as bar:
         return evaluate_here(jobs, settings, bar.update)
+
+
+def _images(jobs: Sequence[Job], topic: str) -> int:
+    """Return how many images the bags say they hold, for the progress bar."""
+    count = 0
+    for job in jobs:
+        with suppress(ValueError, OSError):  # the evaluation says what is wrong
+            count += find_camera(job.path, topic).frames
+    return count
 
 
 def _jobs(bags: Sequence[Path]) -> list[Job]:

@@ -1,0 +1,226 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What results are worth, and how far chance goes."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adamtl_ros.evaluation.bags.difference import thinned_out
+from adamtl_ros.evaluation.bags.scores import BLOCKS, Scorer, Scores, TruthScores
+from adamtl_ros.evaluation.metrics import metric_for
+from adamtl_ros.tasks import TASKS, UNLABELLED, Kind
+
+QUICK = settings(deadline=None, max_examples=20)
+SHAPE = (8, 12)
+SEMSEG = {'semseg': TASKS['semseg'].with_classes(['right', 'wrong'])}
+
+
+def frame(task, seed):
+    """Return a result and a label, each with unknown pixels."""
+    draw = np.random.default_rng(seed)
+    if task.kind in (Kind.NORMALS, Kind.DEPTH):
+        shape = (*SHAPE, 3) if task.kind is Kind.NORMALS else SHAPE
+        result, label = draw.uniform(0.1, 9, (2, *shape)).astype(np.float32)
+        label[draw.random(SHAPE) < 0.2] = np.nan
+        return result, label
+    top = len(task.classes) or 2
+    label = draw.integers(0, top, SHAPE).astype(np.uint8)
+    label[draw.random(SHAPE) < 0.2] = UNLABELLED
+    return draw.integers(0, len(task.classes) or 256, SHAPE).astype(np.uint8), label
+
+
+def scored(tasks, frames, count):
+    """Return the scores of (number, results, labels) of a recording with so many frames."""
+    scores = TruthScores(tasks)
+    for number, results, labels in frames:
+        scores.add(number / count, results, labels)
+    return scores
+
+
+def drawn(tasks, numbers, seed=0):
+    """Return frames in which a task now and then has no label."""
+    frames = []
+    for number in numbers:
+        pairs = {name: frame(task, seed + number) for name, task in tasks.items()}
+        results = {name: result for name, (result, _) in pairs.items()}
+        labels = {name: label for name, (_, label) in pairs.items() if (seed + number) % 5}
+        frames.append((number, results, labels))
+    return frames
+
+
+@QUICK
+@given(seed=st.integers(0, 10_000), count=st.integers(1, 40))
+def test_values_are_those_of_all_frames_at_once(seed, count):
+    frames = drawn(TASKS, range(count), seed)
+    scores = scored(TASKS, frames, count)
+    for name, task in TASKS.items():
+        whole = metric_for(task)
+        for _, results, labels in frames:
+            if name in labels:
+                whole.update(results[name], labels[name])
+        assert scores.compute()[name] == pytest.approx(whole.compute(), nan_ok=True)
+        assert scores.labelled[name] == sum(name in labels for _, _, labels in frames)
+
+
+@QUICK
+@given(seed=st.integers(0, 10_000), split=st.integers(0, 30))
+def test_merging_equals_one_pass(seed, split):
+    frames = drawn(TASKS, range(30), seed)
+    one, other = scored(TASKS, frames[:split], 30), scored(TASKS, frames[split:], 30)
+    one.merge(other)
+    whole = scored(TASKS, frames, 30)
+    assert one.labelled == whole.labelled
+    for found, expected in ((one.compute(), whole.compute()), (one.errors(), whole.errors())):
+        for name in TASKS:
+            assert found[name] == pytest.approx(expected[name], nan_ok=True, rel=1e-9)
+
+
+def test_the_order_of_frames_does_not_matter():
+    frames = drawn(TASKS, range(20))
+    forth, back = scored(TASKS, frames, 20), scored(TASKS, frames[::-1], 20)
+    for name in TASKS:
+        assert forth.errors()[name] == pytest.approx(back.errors()[name], rel=1e-9)
+
+
+def hits(draw, probability, frames, pixels):
+    """Return frames with an independent share of pixels right."""
+    right = draw.random((frames, 1, pixels)) < probability
+    truth = {'semseg': np.zeros((1, pixels), np.uint8)}
+    return right, [(n, {'semseg': (~one).astype(np.uint8)}, truth) for n, one in enumerate(right)]
+
+
+def test_the_jackknife_by_hand():
+    """For a mean over stretches of one size it is the usual standard error of the mean."""
+    right, frames = hits(np.random.default_rng(3), 0.7, 4 * BLOCKS, 25)
+    error = scored(SEMSEG, frames, 4 * BLOCKS).errors()['semseg']['pixel_accuracy']
+    means = right.reshape(BLOCKS, -1).mean(1)
+    assert error == pytest.approx(means.std(ddof=1) / math.sqrt(BLOCKS))
+
+
+@pytest.mark.parametrize('count', [5, 37])
+def test_the_jackknife_against_leaving_frames_out(count):
+    """With stretches of unequal size, some of them empty, and a value that is no mean."""
+    frames = [one for one in drawn(TASKS, range(count)) if one[0] % 3 or one[0] < 4]
+    errors = scored(TASKS, frames, count).errors()
+    stretches = sorted({number * BLOCKS // count for number, _, labels in frames if labels})
+    for name, task in TASKS.items():
+        values = []
+        for left_out in stretches:
+            metric = metric_for(task)
+            for number, results, labels in frames:
+                if number * BLOCKS // count != left_out and name in labels:
+                    metric.update(results[name], labels[name])
+            values.append(metric.compute()[task.metric])
+        spread = np.square(np.array(values) - np.mean(values)).sum()
+        expected = math.sqrt((len(values) - 1) / len(values) * spread)
+        assert errors[name][task.metric] == pytest.approx(expected, rel=1e-9)
+
+
+def test_errors_of_independent_frames_are_those_of_a_coin():
+    """On average over many recordings, where each pixel is right with probability p."""
+    draw, probability, count, pixels = np.random.default_rng(1), 0.8, 64, 20
+    found = []
+    for _ in range(40):
+        _, frames = hits(draw, probability, count, pixels)
+        found.append(scored(SEMSEG, frames, count).errors()['semseg']['pixel_accuracy'])
+    expected = math.sqrt(probability * (1 - probability) / (count * pixels))
+    assert np.sqrt(np.mean(np.square(found))) == pytest.approx(expected, rel=0.1)
+
+
+def test_alike_frames_side_by_side_do_not_make_an_error_small():
+    """A scene of 8 frames that are all right or all wrong says as much as one frame."""
+    draw = np.random.default_rng(5)
+    scenes = draw.permutation([True] * (BLOCKS // 2) + [False] * (BLOCKS // 2))
+    truth = {'semseg': np.zeros(SHAPE, np.uint8)}
+    frames = [
+        (number, {'semseg': np.full(SHAPE, not scenes[number // 8], np.uint8)}, truth)
+        for number in range(8 * BLOCKS)
+    ]
+    error = scored(SEMSEG, frames, 8 * BLOCKS).errors()['semseg']['pixel_accuracy']
+    assert error == pytest.approx(math.sqrt(0.25 / (BLOCKS - 1)))
+
+
+@pytest.mark.parametrize('numbers', [[], [0], [0, 1, 2]])
+def test_nobody_knows_the_error_of_a_single_stretch(numbers):
+    frames = drawn(TASKS, [number + 1 for number in numbers])
+    scores = scored(TASKS, frames, 1000)
+    for name, task in TASKS.items():
+        errors = scores.errors()[name]
+        assert set(errors) == set(metric_for(task).compute())
+        assert all(math.isnan(error) for error in errors.values())
+        assert math.isnan(scores.compute()[name][task.metric]) == (not numbers)
+
+
+def test_a_stretch_of_unknown_labels_says_nothing():
+    right, frames = hits(np.random.default_rng(3), 0.7, BLOCKS, 25)
+    unknown = {'semseg': np.full((1, 25), UNLABELLED, np.uint8)}
+    some = [(n, results, truth if n % 2 else unknown) for n, results, truth in frames]
+    error = scored(SEMSEG, some, BLOCKS).errors()['semseg']['pixel_accuracy']
+    assert error == pytest.approx(right[1::2].mean((1, 2)).std(ddof=1) / math.sqrt(BLOCKS / 2))
+
+
+def test_the_last_frame_lies_in_the_last_stretch():
+    scores = TruthScores(SEMSEG)
+    truth = {'semseg': np.zeros(SHAPE, np.uint8)}
+    for place in (0.0, 1.0):
+        scores.add(place, truth, truth)
+    assert scores.errors()['semseg']['pixel_accuracy'] == 0
+
+
+def results(value):
+    return {'depth': np.full((8, 8), value, np.float32), 'edges': np.zeros((8, 8), np.uint8)}
+
+
+def test_a_scorer_compares_with_full_budget_and_with_the_frame_before():
+    tasks = {name: TASKS[name] for name in ('depth', 'edges')}
+    scores = Scores(tasks, {'depth': tasks['depth']})
+    scorer = Scorer(scores)
+    for number, value in enumerate((2, 2, 4, 4)):
+        truth = {'depth': results(4)['depth']}
+        scorer.add(0.1 * number, results(value), thinned_out(results(2)), truth)
+    assert scores.against_full.compute() == {
+        'depth': {'pixels': 0.5, 'frames': 0.5}, 'edges': {'pixels': 0, 'frames': 0}
+    }  # fmt: skip
+    flips = scores.flips.compute()['depth']
+    assert flips == {'pixels': pytest.approx(1 / 3), 'frames': pytest.approx(1 / 3)}
+    assert scores.truth.compute()['depth']['rmse'] == pytest.approx(math.sqrt(2))
+    assert scores.truth.labelled == {'depth': 4}
+
+
+def test_nobody_has_to_know_the_full_budget():
+    tasks = {'depth': TASKS['depth']}
+    scores = Scores(tasks, {})
+    scorer = Scorer(scores)
+    for value in (1, 2):
+        scorer.add(0.0, {'depth': results(value)['depth']}, None, {})
+    assert math.isnan(scores.against_full.compute()['depth']['pixels'])
+    assert scores.flips.compute()['depth']['pixels'] == 1
+
+
+def test_a_frame_of_another_size_is_no_flip():
+    tasks = {'depth': TASKS['depth']}
+    scores = Scores(tasks, {})
+    scorer = Scorer(scores)
+    for size in (8, 8, 16, 16):
+        one = {'depth': np.full((size, size), size, np.float32)}
+        scorer.add(0.0, one, thinned_out(one), {})
+    assert scores.flips.compute()['depth'] == {'pixels': 0, 'frames': 0}
+    assert scores.flips._frames == {'depth': 2}
+
+
+def test_two_recordings_do_not_flip_into_each_other():
+    tasks = {'depth': TASKS['depth']}
+    scores = Scores(tasks, {})
+    for value in (1, 5):
+        part = Scores(tasks, {})
+        scorer = Scorer(part)
+        for _ in range(2):
+            one = {'depth': np.full((8, 8), value, np.float32)}
+            scorer.add(0.0, one, thinned_out(one), {})
+        scores.merge(part)
+    assert scores.flips.compute()['depth']['pixels'] == 0
+    assert scores.flips._frames == {'depth': 2}
