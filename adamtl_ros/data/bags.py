@@ -84,7 +84,7 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
         reason = str(error) if usual else f'{type(error).__name__}: {error}'
         raise BagError(
             f'{path} is not a ROS 2 bag that can be read: {reason} (recordings that were cut off '
-            "may be saved: 'mcap recover' for MCAP, 'ros2 bag reindex' without metadata.yaml)"
+            "may be saved: 'mcap recover' or 'sqlite3 FILE .recover', then 'ros2 bag reindex')"
         ) from error
     try:
         if not reader.is2:
@@ -124,6 +124,12 @@ def find_camera(path: Path, topic: str = '') -> Camera:
             duration_s=reader.duration / 1e9,
             others=tuple(c.topic for c in ranked[1:] if _colours(reader, c)),
         )
+
+
+def bag_name(path: Path) -> str:
+    """Return the name of a bag: of its folder, or of its file without .mcap."""
+    whole = path.resolve()
+    return whole.stem if whole.is_file() else whole.name
 
 
 def header_stamp(raw: bytes | memoryview) -> int:

@@ -21,6 +21,7 @@ class ByStamp:
     Attributes:
         damage: What could not be read, or stopped the reading before the end of the bag; empty
             if nothing did.
+        repeated: Topic and stamp of messages that had the stamp of an earlier one.
 
     """
 
@@ -28,6 +29,7 @@ class ByStamp:
         """Read the messages once, for their stamps."""
         self._times: dict[str, dict[int, int]] = {topic: {} for topic in topics}
         self.damage = ''
+        self.repeated: list[tuple[str, int]] = []
         wanted = [c for c in reader.connections if c.topic in self._times]
         try:
             for connection, time, raw in reader.messages(wanted) if wanted else ():
@@ -37,7 +39,9 @@ class ByStamp:
 
     def _note(self, topic: str, time: int, raw: bytes) -> None:
         try:
-            self._times[topic].setdefault(header_stamp(raw), time)
+            stamp = header_stamp(raw)
+            if self._times[topic].setdefault(stamp, time) != time:
+                self.repeated.append((topic, stamp))
         except (struct.error, IndexError) as error:
             self.damage = self.damage or f'{topic}, recorded at {time} ns: {error}'
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from adamtl_ros.data.bags import COMPRESSED, RAW, BagError, find_camera, path_in_common, readable
-from adamtl_ros.data.messages import ALLOWED
 from adamtl_ros.data.own_types import LABEL_INFO
 from adamtl_ros.sample import DataError
-from adamtl_ros.tasks import TASKS, UNLABELLED, Kind, select
+from adamtl_ros.tasks import TASKS, UNLABELLED, select
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +78,7 @@ def _is_depth(reader: AnyReader, connection: Connection) -> bool:
     if message is None:
         return False
     if connection.msgtype == RAW:
-        return bool(message.encoding in ALLOWED[Kind.DEPTH])
+        return message.encoding in ('16UC1', '32FC1')  # mono16 may be anything
     return '16UC1' in message.format and 'quantized' not in message.format
 
 

@@ -8,6 +8,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from adamtl_ros.data.bags import bag_name
 from adamtl_ros.evaluation.bags.difference import thinned_out
 from adamtl_ros.evaluation.bags.examples import Examples
 from adamtl_ros.evaluation.bags.heat import Heat
@@ -66,18 +67,18 @@ def evaluate_bag(
         name: Of the results, and of the folder for them; that of the bag if not given.
 
     Returns:
-        What was found. A bag that cannot be read has `failure` set.
+        What was found. A bag that cannot be read, or has not the topics and classes that
+        were named, has `failure` set.
 
     Raises:
-        ValueError: Tasks or classes that the model does not have, or an output folder that is
-            the bag itself.
+        ValueError: Tasks that the model does not have, or an output folder that is the bag.
 
     """
     begun = time.perf_counter()
     notes = Notes()
     known = engine.model.network.tasks
     tasks = {name: known[name] for name in select(settings.tasks or known, known)}
-    result = BagResult(name or path.stem, '', notes)
+    result = BagResult(name or bag_name(path), '', notes)
     if settings.out and (settings.out / result.name).resolve() == path.resolve():
         raise ValueError(f'{path} would get its own results; choose another folder for them')
     wanted = Wanted(settings.camera, settings.truth, settings.classes)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rosbags.image import message_to_cvimage
 
-from adamtl_ros.data.bags import BagError, open_bag
+from adamtl_ros.data.bags import BagError, bag_name, open_bag
 from adamtl_ros.data.by_stamp import ByStamp
 from adamtl_ros.data.own_types import STATS
 from adamtl_ros.evaluation.bags.heat import Heat
@@ -76,7 +76,7 @@ def evaluate_live(
         answers = _Answers(recorded, reader)
         tasks = {name: task for name, task in tasks.items() if name in answers.tasks}
         recording = Recording(path, tasks, wanted, notes)
-        result = BagResult(path.resolve().stem, bag_digest(path), notes, recording.camera)
+        result = BagResult(bag_name(path), bag_digest(path), notes, recording.camera)
         result.expected = recording.expected
         result.origins = {task: s.origin for task, s in recording.truth.sources.items()}
         truth = {name: tasks[name] for name in recording.truth.sources}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from adamtl_ros.data.bags import find_camera
+from adamtl_ros.data.bags import bag_name, find_camera
 from adamtl_ros.evaluation.bags.fleet import (
     Job,
     evaluate_here,
@@ -96,12 +96,12 @@ def _images(jobs: Sequence[Job], topic: str) -> int:
 
 def _jobs(bags: Sequence[Path]) -> list[Job]:
     """Name each recording, by its folder too where two have the same name."""
-    twice = {name for name, count in Counter(bag.stem for bag in bags).items() if count > 1}
+    counts = Counter(bag_name(bag) for bag in bags)
     jobs = []
     for bag in bags:
-        whole = bag.resolve()
-        name = f'{whole.parent.name}_{bag.stem}' if bag.stem in twice else whole.stem
-        jobs.append(Job(whole, name))
+        name = bag_name(bag)
+        folder = bag.resolve().parent.name
+        jobs.append(Job(bag.resolve(), name if counts[name] == 1 else f'{folder}_{name}'))
     names = [job.name for job in jobs]
     if len(set(names)) < len(names):
         raise ValueError(f'a bag is named twice, or two have the same name: {", ".join(names)}')

@@ -10,6 +10,7 @@ import numpy as np
 
 from adamtl_ros.evaluation.bags.difference import Differences, differing, thinned_out
 from adamtl_ros.evaluation.metrics import metric_for
+from adamtl_ros.tasks import UNLABELLED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,18 +28,13 @@ BLOCKS = 16
 
 
 class TruthScores:
-    """Metrics against the truth, in stretches of the recording.
-
-    Attributes:
-        labelled: Frames with a label, by task.
-
-    """
+    """Metrics against the truth, in stretches of the recording."""
 
     def __init__(self, tasks: Mapping[str, Task], blocks: int = BLOCKS) -> None:
         """Begin with nothing for some tasks."""
         self._tasks = dict(tasks)
         self._blocks: list[dict[str, Metric]] = [self._empty() for _ in range(blocks)]
-        self.labelled = dict.fromkeys(tasks, 0)
+        self._counts = [dict.fromkeys(tasks, 0) for _ in range(blocks)]
 
     def add(self, place: float, results: Mapping[str, Array], labels: Mapping[str, Array]) -> None:
         """Add a frame.
@@ -46,21 +42,28 @@ class TruthScores:
         Args:
             place: Where in the recording it is, 0..1.
             results: By task.
-            labels: By task, of the same size.
+            labels: By task, of the same size; one of which nothing is known does not count.
 
         """
-        block = self._blocks[min(int(place * len(self._blocks)), len(self._blocks) - 1)]
+        block = min(int(place * len(self._blocks)), len(self._blocks) - 1)
         for task, truth in labels.items():
-            block[task].update(results[task], truth)
-            self.labelled[task] += 1
+            if _says_something(truth):
+                self._blocks[block][task].update(results[task], truth)
+                self._counts[block][task] += 1
 
     def merge(self, other: Self) -> None:
         """Add the sums of another recording."""
         for mine, others in zip(self._blocks, other._blocks, strict=True):
             for task, metric in others.items():
                 mine[task].merge(metric)
-        for task, count in other.labelled.items():
-            self.labelled[task] += count
+        for counts, others_counts in zip(self._counts, other._counts, strict=True):
+            for task, count in others_counts.items():
+                counts[task] += count
+
+    @property
+    def labelled(self) -> dict[str, int]:
+        """Frames with a label, by task."""
+        return {task: sum(counts[task] for counts in self._counts) for task in self._tasks}
 
     def compute(self) -> dict[str, dict[str, float]]:
         """Return values by task and name; NaN where nothing is known."""
@@ -70,11 +73,12 @@ class TruthScores:
         """Return the standard error of each value, by leaving out one stretch after another.
 
         The delete-one jackknife over stretches (Efron and Stein, 1981); NaN for fewer than two
-        stretches that say something.
+        stretches with labels.
         """
         found: dict[str, list[dict[str, float]]] = {}
         for task in self._tasks:
-            told = [block for block in self._blocks if _says(block[task])]
+            pairs = zip(self._blocks, self._counts, strict=True)
+            told = [block for block, counts in pairs if counts[task]]
             rests = [told[:one] + told[one + 1 :] for one in range(len(told))] or [[]]
             found[task] = [self._sum(rest, task).compute() for rest in rests]
         return {task: _jackknife(values) for task, values in found.items()}
@@ -149,13 +153,14 @@ class Scorer:
         now = thinned_out(results)
         for task, one in (full or {}).items():
             self.scores.against_full.add(task, differing(task, now[task], one))
-        for task, before in self._before.items():
-            self.scores.flips.add(task, differing(task, now[task], before))
+        for task in now.keys() & self._before.keys():
+            self.scores.flips.add(task, differing(task, now[task], self._before[task]))
         self._before = now
 
 
-def _says(metric: Metric) -> bool:
-    return any(value == value for value in metric.compute().values())  # noqa: PLR0124  not NaN
+def _says_something(label: Array) -> bool:
+    known = label != UNLABELLED if label.dtype == np.uint8 else np.isfinite(label)
+    return bool(known.any())
 
 
 def _jackknife(values: list[dict[str, float]]) -> dict[str, Any]:

@@ -109,6 +109,8 @@ class Truth:
         self._messages = ByStamp(reader, {source.topic for source in self.sources.values()})
         if self._messages.damage:
             notes.add('ground truth is damaged', self._messages.damage)
+        for topic, stamp in self._messages.repeated:
+            notes.add('ground truth with a stamp that was there before', f'{topic} at {stamp} ns')
 
     def read(self, reader: AnyReader, task: str, stamp: int) -> NDArray[np.generic] | None:
         """Return the label of a frame; None if the bag has none.
@@ -169,7 +171,8 @@ class Truth:
         if 'normals' in missing:
             matrix = _calibration(reader, topic)
             if matrix is None:
-                self._notes.add('no normals from the depth camera', f'{topic} is not calibrated')
+                why = f'no camera_info beside {topic} has a matrix'
+                self._notes.add('no normals from the depth camera', why)
             else:
                 found['normals'] = Source(
                     topic, f'from {topic}', lambda message: _normals(message, *matrix)

@@ -249,7 +249,7 @@ def test_a_file_that_was_cut_off_is_a_failure(tmp_path, storage, share):
     file.write_bytes(whole[: round(share * len(whole))])
     found = evaluate_bag(path, ENGINE, chosen())
     assert str(path) in found.failure
-    assert "'mcap recover' for MCAP, 'ros2 bag reindex' without metadata.yaml" in found.failure
+    assert "'mcap recover' or 'sqlite3 FILE .recover', then 'ros2 bag reindex'" in found.failure
     assert (found.frames, found.budgets, found.name) == (0, [], 'bag')
     assert found.to_dict()['failure'] == found.failure
 

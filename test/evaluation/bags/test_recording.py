@@ -237,7 +237,7 @@ def test_metadata_that_cannot_be_read(tmp_path, text):
 def test_what_is_no_bag_is_named(tmp_path):
     path = write(tmp_path / 'bag', frames(range(2)), SQLITE3)
     (path / 'metadata.yaml').unlink()
-    with pytest.raises(BagError, match=rf"{path} is not .*'ros2 bag reindex' without metadata"):
+    with pytest.raises(BagError, match=rf"{path} is not .*'ros2 bag reindex'"):
         open_recording(path)
     (tmp_path / 'empty').mkdir()
     (tmp_path / 'notes.txt').write_text('no bag')

@@ -163,6 +163,28 @@ def test_a_stretch_of_unknown_labels_says_nothing():
     assert error == pytest.approx(right[1::2].mean((1, 2)).std(ddof=1) / math.sqrt(BLOCKS / 2))
 
 
+def test_stretches_without_a_true_edge_count_in_the_error():
+    """What is found there is wrong, so the value leans on them."""
+    scores = TruthScores({'edges': TASKS['edges']})
+    line = np.zeros((32, 32), np.uint8)
+    line[16] = 255
+    for place in range(BLOCKS):
+        truth = (line > 0).astype(np.uint8) * (place % 2)
+        scores.add(place / BLOCKS, {'edges': line}, {'edges': truth})
+    assert scores.compute()['edges']['ods_f'] == pytest.approx(2 / 3)
+    assert scores.errors()['edges']['ods_f'] > 0.05
+
+
+def test_a_task_may_be_missing_from_one_frame_to_the_next():
+    tasks = {name: TASKS[name] for name in ('depth', 'edges')}
+    scorer = Scorer(Scores(tasks, {}))
+    both = results(2)
+    for some in (both, {'depth': both['depth']}, both):
+        scorer.add(0.0, some, None, {})
+    assert scorer.scores.flips.compute()['depth'] == {'pixels': 0, 'frames': 0}
+    assert math.isnan(scorer.scores.flips.compute()['edges']['pixels'])
+
+
 def test_the_last_frame_lies_in_the_last_stretch():
     scores = TruthScores(SEMSEG)
     truth = {'semseg': np.zeros(SHAPE, np.uint8)}

@@ -258,7 +258,8 @@ def test_no_normals_without_a_calibration(tmp_path, info):
     np.testing.assert_array_equal(frame.labels['depth'], depth)
     assert 'normals' not in frame.labels
     assert list(recording.truth.sources) == ['depth']
-    assert list(notes) == [f'no normals from the depth camera: {DEPTH} is not calibrated']
+    why = f'no camera_info beside {DEPTH} has a matrix'
+    assert list(notes) == [f'no normals from the depth camera: {why}']
 
 
 def test_a_calibration_that_comes_late_is_found(tmp_path):
