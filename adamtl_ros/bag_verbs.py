@@ -62,7 +62,7 @@ def _draw_options(verb: argparse.ArgumentParser) -> None:
 
 
 def _compare_options(verb: argparse.ArgumentParser) -> None:
-    verb.set_defaults(run=_compare)
+    verb.set_defaults(run=_compare, failure=2)
     verb.add_argument('before', type=Path, help='metrics.json')
     verb.add_argument('after', type=Path, help='metrics.json')
     verb.add_argument(
@@ -71,30 +71,53 @@ def _compare_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument('--times', action='store_true', help='latencies too: same machine only')
 
 
-def _evaluate(options: argparse.Namespace) -> None:
+def _evaluate(options: argparse.Namespace) -> int:
     from adamtl_ros.evaluation.bags.classes import ClassMap
     from adamtl_ros.evaluation.bags.main import evaluate_bags, read_truth
     from adamtl_ros.evaluation.bags.result import Settings
 
-    budgets = tuple(sorted({1.0, *map(float, options.budgets.split(','))}, reverse=True))
+    if options.workers < 1:
+        raise ValueError(f'--workers takes 1 or more, got {options.workers}')
+    budgets = _budgets(options.budgets)
     settings = Settings(
         model=options.model,
         budgets=budgets,
-        tasks=tuple(filter(None, options.tasks.split(','))),
+        tasks=_names(options.tasks),
         camera=options.camera,
         truth=read_truth(options.truth),
         classes=ClassMap.read(options.classes) if options.classes else ClassMap(),
         threads=options.threads,
         realtime=options.realtime,
         out=options.out,
-        shown=options.shown or budgets[-1],
+        shown=budgets[-1] if options.shown is None else options.shown,
     )
-    print(evaluate_bags(options.bags, settings, options.workers, options.ray, options.recorded))
+    text, complete = evaluate_bags(
+        options.bags, settings, options.workers, options.ray, options.recorded
+    )
+    print(text)
+    return 0 if complete else 1
+
+
+def _budgets(text: str) -> tuple[float, ...]:
+    """Return budgets, full budget among them, from the largest."""
+    try:
+        found = {float(part) for part in text.split(',')}
+    except ValueError as error:
+        raise ValueError(f"--budgets takes numbers such as '{BUDGETS}', got '{text}'") from error
+    return tuple(sorted({1.0, *found}, reverse=True))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(',')) if text else ()
 
 
 def _draw(options: argparse.Namespace) -> None:
     from adamtl_ros.data.scene_bag import write_scene_bag
 
+    if options.bag.exists():
+        raise ValueError(f'{options.bag} is there already; choose another folder or remove it')
+    if options.frames < 1:
+        raise ValueError(f'--frames takes 1 or more, got {options.frames}')
     write_scene_bag(options.bag, frames=options.frames, truth=True)
     print(f'in {options.bag}: {options.frames} images, and ground truth of all tasks')
 
@@ -102,13 +125,18 @@ def _draw(options: argparse.Namespace) -> None:
 def _compare(options: argparse.Namespace) -> int:
     from adamtl_ros.evaluation.bags import compare
 
+    if not options.threshold >= 0:
+        raise ValueError(f'--threshold takes a relative loss of 0 or more, got {options.threshold}')
     before, after = map(compare.read_summary, (options.before, options.after))
     changes = compare.compare(before, after, times=options.times)
     print(compare.comparison_table(changes))
     for sentence in compare.differences_in_setup(before, after):
         print(f'note: {sentence}')
+    lost = compare.losses(before, after)
     worse = compare.regressions(changes, options.threshold)
     if worse:
         names = ', '.join(f'{change.what} at {change.budget:g}' for change in worse)
-        print(f'WORSE by more than {100 * options.threshold:g} % and beyond noise: {names}')
-    return 1 if worse else 0
+        lost.append(f'worse by more than {100 * options.threshold:g} % and beyond noise: {names}')
+    for sentence in lost:
+        print(f'REGRESSION: {sentence}')
+    return 1 if lost else 0

@@ -33,8 +33,8 @@ def main(args: Sequence[str] | None = None) -> int:
         args: Arguments; those of the process if not given.
 
     Returns:
-        Exit status: 0; 1 with a sentence on the standard error stream, or for a comparison that
-        found something worse.
+        Exit status: 0; 1 (2 for `compare`) with a sentence on the standard error stream; also 1
+        for a comparison that found something worse, and an evaluation without some bags.
 
     """
     options = _parser().parse_args(args)
@@ -49,7 +49,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return 1
     except (ValueError, OSError, RuntimeError) as error:
         print(f'adamtl {options.verb}: {error}', file=sys.stderr)
-        return 1
+        return getattr(options, 'failure', 1)
     except KeyboardInterrupt:
         print(f'adamtl {options.verb}: stopped', file=sys.stderr)
         return 130

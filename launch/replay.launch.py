@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plays a bag to the perception node, records what it answers, and evaluates the recording.
 
-Needs rosbag2 (`ros2 bag`). Player and node share the bag's clock. The player waits until the node
-is there; when it is through, the recorder is stopped and `adamtl evaluate-bag` writes a report.
+Needs rosbag2 (`ros2 bag`). Player and node share the bag's clock. The player starts once the node
+has had time to load (`startup_s`); when it is through, the recorder is stopped and
+`adamtl evaluate-bag` writes a report.
 """
 
 from __future__ import annotations
@@ -51,6 +52,9 @@ ARGUMENTS = [
     DeclareLaunchArgument('model', default_value='scenes_nano', description='File or name.'),
     DeclareLaunchArgument('budget', default_value='1.0', description='Share of the full MACs.'),
     DeclareLaunchArgument('rate', default_value='1.0', description='Speed of the playback.'),
+    DeclareLaunchArgument(
+        'classes', default_value='', description='YAML: what the class ids of the bag mean.'
+    ),
     DeclareLaunchArgument(
         'startup_s', default_value='10.0', description='Time that the node has to load [s].'
     ),
@@ -106,9 +110,12 @@ def record_command(recorded: str) -> list[str]:
 
 
 def report_command(value: dict[str, str], recorded: str) -> list[str]:
-    """Return what makes the report."""
-    return ['adamtl', 'evaluate-bag', value['bag'], '--recorded', recorded,
-            '--model', value['model'], '--out', value['out']]  # fmt: skip
+    """Return what makes the report, of the camera that was played."""
+    suffix = '/compressed' if value['image_transport'] == 'compressed' else ''
+    command = ['adamtl', 'evaluate-bag', value['bag'], '--recorded', recorded]
+    command += ['--camera', value['image'] + suffix, '--model', value['model']]
+    command += ['--classes', value['classes']] if value['classes'] else []
+    return [*command, '--out', value['out']]
 
 
 def _after(process: ExecuteProcess, action: object) -> RegisterEventHandler:

@@ -76,8 +76,9 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
     inside = sorted(metadata.parent.name for metadata in path.glob('*/metadata.yaml'))
     if inside:
         raise BagError(f'{path} is no bag, but holds some: {", ".join(inside)}')
+    files = _files(path)
     try:
-        reader = AnyReader(_files(path), default_typestore=typestore())
+        reader = AnyReader(files, default_typestore=typestore())
         reader.open()
     except Exception as error:  # whatever a parser meets in damaged bytes
         usual = isinstance(error, (AnyReaderError, ReaderError, OSError))
@@ -169,9 +170,13 @@ def path_in_common(one: str, other: str) -> int:
 
 
 def _files(path: Path) -> list[Path]:
-    """Return what to open: MCAP files say themselves what they hold, and need no metadata."""
-    inside = sorted(path.glob('*.mcap'))
-    return inside if inside and not (path / 'metadata.yaml').exists() else [path]
+    """Return what to open: files say themselves what they hold, and need no metadata."""
+    if path.is_file() or (path / 'metadata.yaml').exists():
+        return [path]
+    inside = sorted([*path.glob('*.mcap'), *path.glob('*.db3')])
+    if not inside:
+        raise BagError(f'{path} is no bag: it holds no .mcap or .db3 file')
+    return inside
 
 
 def _colours(reader: AnyReader, connection: Connection) -> int:

@@ -40,8 +40,9 @@ class ByStamp:
     def _note(self, topic: str, time: int, raw: bytes) -> None:
         try:
             stamp = header_stamp(raw)
-            if self._times[topic].setdefault(stamp, time) != time:
+            if stamp in self._times[topic]:
                 self.repeated.append((topic, stamp))
+            self._times[topic].setdefault(stamp, time)
         except (struct.error, IndexError) as error:
             self.damage = self.damage or f'{topic}, recorded at {time} ns: {error}'
 

@@ -56,6 +56,7 @@ def rgb(message: Message) -> NDArray[np.uint8]:
 
     """
     if hasattr(message, 'format'):
+        _check_jpeg(message.data)
         image = cv2.imdecode(message.data, cv2.IMREAD_COLOR) if message.data.size else None
         if image is None:
             raise DataError(f"{message.data.size} bytes of '{message.format}' are not an image")
@@ -65,6 +66,13 @@ def rgb(message: Message) -> NDArray[np.uint8]:
     plain = SimpleNamespace(**size, is_bigendian=sys.byteorder == 'big', data=pixels)
     # A copy, since the data of a message cannot be written to.
     return np.array(image_to_cvimage(plain, 'rgb8'))
+
+
+def _check_jpeg(data: NDArray[np.uint8]) -> None:
+    """Refuse a JPEG that was cut off; OpenCV fills what is missing with grey."""
+    text = data[:2].tobytes() + data[-16:].tobytes().rstrip(b'\0')
+    if text.startswith(b'\xff\xd8') and not text.endswith(b'\xff\xd9'):
+        raise DataError(f'{data.size} bytes of JPEG are cut off: no end-of-image marker')
 
 
 def label(message: Message, task: Task) -> NDArray[Any]:

@@ -68,14 +68,17 @@ def test_every_argument_is_described(module):
 
 
 def test_commands(module):
-    value = {'bag': 'b', 'rate': '0.5', 'model': 'm', 'out': 'o'}
+    value = {'bag': 'b', 'rate': '0.5', 'model': 'm', 'out': 'o', 'image': '/i', 'classes': ''}
+    value['image_transport'] = 'compressed'
     assert ' '.join(module.play_command(value)) == 'ros2 bag play b --clock 100 --rate 0.5'
     recorded = module.record_command('o/recorded')
     assert recorded[:3] == ['ros2', 'bag', 'record']
     assert recorded[-2:] == ['--regex', module.RESULTS]
-    assert module.report_command(value, 'r') == (
-        ['adamtl', 'evaluate-bag', 'b', '--recorded', 'r', '--model', 'm', '--out', 'o']
+    assert ' '.join(module.report_command(value, 'r')) == (
+        'adamtl evaluate-bag b --recorded r --camera /i/compressed --model m --out o'
     )
+    with_classes = module.report_command({**value, 'classes': 'c.yaml'}, 'r')
+    assert with_classes[with_classes.index('--classes') + 1] == 'c.yaml'
 
 
 @pytest.mark.timeout(240)

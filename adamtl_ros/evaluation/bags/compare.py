@@ -24,6 +24,10 @@ SAME = 1e-9
 """Relative changes below this are rounding."""
 
 
+ENTRIES = ('bags', 'frames', 'machine', 'model', 'results', 'threads', 'timing', 'versions')
+"""What a whole summary has."""
+
+
 class Verdict(Enum):
     """What a change is."""
 
@@ -85,12 +89,14 @@ def read_summary(path: Path) -> dict[str, Any]:
 
     """
     try:
-        summary: dict[str, Any] = json.loads(path.read_text())
-        found = summary.get('format')
-    except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
+        summary: dict[str, Any] = dict(json.loads(path.read_text()))
+    except (UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
         raise ValueError(f'{path} is no metrics.json of evaluate-bag: {error}') from error
-    if found != FORMAT:
-        raise ValueError(f'{path} has format {found}, this version reads {FORMAT}')
+    if summary.get('format') != FORMAT:
+        raise ValueError(f'{path} has format {summary.get("format")}, this version reads {FORMAT}')
+    missing = [name for name in ENTRIES if name not in summary]
+    if missing:
+        raise ValueError(f'{path} is no whole metrics.json: it lacks {", ".join(missing)}')
     return summary
 
 
@@ -111,15 +117,13 @@ def compare(
         ValueError: Nothing in common.
 
     """
-    rows = {row['budget']: row for row in after['results']}
-    clocks = {row['budget']: row for row in after['timing']['results']}
+    theirs = _by_budget(after)
     changes: list[Change] = []
-    for row, clock in zip(before['results'], before['timing']['results'], strict=True):
-        budget = row['budget']
-        if budget in rows:
-            changes += _quality(budget, row, rows[budget])
+    for key, (row, clock) in _by_budget(before).items():
+        if key in theirs:
+            changes += _quality(row['budget'], row, theirs[key][0])
             if times:
-                changes += _times(budget, clock, clocks[budget])
+                changes += _times(row['budget'], clock, theirs[key][1])
     if not changes:
         budgets = [[row['budget'] for row in one['results']] for one in (before, after)]
         raise ValueError(f'nothing to compare: budgets {budgets[0]} and {budgets[1]}')
@@ -141,6 +145,24 @@ def differences_in_setup(before: Mapping[str, Any], after: Mapping[str, Any]) ->
         for name in ('machine', 'versions', 'threads')
         if before[name] != after[name]
     ]
+    return found
+
+
+def losses(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Return what was evaluated before and is no more, in sentences."""
+    gone = [f'{key}' for key in _by_budget(before) if key not in _by_budget(after)]
+    found = [f'budgets that are no longer there: {", ".join(gone)}'] if gone else []
+    if after['frames'] < before['frames']:
+        found.append(f'fewer frames: {after["frames"]} of {before["frames"]}')
+    failed = [bag['name'] for bag in after['bags'] if bag['failure']]
+    failed_before = [bag['name'] for bag in before['bags'] if bag['failure']]
+    if len(failed) > len(failed_before):
+        found.append(f'bags that could not be evaluated: {", ".join(failed)}')
+    for row, other in zip(before['results'][:1], after['results'][:1], strict=False):
+        for task, entry in row['truth'].items():
+            count = other['truth'].get(task, {'frames': 0})['frames']
+            if count < entry['frames']:
+                found.append(f'fewer frames with truth of {task}: {count} of {entry["frames"]}')
     return found
 
 
@@ -171,11 +193,17 @@ def _quality(budget: float, one: Mapping[str, Any], other: Mapping[str, Any]) ->
             hypot(*errors) if all(e == e for e in errors) else 0.0,  # noqa: PLR0124
             TASKS[task].higher_is_better,
         )
-    if not one['truth']:
-        for task, entry in one['differs_from_full'].items():
+    for task, entry in one['differs_from_full'].items():
+        if task not in one['truth'] and entry['pixels'] is not None:
             theirs = other['differs_from_full'].get(task, {})
             pair = _number(entry['pixels']), _number(theirs.get('pixels'))
             yield Change(budget, f'{task} differs from full', *pair, 0.0, higher_is_better=False)
+
+
+def _by_budget(summary: Mapping[str, Any]) -> dict[float | str, tuple[Any, Any]]:
+    """Return results and times by budget; a live node had budgets of its own."""
+    pairs = zip(summary['results'], summary['timing']['results'], strict=True)
+    return {'live' if pair[0].get('live') else pair[0]['budget']: pair for pair in pairs}
 
 
 def _times(budget: float, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Change]:

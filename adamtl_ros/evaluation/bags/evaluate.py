@@ -13,7 +13,13 @@ from adamtl_ros.evaluation.bags.difference import thinned_out
 from adamtl_ros.evaluation.bags.examples import Examples
 from adamtl_ros.evaluation.bags.heat import Heat
 from adamtl_ros.evaluation.bags.notes import Notes
-from adamtl_ros.evaluation.bags.outputs import Predictions, Video
+from adamtl_ros.evaluation.bags.outputs import (
+    PREDICTIONS,
+    VIDEO,
+    Predictions,
+    Video,
+    remove_outputs,
+)
 from adamtl_ros.evaluation.bags.recording import Recording
 from adamtl_ros.evaluation.bags.result import (
     BagResult,
@@ -71,7 +77,7 @@ def evaluate_bag(
         were named, has `failure` set.
 
     Raises:
-        ValueError: Tasks that the model does not have, or an output folder that is the bag.
+        ValueError: Tasks that the model does not have.
 
     """
     begun = time.perf_counter()
@@ -79,8 +85,8 @@ def evaluate_bag(
     known = engine.model.network.tasks
     tasks = {name: known[name] for name in select(settings.tasks or known, known)}
     result = BagResult(name or bag_name(path), '', notes)
-    if settings.out and (settings.out / result.name).resolve() == path.resolve():
-        raise ValueError(f'{path} would get its own results; choose another folder for them')
+    if settings.out:
+        remove_outputs(settings.out / result.name)
     wanted = Wanted(settings.camera, settings.truth, settings.classes)
     try:
         recording = Recording(path, tasks, wanted, notes)
@@ -141,7 +147,9 @@ class _Desk:
             part = BudgetResult(budget, Scores(tasks, truth), [], Heat(arch), streaming)
             result.budgets.append(part)
         self._scorers = [Scorer(part.scores) for part in result.budgets]
-        self._live = [_Live(part.streaming) for part in result.budgets if part.streaming]
+        self._live = [
+            _Live(part.streaming, result.notes) for part in result.budgets if part.streaming
+        ]
         for live in self._live:
             stack.callback(live.finish)
         self._shown = settings.budgets.index(settings.shown)
@@ -150,8 +158,8 @@ class _Desk:
         if settings.out:
             folder = settings.out / result.name
             name = f'{engine.model.name} at {settings.shown:g}'
-            self._outputs.append(Predictions(folder / 'predictions', tasks, name, settings.shown))
-            self._outputs.append(Video(folder / 'video.mp4', tasks, name))
+            self._outputs.append(Predictions(folder / PREDICTIONS, tasks, name, settings.shown))
+            self._outputs.append(Video(folder / VIDEO, tasks, name))
         for output in self._outputs:
             stack.callback(output.close)
 
@@ -176,8 +184,8 @@ class _Desk:
 class _Live:
     """An emulated node at one budget, and what its answers are worth."""
 
-    def __init__(self, streaming: Streaming) -> None:
-        self._streaming, self._node = streaming, EmulatedNode()
+    def __init__(self, streaming: Streaming, notes: Notes) -> None:
+        self._streaming, self._node, self._notes = streaming, EmulatedNode(), notes
         self._scorer = Scorer(streaming.scores)
 
     def take(
@@ -190,6 +198,9 @@ class _Live:
             self._streaming.blind += 1
         elif all(known[task].shape[:2] == frame.image.shape[:2] for task in known):
             self._scorer.add(place, known, full, frame.labels)
+        else:
+            what = f'image {frame.index}; what was known is of another size and is not scored'
+            self._notes.add('frame size changes under the emulated node', what)
 
     def finish(self) -> None:
         """Let the node finish, and take its counts."""

@@ -8,6 +8,7 @@ them, so that sums over them are the same bit for bit.
 
 from __future__ import annotations
 
+import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +18,9 @@ from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 from adamtl_ros.evaluation.bags.evaluate import evaluate_bag
+from adamtl_ros.evaluation.bags.notes import Notes
+from adamtl_ros.evaluation.bags.outputs import remove_outputs
+from adamtl_ros.evaluation.bags.result import BagResult
 from adamtl_ros.nn.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.runtime.threads import set_threads
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from adamtl_ros.evaluation.bags.result import BagResult, Settings
+    from adamtl_ros.evaluation.bags.result import Settings
 
     Progress = Callable[[], object]
 
@@ -62,17 +66,13 @@ def evaluate_in_processes(
 ) -> list[BagResult]:
     """Evaluate recordings in several processes; progress is called after each recording.
 
-    The bags of a process that is lost are done again.
-
-    Raises:
-        RuntimeError: Workers were lost again and again.
-
+    The bags of a process that is lost are done again; one that loses several is a failure.
     """
     done: dict[int, BagResult] = {}
     for _ in range(ATTEMPTS):
         left = [index for index in range(len(jobs)) if index not in done]
         try:
-            with ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as pool:
+            with ProcessPoolExecutor(workers, get_context('spawn'), _leave_interrupts) as pool:
                 futures = {pool.submit(_evaluate, jobs[i], settings): i for i in left}
                 for future in as_completed(futures):
                     done[futures[future]] = future.result()
@@ -80,9 +80,8 @@ def evaluate_in_processes(
                         progress()
         except BrokenProcessPool:
             continue
-        return [done[index] for index in range(len(jobs))]
-    names = ', '.join(jobs[i].name for i in range(len(jobs)) if i not in done)
-    raise RuntimeError(f'{ATTEMPTS} times a worker was lost (out of memory?); not done: {names}')
+        break
+    return [done.get(index) or _lost(job) for index, job in enumerate(jobs)]
 
 
 def evaluate_on_ray(
@@ -90,8 +89,8 @@ def evaluate_on_ray(
 ) -> list[BagResult]:
     """Evaluate recordings on a Ray cluster; progress is called after each recording.
 
-    Ray does the bag of a worker or machine that is lost again on another one. Each task takes as
-    many CPUs as the network has threads, and one for what goes on beside it.
+    Ray does the bag of a worker or machine that is lost again on another one; one that loses
+    several is a failure. Each task takes as many CPUs as the network has threads.
 
     Args:
         jobs: The recordings.
@@ -116,16 +115,39 @@ def evaluate_on_ray(
             _, pending = ray.wait(pending)
             if progress:
                 progress()
-        results: list[BagResult] = ray.get(order)
-        return results
+        return [_fetch(ray, reference, job) for reference, job in zip(order, jobs, strict=True)]
     finally:
         if started:
             ray.shutdown()
 
 
+def _fetch(ray: Any, reference: Any, job: Job) -> BagResult:  # noqa: ANN401
+    try:
+        result: BagResult = ray.get(reference)
+    except ray.exceptions.RayError:
+        return _lost(job)
+    return result
+
+
+def _lost(job: Job) -> BagResult:
+    failure = f'{ATTEMPTS} times the worker that did it was lost (out of memory?)'
+    return BagResult(job.name, '', Notes(), failure=failure)
+
+
+def _leave_interrupts() -> None:
+    """Leave Ctrl-C to the parent, which ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _evaluate(job: Job, settings: Settings, progress: Progress | None = None) -> BagResult:
+    """Evaluate a recording; whatever goes wrong is said in its result, and costs no other one."""
     engine = _engine(settings.model, settings.threads)
-    return evaluate_bag(job.path, engine, settings, progress, job.name)
+    try:
+        return evaluate_bag(job.path, engine, settings, progress, job.name)
+    except Exception as error:  # noqa: BLE001
+        if settings.out:
+            remove_outputs(settings.out / job.name)
+        return BagResult(job.name, '', Notes(), failure=f'{type(error).__name__}: {error}')
 
 
 @lru_cache(maxsize=1)

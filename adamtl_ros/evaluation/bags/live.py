@@ -82,14 +82,14 @@ def evaluate_live(
         truth = {name: tasks[name] for name in recording.truth.sources}
         scored = _Live(tasks, truth, arch, notes)
         for frame in ahead(recording.frames()):
-            result.frames += 1
             scored.take(frame, frame.index / max(recording.expected, 1), answers, reader)
             if progress:
                 progress()
-    result.budgets = [scored.result]
+    result.frames = len(scored.result.costs)
+    result.budgets = [scored.result] if result.frames else []
     result.labelled = dict(scored.result.scores.truth.labelled)
     result.wall_s = time.perf_counter() - begun
-    if not scored.result.costs:
+    if not result.frames:
         result.failure = f'{recorded} has no answer with the stamp of an image of {path}'
     return result
 
@@ -131,7 +131,9 @@ class _Live:
     ) -> None:
         self._notes = notes
         streaming = Streaming(Scores(tasks, truth))
-        self.result = BudgetResult(math.nan, Scores(tasks, truth), [], Heat(arch), streaming)
+        self.result = BudgetResult(
+            math.nan, Scores(tasks, truth), [], Heat(arch), streaming, live=True
+        )
         self._scorer, self._known = Scorer(self.result.scores), Scorer(streaming.scores)
         self._streaming = streaming
         self._pending: list[tuple[int, Results]] = []

@@ -32,14 +32,18 @@ if TYPE_CHECKING:
     from adamtl_ros.tasks import Task
 
 
+OVERSPENT = 0.03
+"""Share of the full MACs above the budget that is worth a word."""
+
+
 def evaluate_bags(
     bags: Sequence[Path],
     settings: Settings,
     workers: int = 1,
     ray: str = '',
     recorded: Path | None = None,
-) -> str:
-    """Evaluate recordings, write report and numbers, and return a table for people.
+) -> tuple[str, bool]:
+    """Evaluate recordings, and write report and numbers.
 
     Args:
         bags: Folders, or single .mcap files.
@@ -49,8 +53,12 @@ def evaluate_bags(
         recorded: What a live node published while the only bag was played to it; then nothing
             is computed.
 
+    Returns:
+        A table for people, and whether every bag could be evaluated.
+
     Raises:
-        ValueError: Tasks, classes or topics that are not there; no bag could be evaluated.
+        ValueError: Tasks that are not there, a bag that is named twice or would get its own
+            results, or nothing could be evaluated.
 
     """
     begun = time.perf_counter()
@@ -62,17 +70,18 @@ def evaluate_bags(
             raise ValueError(f'--recorded belongs to one bag, got {len(bags)}')
         results = [evaluate_live(bags[0], recorded, settings, tasks, network.arch)]
     else:
-        results = _evaluate(_jobs(bags), settings, workers, ray)
+        results = _evaluate(_jobs(bags, settings.out), settings, workers, ray)
     summary = summarise(results, settings, tasks, time.perf_counter() - begun)
     lines = _problems(results)
     if settings.out:
         write_summary(summary, settings.out / 'metrics.json')
         write_report(summary, results, tasks, settings.out / 'report.html')
-        more = '' if recorded else ', and for each bag predictions and video.mp4'
+        drawn = summary['frames'] and not recorded
+        more = ', and for each bag predictions and video.mp4' if drawn else ''
         lines += ['', f'in {settings.out}: report.html, metrics.json{more}']
     if not summary['frames']:
         raise ValueError('\n'.join(['no frame could be evaluated', *lines]))
-    return '\n'.join([table(summary, tasks), *lines])
+    return '\n'.join([table(summary, tasks), *lines]), not any(r.failure for r in results)
 
 
 def _evaluate(jobs: list[Job], settings: Settings, workers: int, ray: str) -> list[BagResult]:
@@ -94,18 +103,33 @@ def _images(jobs: Sequence[Job], topic: str) -> int:
     return count
 
 
-def _jobs(bags: Sequence[Path]) -> list[Job]:
-    """Name each recording, by its folder too where two have the same name."""
-    counts = Counter(bag_name(bag) for bag in bags)
-    jobs = []
-    for bag in bags:
-        name = bag_name(bag)
-        folder = bag.resolve().parent.name
-        jobs.append(Job(bag.resolve(), name if counts[name] == 1 else f'{folder}_{name}'))
-    names = [job.name for job in jobs]
-    if len(set(names)) < len(names):
-        raise ValueError(f'a bag is named twice, or two have the same name: {", ".join(names)}')
+def _jobs(bags: Sequence[Path], out: Path | None) -> list[Job]:
+    """Name each recording; where two have the same name, by number too.
+
+    Raises:
+        ValueError: A bag is named twice, or would get its own results.
+
+    """
+    paths = [bag.resolve() for bag in bags]
+    twice = [str(path) for path, count in Counter(paths).items() if count > 1]
+    if twice:
+        raise ValueError(f'named twice: {", ".join(twice)}')
+    jobs, seen = [], Counter[str]()
+    for path in paths:
+        name = bag_name(path)
+        seen[name] += 1
+        job = Job(path, name if seen[name] == 1 else f'{name}_{seen[name]}')
+        if out and _is_inside(out.resolve() / job.name, path):
+            raise ValueError(f'{path} would get its own results; choose an --out outside of it')
+        jobs.append(job)
     return jobs
+
+
+def _is_inside(target: Path, bag: Path) -> bool:
+    """Return whether a folder for results is that of a bag, or lies in it."""
+    folder = bag if bag.is_dir() else bag.parent
+    whole = bag.is_dir() or (folder / 'metadata.yaml').exists()
+    return target == folder or (whole and folder in target.parents)
 
 
 def table(summary: Mapping[str, Any], tasks: Mapping[str, Task]) -> str:
@@ -130,6 +154,13 @@ def table(summary: Mapping[str, Any], tasks: Mapping[str, Task]) -> str:
             )
         )
     lines.append('differs: pixels that differ visibly from those at full budget, mean over tasks')
+    over = [row for row in summary['results'] if row['share'] > row['budget'] + OVERSPENT]
+    if over and not over[0]['live']:
+        budgets = ', '.join(f'{row["budget"]:g}' for row in over)
+        lines.append(
+            f'spent more than asked for at {budgets}: these images are unlike those that the '
+            "model's budgets were fitted to; adamtl calibrate fits them to yours"
+        )
     return '\n'.join(lines)
 
 

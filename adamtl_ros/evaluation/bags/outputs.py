@@ -31,14 +31,21 @@ if TYPE_CHECKING:
     from adamtl_ros.tasks import Task
 
 NODE = '/adamtl'
+PREDICTIONS, VIDEO = 'predictions', 'video.mp4'
 NAN = float('nan')
+
+
+def remove_outputs(folder: Path) -> None:
+    """Remove what an earlier evaluation left, so that nobody takes it for one of this."""
+    shutil.rmtree(folder / PREDICTIONS, ignore_errors=True)
+    (folder / VIDEO).unlink(missing_ok=True)
 
 
 class Predictions:
     """An MCAP bag with the topics that the node would have published."""
 
     def __init__(self, path: Path, tasks: Mapping[str, Task], model: str, budget: float) -> None:
-        """Begin a bag; an older one at the same place goes.
+        """Begin a bag.
 
         Args:
             path: Folder of the bag.
@@ -47,7 +54,6 @@ class Predictions:
             budget: The budget that was asked for.
 
         """
-        shutil.rmtree(path, ignore_errors=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._store, self._model, self._budget = own_typestore(), model, budget
         self._tasks, self._count = tasks, 0

@@ -63,6 +63,8 @@ class Settings:
                 raise ValueError(f'a budget must lie in (0, 1], got {budget}')
         if self.budgets[:1] != (1.0,) or list(self.budgets) != sorted(set(self.budgets))[::-1]:
             raise ValueError(f'budgets must begin with 1.0 and fall, got {self.budgets}')
+        if self.threads < 1:
+            raise ValueError(f'the network needs at least 1 thread, got {self.threads}')
         if self.shown not in self.budgets:
             raise ValueError(f'budget {self.shown} is not evaluated, choose from: {self.budgets}')
 
@@ -160,6 +162,7 @@ class BudgetResult:
         costs: How dear, for each frame.
         heat: What ran where.
         streaming: What a live node would have done; None if nobody asked.
+        live: It did, under budgets of its own: `budget` is the mean.
 
     """
 
@@ -168,6 +171,7 @@ class BudgetResult:
     costs: list[FrameCost]
     heat: Heat
     streaming: Streaming | None = None
+    live: bool = False
 
     def merge(self, other: BudgetResult) -> None:
         """Add another recording's."""
@@ -247,7 +251,9 @@ def add_up(results: Sequence[BagResult], tasks: Mapping[str, Task]) -> list[Budg
 
 def _empty_like(part: BudgetResult, tasks: Mapping[str, Task]) -> BudgetResult:
     streaming = Streaming(Scores(tasks, tasks)) if part.streaming else None
-    return BudgetResult(part.budget, Scores(tasks, tasks), [], part.heat.empty(), streaming)
+    return BudgetResult(
+        part.budget, Scores(tasks, tasks), [], part.heat.empty(), streaming, part.live
+    )
 
 
 def bag_digest(path: Path) -> str:

@@ -108,6 +108,7 @@ def _budget(total: BudgetResult) -> dict[str, Any]:
     spent = shares(total.costs)
     return {
         'budget': total.budget,
+        'live': total.live,
         'share': spent.mean() if len(spent) else None,
         'share_percentiles': _percentiles(spent),
         'macs': float(np.mean([cost.macs for cost in total.costs])) if total.costs else None,

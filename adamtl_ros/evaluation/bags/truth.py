@@ -162,7 +162,7 @@ class Truth:
     def _depth_camera(self, reader: AnyReader, missing: list[str]) -> dict[str, Source]:
         """Return what the depth camera says of the tasks that have no topic of their own."""
         topic = find_depth(reader, self.camera) if {'depth', 'normals'} & set(missing) else None
-        if topic is None:
+        if topic is None or not self._registered(reader, topic):
             return {}
         found = {}
         if 'depth' in missing:
@@ -178,6 +178,21 @@ class Truth:
                     topic, f'from {topic}', lambda message: _normals(message, *matrix)
                 )
         return found
+
+    def _registered(self, reader: AnyReader, depth: str) -> bool:
+        """Return whether a depth camera says that it sees what the camera sees."""
+        ids = []
+        for topic in (self.camera, depth):
+            connection = next(c for c in reader.connections if c.topic == topic)
+            message = next(readable(reader, connection), None)
+            ids.append(message.header.frame_id if message else '')
+        if ids[0] != ids[1]:
+            self._notes.add(
+                'depth camera is not used',
+                f"{depth} has frame_id '{ids[1]}', {self.camera} '{ids[0]}'; if it is aligned, "
+                f'name it: --truth depth={depth}',
+            )
+        return ids[0] == ids[1]
 
 
 def _calibration(

@@ -13,6 +13,7 @@ from adamtl_ros.evaluation.bags.compare import (
     compare,
     comparison_table,
     differences_in_setup,
+    losses,
     read_summary,
     regressions,
 )
@@ -30,7 +31,8 @@ def summary(miou=0.5, error=0.01, rmse=1.0, share=0.6, latency=40.0):
         'machine': {'processor': 'p'},
         'versions': {'torch': '2'},
         'threads': 1,
-        'bags': [{'name': 'b', 'sha256': 'c'}],
+        'frames': 100,
+        'bags': [{'name': 'b', 'sha256': 'c', 'failure': ''}],
         'results': [
             {
                 'budget': 0.5,
@@ -96,6 +98,36 @@ def test_a_regression_is_worse_than_the_threshold():
     assert regressions(changes, 0.11) == []
 
 
+def test_what_is_no_longer_evaluated_is_a_regression(tmp_path, capsys):
+    before, after = summary(), summary()
+    for one in (before, after):
+        row = copy.deepcopy(one['results'][0])
+        one['results'].append({**row, 'budget': 0.3})
+        one['timing']['results'].append({**one['timing']['results'][0], 'budget': 0.3})
+    assert losses(before, after) == []
+    after['results'].pop()
+    after['timing']['results'].pop()
+    after['frames'] = 90
+    after['bags'][0]['failure'] = 'damaged'
+    after['results'][0]['truth']['depth']['frames'] = 80
+    assert losses(before, after) == [
+        'budgets that are no longer there: 0.3',
+        'fewer frames: 90 of 100',
+        'bags that could not be evaluated: b',
+        'fewer frames with truth of depth: 80 of 100',
+    ]
+    files = [write(tmp_path, 'a.json', before), write(tmp_path, 'b.json', after)]
+    assert main(['compare', *files]) == 1
+    assert 'REGRESSION: fewer frames: 90 of 100' in capsys.readouterr().out
+
+
+def test_live_nodes_are_compared_whatever_their_mean_budgets():
+    before, after = summary(), summary(miou=0.3)
+    for one, budget in ((before, 0.51), (after, 0.52)):
+        one['results'][0] |= {'budget': budget, 'live': True}
+    assert verdicts(before, after)['semseg miou'] is Verdict.WORSE
+
+
 def test_what_is_no_longer_known_is_a_regression():
     after = summary()
     del after['results'][0]['truth']['depth']
@@ -111,6 +143,15 @@ def test_without_truth_the_pixels_that_differ_are_compared():
         'share of the MACs': Verdict.SAME,
         'semseg differs from full': Verdict.WORSE,
     }
+
+
+def test_tasks_without_truth_are_compared_beside_those_with():
+    before, after = summary(), summary()
+    for one, pixels in ((before, 0.1), (after, 0.3)):
+        one['results'][0]['differs_from_full']['edges'] = {'pixels': pixels, 'frames': 1}
+    found = verdicts(before, after)
+    assert found['edges differs from full'] is Verdict.WORSE
+    assert 'semseg differs from full' not in found
 
 
 def test_other_budgets_cannot_be_compared():
@@ -151,7 +192,7 @@ def test_the_command_tells_a_regression_by_its_exit_status(tmp_path, capsys):
     good = write(tmp_path, 'good.json', summary())
     bad = write(tmp_path, 'bad.json', summary(miou=0.4))
     assert main(['compare', good, good]) == 0
-    assert 'WORSE' not in capsys.readouterr().out
+    assert 'REGRESSION' not in capsys.readouterr().out
     assert main(['compare', good, bad]) == 1
     assert 'beyond noise: semseg miou at 0.5' in capsys.readouterr().out
     assert main(['compare', good, bad, '--threshold', '0.3']) == 0
@@ -162,7 +203,8 @@ def test_the_command_tells_a_regression_by_its_exit_status(tmp_path, capsys):
     ('content', 'message'),
     [
         ('{', 'is no metrics.json'),
-        ('[]', 'is no metrics.json'),
+        ('[1]', 'is no metrics.json'),
+        (f'{{"format": {FORMAT}}}', 'lacks bags, frames, machine'),
         ('{"format": 99}', f'has format 99, this version reads {FORMAT}'),
     ],
 )

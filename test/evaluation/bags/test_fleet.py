@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,8 +105,25 @@ def test_a_lost_process_does_no_harm(jobs, alone):
 
 def test_workers_that_are_always_lost_are_told(jobs, monkeypatch):
     monkeypatch.setattr(fleet, '_evaluate', _die)
-    with pytest.raises(RuntimeError, match=r'4 times a worker was lost .* not done: long, missing'):
-        evaluate_in_processes(jobs, SETTINGS, 2)
+    found = evaluate_in_processes(jobs, SETTINGS, 2)
+    assert [result.name for result in found] == [job.name for job in jobs]
+    assert {result.failure for result in found} == {
+        '4 times the worker that did it was lost (out of memory?)'
+    }
+
+
+def test_an_error_costs_one_bag_only(jobs, monkeypatch, tmp_path):
+    real = fleet.evaluate_bag
+
+    def evaluate(path, *arguments):
+        if path.name == 'short':
+            raise OSError('no space left on device')
+        return real(path, *arguments)
+
+    monkeypatch.setattr(fleet, 'evaluate_bag', evaluate)
+    found = evaluate_here(jobs, replace(SETTINGS, out=tmp_path))
+    assert [result.failure for result in found][2] == 'OSError: no space left on device'
+    assert [result.frames for result in found] == [12, 0, 0, 8]
 
 
 def _die(*_):

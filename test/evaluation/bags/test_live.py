@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a live node answered, against what the same engine says offline."""
 
-import math
 from pathlib import Path
 
 import pytest
@@ -78,7 +77,7 @@ def with_age(age_ms):
 def test_all_answers_are_worth_what_they_are_offline(played, offline, predictions):
     found = live(played, predictions)
     expected = offline.budgets[1]
-    assert found.frames == FRAMES
+    assert found.frames == len(expected.costs) == FRAMES
     row = found.budgets[0]
     assert row.budget == pytest.approx(0.5)
     assert row.streaming.dropped == 0
@@ -114,7 +113,7 @@ def test_a_bag_without_a_node_is_refused(played):
         live(played, played)
 
 
-def test_answers_to_another_bag_are_a_failure(played, predictions, tmp_path):
+def test_answers_to_another_bag_are_a_failure(played, predictions, tmp_path, capsys):
     write_scene_bag(tmp_path / 'other', frames=2, size=(96, 128))
     bag = tmp_path / 'shifted'
     with open_bag(tmp_path / 'other') as reader, Writer(bag, version=9) as writer:
@@ -127,7 +126,11 @@ def test_answers_to_another_bag_are_a_failure(played, predictions, tmp_path):
             writer.write(topics[connection.topic], time, data)
     found = live(bag, predictions)
     assert 'has no answer with the stamp of an image' in found.failure
-    assert math.isnan(found.budgets[0].budget)
+    assert found.frames == 0
+    assert found.budgets == []
+    arguments = [str(bag), '--recorded', str(predictions), '--out', str(tmp_path / 'out')]
+    assert main(['evaluate-bag', *arguments]) == 1
+    assert 'has no answer with the stamp of an image' in capsys.readouterr().err
 
 
 def test_the_command_writes_the_same_report(played, predictions, tmp_path, capsys):

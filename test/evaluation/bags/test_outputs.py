@@ -13,7 +13,7 @@ from rosbags.image import message_to_cvimage
 
 from adamtl_ros.data.bags import RAW, open_bag
 from adamtl_ros.data.own_types import LABEL_INFO, STATS
-from adamtl_ros.evaluation.bags.outputs import Predictions, Video
+from adamtl_ros.evaluation.bags.outputs import Predictions, Video, remove_outputs
 from adamtl_ros.nn.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.tasks import TASKS
@@ -122,6 +122,7 @@ def test_a_floor_above_the_budget_is_said(tmp_path):
 def test_an_older_bag_at_the_same_place_goes(tmp_path):
     path = tmp_path / 'predictions'
     for count in (3, 1):
+        remove_outputs(tmp_path)
         fill(Predictions(path, TASKS, 'pico', 0.6), FRAMES[:count], ANSWERS[:count])
     assert len(messages(path)['/adamtl/compute_stats']) == 1
 
