@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every frame of a recording in order, whatever is wrong with it."""
 
+import dataclasses
 import shutil
 import sqlite3
 
@@ -14,6 +15,7 @@ from bag_files import (
     compressed,
     counts,
     frames,
+    header,
     image,
     label_info,
     open_recording,
@@ -224,6 +226,21 @@ def test_a_damaged_file_that_is_compressed_as_a_whole(tmp_path, storage, damage)
     )
     with pytest.raises(BagError, match=rf'{path} is not a ROS 2 bag that can be read: \w+Error: '):
         open_recording(path)
+
+
+def test_a_jpeg_that_was_cut_off_is_not_scored(tmp_path):
+    """OpenCV would fill it up with grey."""
+    kind, message = compressed(stamp(1), picture(1), '.jpg', 'rgb8; jpeg compressed bgr8')
+    whole = message.data
+    padded = np.concatenate([whole, np.zeros(5, np.uint8)])
+    images = []
+    for number, data in enumerate((whole, whole[:-40], padded)):
+        copy = dataclasses.replace(message, header=header(stamp(number)), data=data)
+        images.append((stamp(number), f'{CAMERA}/compressed', (kind, copy)))
+    recording, notes = open_recording(write(tmp_path / 'bag', images))
+    assert [frame.index for frame in recording.frames()] == [0, 2]
+    assert counts(notes)[UNREADABLE] == 1
+    assert 'JPEG are cut off' in next(iter(notes))
 
 
 @pytest.mark.parametrize('text', ['', 'a: [', 'a: 1', '\udcff'])

@@ -195,6 +195,18 @@ def test_a_depth_camera_beside_the_colour(tmp_path, kind):
     assert recording.truth.sources['depth'].origin == f'{DEPTH} (depth camera)'
 
 
+def test_a_depth_camera_that_looks_from_elsewhere_is_not_used_unless_named(tmp_path):
+    kind, message = image(stamp(0), plain(1.25, np.float32))
+    message.header.frame_id = 'depth_optical_frame'
+    path = write(tmp_path / 'bag', [*frames([0]), (stamp(0), DEPTH, (kind, message))])
+    recording, notes = open_recording(path, ('depth',))
+    assert recording.truth.sources == {}
+    assert 'depth camera is not used' in next(iter(notes))
+    assert f'--truth depth={DEPTH}' in next(iter(notes))
+    recording, _ = open_recording(path, ('depth',), truth={'depth': DEPTH})
+    assert recording.truth.sources['depth'].topic == DEPTH
+
+
 def test_the_nearest_depth_camera_is_taken(tmp_path):
     places = {'/rear/depth': 9, '/camera/depth': 2, '/zoom/depth': 9}
     deep = [

@@ -1,0 +1,114 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The command `adamtl evaluate-bag`, as people type it."""
+
+import json
+import shutil
+
+import pytest
+
+from adamtl_ros.cli import main
+from adamtl_ros.data.bags import find_camera
+
+
+@pytest.fixture(scope='module')
+def room(tmp_path_factory):
+    bag = tmp_path_factory.mktemp('bags') / 'room'
+    assert main(['draw-bag', str(bag), '--frames', '3']) == 0
+    return bag
+
+
+def evaluate(*arguments):
+    return main(['evaluate-bag', *map(str, arguments), '--budgets', '0.5'])
+
+
+def test_one_bad_bag_is_told_and_the_rest_evaluated(room, tmp_path, capsys):
+    (tmp_path / 'empty').mkdir()
+    out = tmp_path / 'out'
+    assert evaluate(tmp_path / 'empty', room, '--out', out) == 1
+    text = capsys.readouterr().out
+    assert 'empty: NOT EVALUATED:' in text
+    assert 'it holds no .mcap or .db3 file' in text
+    summary = json.loads((out / 'metrics.json').read_text())
+    assert [bag['evaluated'] for bag in summary['bags']] == [0, 3]
+    assert [row['budget'] for row in summary['results']] == [1.0, 0.5]
+    made = sorted(path.name for path in (out / 'room').iterdir())
+    assert made == ['predictions', 'video.mp4']
+    assert find_camera(out / 'room' / 'predictions', '/adamtl/edges/image').frames == 3
+
+
+def test_two_runs_write_the_same_numbers(room, tmp_path):
+    found = []
+    for name in 'ab':
+        assert evaluate(room, '--realtime', '--out', tmp_path / name) == 0
+        summary = json.loads((tmp_path / name / 'metrics.json').read_text())
+        summary.pop('timing')
+        found.append(json.dumps(summary))
+    assert found[0] == found[1]
+    files = [str(tmp_path / name / 'metrics.json') for name in 'ab']
+    assert main(['compare', *files]) == 0
+
+
+def test_nothing_evaluated_is_an_error(tmp_path, capsys):
+    (tmp_path / 'empty').mkdir()
+    assert evaluate(tmp_path / 'empty', '--out', tmp_path / 'out') == 1
+    assert 'no frame could be evaluated' in capsys.readouterr().err
+    assert (tmp_path / 'out' / 'report.html').is_file()
+
+
+def test_bags_of_one_name_get_numbers(room, tmp_path, capsys):
+    shutil.copytree(room, tmp_path / 'other' / 'room')
+    assert evaluate(room, tmp_path / 'other' / 'room', '--out', tmp_path / 'out') == 0
+    summary = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
+    assert [bag['name'] for bag in summary['bags']] == ['room', 'room_2']
+    assert evaluate(room, room, '--out', tmp_path / 'out') == 1
+    assert f'named twice: {room}' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('out', ['room', 'room/results', '.'])
+def test_a_bag_does_not_get_its_own_results(room, tmp_path, capsys, out):
+    bag = tmp_path / 'room'
+    shutil.copytree(room, bag)
+    before = sorted(path.name for path in bag.iterdir())
+    assert evaluate(bag, '--out', tmp_path / out) == 1
+    assert 'would get its own results; choose an --out outside of it' in capsys.readouterr().err
+    file = next(bag.glob('*.mcap'))
+    assert evaluate(file, '--out', bag) == 1
+    assert sorted(path.name for path in bag.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--budgets', 'abc'], "--budgets takes numbers such as '1.0,0.75,0.5,0.35', got 'abc'"),
+        (['--budgets', ''], "--budgets takes numbers such as '1.0,0.75,0.5,0.35', got ''"),
+        (['--budgets', '2'], 'a budget must lie in (0, 1], got 2.0'),
+        (['--budgets', '0'], 'a budget must lie in (0, 1], got 0.0'),
+        (['--shown', '0.4'], 'budget 0.4 is not evaluated, choose from'),
+        (['--shown', '0'], 'budget 0.0 is not evaluated, choose from'),
+        (['--tasks', 'depth,lidar'], "unknown task 'lidar', choose from: semseg"),
+        (['--truth', 'depth'], "--truth takes TASK=TOPIC, got 'depth'"),
+        (['--truth', 'lidar=/x'], "unknown task 'lidar'"),
+        (['--workers', '0'], '--workers takes 1 or more, got 0'),
+        (['--threads', '0'], 'needs at least 1 thread, got 0'),
+        (['--model', 'nowhere'], "model 'nowhere': no such file"),
+    ],
+)
+def test_wrong_options_are_one_sentence(room, tmp_path, capsys, options, message):
+    assert main(['evaluate-bag', str(room), '--out', str(tmp_path / 'out'), *options]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert 'Traceback' not in error
+
+
+def test_a_drawn_bag_is_not_written_over(room, capsys, tmp_path):
+    assert main(['draw-bag', str(room)]) == 1
+    assert f'{room} is there already' in capsys.readouterr().err
+    assert main(['draw-bag', str(tmp_path / 'none'), '--frames', '0']) == 1
+    assert '--frames takes 1 or more, got 0' in capsys.readouterr().err
+
+
+def test_spending_more_than_asked_for_is_said(room, tmp_path, capsys):
+    arguments = [str(room), '--budgets', '0.01', '--out', str(tmp_path / 'out')]
+    assert main(['evaluate-bag', *arguments]) == 0
+    assert 'spent more than asked for at 0.01' in capsys.readouterr().out
