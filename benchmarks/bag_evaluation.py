@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BAG = Path('../shared/bags/indoor_rgbd')
-ROUNDS = 5
+ROUNDS = 3
 FRAMES = 60
 LONG = 2000
 HOG = 'while True: sum(range(10000))'
@@ -47,12 +48,15 @@ def main() -> None:
     sys.setswitchinterval(SWITCH_S)
     engine = Engine(load_model('scenes_nano'))
     engine.warm_up()
-    bag = Path(sys.argv[1]) if len(sys.argv) > 1 else BAG
-    throughput(engine, bag)
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = Path(folder) / 'drawn'
+        write_scene_bag(drawn, frames=FRAMES, truth=True, workers=2)
+        for bag in (Path(sys.argv[1]) if len(sys.argv) > 1 else BAG, drawn):
+            throughput(engine, bag, Path(folder) / 'out')
     memory(engine)
 
 
-def throughput(engine: Engine, bag: Path) -> None:
+def throughput(engine: Engine, bag: Path, out: Path) -> None:
     """Compare frames per second with those of the engine alone."""
     settings = Settings()
     wanted = Wanted('', {}, ClassMap())
@@ -65,13 +69,16 @@ def throughput(engine: Engine, bag: Path) -> None:
         beside = bare(engine, images, settings)
         hog.kill()
         hog.wait()
-        result = evaluate_bag(bag, engine, settings)
-        rows.append((alone, beside, result.frames / result.wall_s))
-    alone, beside, whole = np.median(rows, axis=0)
-    print(f'{bag.name}, {len(settings.budgets)} budgets a frame, medians of {ROUNDS} rounds:')
-    print(f'  engine alone {alone:.2f} frames/s, beside a busy process {beside:.2f}')
-    print(f'  whole evaluation {whole:.2f} frames/s: {whole / alone:.2f} of the engine alone, '
-          f'{whole / beside:.2f} of it beside a busy process')  # fmt: skip
+        scored = evaluate_bag(bag, engine, settings)
+        whole = evaluate_bag(bag, engine, replace(settings, out=out))
+        rows.append((alone, beside, *(r.frames / r.wall_s for r in (scored, whole))))
+    alone, beside, scored_fps, whole_fps = np.median(rows, axis=0)
+    truth = ', '.join(recording.truth.sources) or 'nothing'
+    print(f'{bag.name} (truth of {truth}), {len(settings.budgets)} budgets a frame, '
+          f'medians of {ROUNDS} rounds:')  # fmt: skip
+    print(f'  engine alone {alone:.2f} frames/s; beside a busy process {beside / alone:.2f} of it')
+    print(f'  evaluation {scored_fps / alone:.2f} of it, with video and predictions '
+          f'{whole_fps / alone:.2f}')  # fmt: skip
 
 
 def bare(engine: Engine, images: list[NDArray[np.uint8]], settings: Settings) -> float:

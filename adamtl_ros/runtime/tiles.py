@@ -62,7 +62,7 @@ def write(image: Picture, text: str, position: tuple[int, int]) -> None:
 
 def add_stream(container: Any, picture: Picture, rate: Fraction) -> Any:  # noqa: ANN401
     """Add an H.264 stream for pictures of this size to a container of PyAV."""
-    stream = container.add_stream('libx264', rate=rate, options={'crf': '20'})
+    stream = container.add_stream('libx264', rate=rate, options={'crf': '20', 'preset': 'veryfast'})
     stream.height, stream.width = picture.shape[:2]
     stream.pix_fmt = 'yuv420p'
     return stream

@@ -162,6 +162,7 @@ class _Desk:
             self._outputs.append(Video(folder / VIDEO, tasks, name))
         for output in self._outputs:
             stack.callback(output.close)
+        self._writer = stack.enter_context(Behind(self._write))
 
     def take(self, frame: Frame, answers: Sequence[Inference], joules: Sequence[float]) -> None:
         """Score a frame, and write it down."""
@@ -177,8 +178,11 @@ class _Desk:
             live.take(frame, part.costs[-1].latency_ms, answer.results, place, full)
         shown, cost = answers[self._shown], self._result.budgets[self._shown].costs[-1]
         self.examples.add(frame, shown.results, cost)
+        self._writer.put(frame, shown, cost)
+
+    def _write(self, frame: Frame, answer: Inference, cost: FrameCost) -> None:
         for output in self._outputs:
-            output.add(frame, shown, cost)
+            output.add(frame, answer, cost)
 
 
 class _Live:
