@@ -89,8 +89,11 @@ def test_linked_files_exist():
 ROSDEP = {
     'cv2': 'python3-opencv', 'numpy': 'python3-numpy', 'torch': 'python3-torch',
     'yaml': 'python3-yaml', 'scipy': 'python3-scipy', 'PIL': 'python3-pil',
+    'jinja2': 'python3-jinja2',
 }  # fmt: skip
-BY_PIP = {'rosbags', 'safetensors', 'av', 'lightning_fabric', 'matplotlib', 'numba', 'tqdm'}
+BY_PIP = {
+    'rosbags', 'safetensors', 'av', 'lightning_fabric', 'matplotlib', 'numba', 'ray', 'tqdm',
+}  # fmt: skip
 
 
 def test_manifest_names_every_import():

@@ -11,6 +11,7 @@ import time
 import pytest
 import rclpy
 from rclpy.context import Context
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -93,8 +94,11 @@ class Graph:
             self.nodes.append(node)
 
         def run():
-            with contextlib.suppress(ExternalShutdownException):
-                executor.spin_until_future_complete(stop)
+            # Transitions come from the test's thread, and rclpy does not expect that what it is
+            # about to wait on is destroyed by another one.
+            while self.context.ok() and not stop.done():
+                with contextlib.suppress(ExternalShutdownException, InvalidHandle):
+                    executor.spin_until_future_complete(stop)
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
