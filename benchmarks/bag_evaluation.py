@@ -23,7 +23,6 @@ import numpy as np
 from adamtl_ros.data.scene_bag import write_scene_bag
 from adamtl_ros.evaluation.bags.classes import ClassMap
 from adamtl_ros.evaluation.bags.evaluate import evaluate_bag
-from adamtl_ros.evaluation.bags.fleet import SWITCH_S
 from adamtl_ros.evaluation.bags.notes import Notes
 from adamtl_ros.evaluation.bags.recording import Recording
 from adamtl_ros.evaluation.bags.result import Settings
@@ -45,7 +44,6 @@ HOG = 'while True: sum(range(10000))'
 def main() -> None:
     """Measure, and print."""
     set_threads(1)
-    sys.setswitchinterval(SWITCH_S)
     engine = Engine(load_model('scenes_nano'))
     engine.warm_up()
     with tempfile.TemporaryDirectory() as folder:

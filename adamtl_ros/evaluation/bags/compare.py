@@ -47,7 +47,7 @@ class Change:
         what: Name of the number.
         before: In the first one; NaN if it is not there.
         after: In the second one.
-        error: Standard error of the difference; NaN if it is not known.
+        error: Standard error of the difference; 0 if it is not known, so that every change counts.
         higher_is_better: Direction.
 
     """

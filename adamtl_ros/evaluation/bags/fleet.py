@@ -9,7 +9,6 @@ them, so that sums over them are the same bit for bit.
 from __future__ import annotations
 
 import signal
-import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 4
 """A bag is given up after so many workers were lost over it."""
-
-SWITCH_S = 0.0005
-"""Threads that read and score give way to the network after this time; Python's own is 5 ms."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +149,6 @@ def _evaluate(job: Job, settings: Settings, progress: Progress | None = None) ->
 @lru_cache(maxsize=1)
 def _engine(model: str, threads: int) -> Engine:
     """Return the engine of this process, made for its first recording."""
-    sys.setswitchinterval(SWITCH_S)
     set_threads(threads)
     engine = Engine(load_model(model))
     engine.warm_up()
