@@ -30,6 +30,7 @@ class ByStamp:
         self._times: dict[str, dict[int, int]] = {topic: {} for topic in topics}
         self.damage = ''
         self.repeated: list[tuple[str, int]] = []
+        self._newest: dict[str, tuple[int, Any]] = {}
         wanted = [c for c in reader.connections if c.topic in self._times]
         try:
             for connection, time, raw in reader.messages(wanted) if wanted else ():
@@ -55,7 +56,7 @@ class ByStamp:
         return set(self._times[topic])
 
     def read(self, reader: AnyReader, topic: str, stamp: int) -> Any | None:  # noqa: ANN401
-        """Return a message of the same bag; None if there is none.
+        """Return a message of the same bag, the same one if asked again at once; None if none.
 
         Raises:
             BagError: It was there before, and is no more.
@@ -64,6 +65,11 @@ class ByStamp:
         time = self.time(topic, stamp)
         if time is None:
             return None
+        if self._newest.get(topic, (None, None))[0] != stamp:
+            self._newest[topic] = stamp, self._find(reader, topic, stamp, time)
+        return self._newest[topic][1]
+
+    def _find(self, reader: AnyReader, topic: str, stamp: int, time: int) -> Any:  # noqa: ANN401
         wanted = [c for c in reader.connections if c.topic == topic]
         for connection, _, raw in reader.messages(wanted, time, time + 1):
             if header_stamp(raw) == stamp:

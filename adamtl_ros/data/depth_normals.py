@@ -12,6 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Planes = NDArray[np.float32]
+
 REACH = 4
 """Pixels between a point and the neighbours that span its surface; noise asks for some."""
 
@@ -45,29 +47,31 @@ def normals_from_depth(
     height, width = metres.shape
     x = (np.arange(width, dtype=np.float32) - np.float32(matrix[0, 2])) / np.float32(matrix[0, 0])
     y = (np.arange(height, dtype=np.float32) - np.float32(matrix[1, 2])) / np.float32(matrix[1, 1])
-    points = (x * smooth, y[:, None] * smooth, smooth)
-    (a, b, c), (u, v, w) = _differences(points)
-    # Down cross across: towards the camera or away from it, which the last step tells.
-    found = np.stack([b * w - c * v, c * u - a * w, a * v - b * u])
-    inner = slice(REACH, -REACH)
-    towards = sum(part * plane[inner, inner] for part, plane in zip(found, points, strict=True))
-    length = np.sqrt((found**2).sum(0)) * -np.sign(towards)
+    points = np.stack([x * smooth, y[:, None] * smooth, smooth])
+    far, inner = 2 * REACH, slice(REACH, -REACH)
+    down = points[:, far:, inner] - points[:, :-far, inner]
+    across = points[:, inner, far:] - points[:, inner, :-far]
+    found = _cross(down, across)
+    # Towards the camera or away from it, which the second factor tells.
+    length = np.sqrt(_dot(found, found)) * -np.sign(_dot(found, points[:, inner, inner]))
     whole = _whole(metres, known)[inner, inner] & (length != 0)
     with np.errstate(divide='ignore', invalid='ignore'):
-        found = np.where(whole, found / length, np.float32(np.nan))
+        scale = np.where(whole, 1 / length, np.float32(np.nan))
     normals = np.full((height, width, 3), np.nan, np.float32)
-    normals[inner, inner] = np.moveaxis(found, 0, -1)
+    normals[inner, inner] = np.moveaxis(found * scale, 0, -1)
     return normals
 
 
-def _differences(
-    points: tuple[NDArray[np.float32], ...],
-) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
-    """Return the vectors from the neighbour above to that below, and from left to right."""
-    far, inner = 2 * REACH, slice(REACH, -REACH)
-    down = [plane[far:, inner] - plane[:-far, inner] for plane in points]
-    across = [plane[inner, far:] - plane[inner, :-far] for plane in points]
-    return down, across
+def _cross(one: Planes, other: Planes) -> Planes:
+    """Return the cross products of vectors whose coordinates are the first axis."""
+    (a, b, c), (u, v, w) = one, other
+    return np.stack([b * w - c * v, c * u - a * w, a * v - b * u])
+
+
+def _dot(one: Planes, other: Planes) -> Planes:
+    # Plane by plane: a sum along the first axis reads everything twice.
+    (a, b, c), (u, v, w) = one, other
+    return a * u + b * v + c * w
 
 
 def _smooth(metres: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -159,8 +159,8 @@ def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
 
 def metres(depth: NDArray[Any]) -> NDArray[np.float32]:
     """Return a depth map as float32 with NaN where it is 0, negative or infinite."""
-    known = np.isfinite(depth) & (depth > 0)
-    return np.where(known, depth, np.nan).astype(np.float32)
+    known = (depth > 0) & (depth < np.inf)
+    return np.where(known, depth.astype(np.float32), np.float32(np.nan))
 
 
 def binary(mask: NDArray[Any]) -> NDArray[np.uint8]:

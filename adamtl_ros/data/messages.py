@@ -93,7 +93,10 @@ def label(message: Message, task: Task) -> NDArray[Any]:
     if task.kind is Kind.NORMALS:
         return unit(pixels)
     if task.kind is Kind.DEPTH:
-        return metres(pixels if pixels.dtype == np.float32 else pixels / 1000)
+        # In single precision the quotient of whole numbers is still the nearest one.
+        return metres(
+            pixels if pixels.dtype == np.float32 else np.divide(pixels, 1000, dtype=np.float32)
+        )
     if (pixels == 1).any() and np.isin(pixels, (0, 1, UNLABELLED)).all():
         return pixels
     return binary(pixels)

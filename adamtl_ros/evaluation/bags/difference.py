@@ -57,8 +57,10 @@ def differing(task: str, one: Array, other: Array) -> float:
     if kind is Kind.PROBABILITY:
         return float(np.mean(np.abs(one.astype(np.int16) - other.astype(np.int16)) > STRENGTH))
     if kind is Kind.NORMALS:
-        same = (one * other).sum(-1) >= cos(radians(ANGLE))
-        unknown = np.isnan(one).any(-1) & np.isnan(other).any(-1)
+        # Plane by plane: sums along a short axis take numpy ten times longer.
+        (a, b, c), (x, y, z) = (np.moveaxis(normals, -1, 0) for normals in (one, other))
+        same = a * x + b * y + c * z >= cos(radians(ANGLE))
+        unknown = np.isnan(a + b + c) & np.isnan(x + y + z)
     else:
         with np.errstate(invalid='ignore', divide='ignore'):
             same = np.maximum(one / other, other / one) <= RATIO

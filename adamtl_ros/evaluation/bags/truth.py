@@ -165,8 +165,8 @@ class Truth:
         if topic is None or not self._registered(reader, topic):
             return {}
         found = {}
+        decode = _Remembering(lambda message: label(message, TASKS['depth']))
         if 'depth' in missing:
-            decode = lambda message: label(message, TASKS['depth'])  # noqa: E731
             found['depth'] = Source(topic, f'{topic} (depth camera)', decode)
         if 'normals' in missing:
             matrix = _calibration(reader, topic)
@@ -175,7 +175,7 @@ class Truth:
                 self._notes.add('no normals from the depth camera', why)
             else:
                 found['normals'] = Source(
-                    topic, f'from {topic}', lambda message: _normals(message, *matrix)
+                    topic, f'from {topic}', lambda message: _normals(decode(message), *matrix)
                 )
         return found
 
@@ -210,11 +210,21 @@ def _calibration(
     return None
 
 
+class _Remembering:
+    """Decodes a message that several tasks ask for once."""
+
+    def __init__(self, decode: Callable[[Any], NDArray[np.generic]]) -> None:
+        self._decode = decode
+        self._last: tuple[Any, NDArray[np.generic]] | None = None
+
+    def __call__(self, message: Any) -> NDArray[np.generic]:  # noqa: ANN401
+        if self._last is None or self._last[0] is not message:
+            self._last = message, self._decode(message)
+        return self._last[1]
+
+
 def _normals(
-    message: Any,  # noqa: ANN401
-    matrix: NDArray[np.float64],
-    size: tuple[int, int],
+    depth: NDArray[np.generic], matrix: NDArray[np.float64], size: tuple[int, int]
 ) -> NDArray[np.float32]:
-    depth = label(message, TASKS['depth'])
     scale = np.array([depth.shape[1] / size[1], depth.shape[0] / size[0], 1.0])
     return normals_from_depth(depth, scale[:, None] * matrix)

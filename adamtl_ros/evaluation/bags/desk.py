@@ -1,0 +1,222 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""All of an evaluation but the network: reading, scoring, drawing; in a process beside it."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from adamtl_ros.evaluation.bags.difference import thinned_out
+from adamtl_ros.evaluation.bags.examples import Examples
+from adamtl_ros.evaluation.bags.heat import Heat
+from adamtl_ros.evaluation.bags.notes import Notes
+from adamtl_ros.evaluation.bags.outputs import (
+    PREDICTIONS,
+    VIDEO,
+    Predictions,
+    Video,
+    remove_outputs,
+)
+from adamtl_ros.evaluation.bags.recording import Recording
+from adamtl_ros.evaluation.bags.result import (
+    BagResult,
+    BudgetResult,
+    FrameCost,
+    Streaming,
+    bag_digest,
+)
+from adamtl_ros.evaluation.bags.scores import Scorer, Scores
+from adamtl_ros.evaluation.bags.streaming import Answer, EmulatedNode
+from adamtl_ros.evaluation.bags.truth import Wanted
+from adamtl_ros.runtime.pipeline import Behind, ahead
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from adamtl_ros.evaluation.bags.recording import Frame
+    from adamtl_ros.evaluation.bags.result import Settings
+    from adamtl_ros.nn.architecture import Architecture
+    from adamtl_ros.runtime.engine import Inference
+    from adamtl_ros.runtime.neighbour import Talk
+    from adamtl_ros.tasks import Task
+
+    Results = dict[str, NDArray[Any]]
+    Answers = tuple[Sequence[Inference], Sequence[float]]
+
+WAIT_FREE_MS = 0.05
+"""Shorter than any inference; keeps an engine of zero time from looking like none."""
+
+AHEAD = 2
+"""Images that wait for the network while it is busy with one."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Who answers to a recording, and what its results are called.
+
+    Attributes:
+        name: Of the results, and of the folder for them.
+        model: Name of the model.
+        tasks: Those that it answers to.
+        arch: What it is built like.
+
+    """
+
+    name: str
+    model: str
+    tasks: Mapping[str, Task]
+    arch: Architecture
+
+
+def keep_desk(talk: Talk, path: Path, subject: Subject, settings: Settings) -> BagResult:
+    """Show every image of a recording to somebody who answers, and find what the answers are worth.
+
+    Args:
+        talk: Says images, (H, W, 3) uint8 RGB; hears for each, in the same order, what the
+            engine answered at each budget, and the energy of each [J].
+        path: Folder of the bag, or a single .mcap file.
+        subject: Who answers.
+        settings: What to evaluate.
+
+    Returns:
+        What was found, but for how long it took; see `evaluate_bag()`.
+
+    """
+    notes = Notes()
+    result = BagResult(subject.name, '', notes)
+    if settings.out:
+        remove_outputs(settings.out / subject.name)
+    wanted = Wanted(settings.camera, settings.truth, settings.classes)
+    try:
+        recording = Recording(path, subject.tasks, wanted, notes)
+        result.digest = bag_digest(path)
+    except (ValueError, OSError) as error:
+        result.failure = str(error)
+        return result
+    result.camera, result.expected = recording.camera, recording.expected
+    result.origins = {task: s.origin for task, s in recording.truth.sources.items()}
+    with ExitStack() as stack:
+        desk = _Desk(recording, subject, settings, result, stack)
+        _converse(talk, recording, desk)
+    result.labelled = dict(result.budgets[0].scores.truth.labelled)
+    result.examples = desk.examples.chosen
+    if not result.frames:
+        result.failure = f'none of {recording.expected} images on {recording.camera} can be read'
+    return result
+
+
+def _converse(talk: Talk, recording: Recording, desk: _Desk) -> None:
+    waiting: deque[Frame] = deque()
+    for frame in ahead(recording.frames()):
+        talk.say(frame.image)
+        waiting.append(frame)
+        if len(waiting) > AHEAD:
+            desk.take(waiting.popleft(), *talk.hear())
+    for frame in waiting:
+        desk.take(frame, *talk.hear())
+
+
+class _Desk:
+    """Takes each frame with its answers, in order, and does all that comes after the engine."""
+
+    def __init__(
+        self,
+        recording: Recording,
+        subject: Subject,
+        settings: Settings,
+        result: BagResult,
+        stack: ExitStack,
+    ) -> None:
+        tasks, arch = subject.tasks, subject.arch
+        self._result, self._count = result, max(recording.expected, 1)
+        truth = {name: tasks[name] for name in recording.truth.sources}
+        for budget in settings.budgets:
+            streaming = Streaming(Scores(tasks, truth)) if settings.realtime else None
+            part = BudgetResult(budget, Scores(tasks, truth), [], Heat(arch), streaming)
+            result.budgets.append(part)
+        self._scorers = [Scorer(part.scores) for part in result.budgets]
+        self._live = [
+            _Live(part.streaming, result.notes) for part in result.budgets if part.streaming
+        ]
+        for live in self._live:
+            stack.callback(live.finish)
+        self._shown = settings.budgets.index(settings.shown)
+        self.examples = Examples(result.name, tasks)
+        self._outputs: list[Any] = []
+        if settings.out:
+            folder = settings.out / result.name
+            name = f'{subject.model} at {settings.shown:g}'
+            self._outputs.append(Predictions(folder / PREDICTIONS, tasks, name, settings.shown))
+            self._outputs.append(Video(folder / VIDEO, tasks, name))
+        for output in self._outputs:
+            stack.callback(output.close)
+        self._writer = stack.enter_context(Behind(self._write))
+
+    def take(self, frame: Frame, answers: Sequence[Inference], joules: Sequence[float]) -> None:
+        """Score a frame, and write it down."""
+        self._result.frames += 1
+        place = frame.index / self._count
+        full = thinned_out(answers[0].results)
+        parts = zip(self._result.budgets, self._scorers, answers, joules, strict=True)
+        for part, scorer, answer, energy in parts:
+            scorer.add(place, answer.results, full, frame.labels)
+            part.costs.append(_cost(frame, answer, energy))
+            part.heat.add(answer.plan, answer.input_size)
+        for live, part, answer in zip(self._live, self._result.budgets, answers, strict=False):
+            live.take(frame, part.costs[-1].latency_ms, answer.results, place, full)
+        shown, cost = answers[self._shown], self._result.budgets[self._shown].costs[-1]
+        self.examples.add(frame, shown.results, cost)
+        self._writer.put(frame, shown, cost)
+
+    def _write(self, frame: Frame, answer: Inference, cost: FrameCost) -> None:
+        for output in self._outputs:
+            output.add(frame, answer, cost)
+
+
+class _Live:
+    """An emulated node at one budget, and what its answers are worth."""
+
+    def __init__(self, streaming: Streaming, notes: Notes) -> None:
+        self._streaming, self._node, self._notes = streaming, EmulatedNode(), notes
+        self._scorer = Scorer(streaming.scores)
+
+    def take(
+        self, frame: Frame, latency_ms: float, results: Results, place: float, full: Results
+    ) -> None:
+        """Let a frame arrive, and score what is known then."""
+        latency = round(max(latency_ms, WAIT_FREE_MS) * 1e6)
+        known = self._node.arrive(Answer(frame.recorded, latency, results))
+        if known is None:
+            self._streaming.blind += 1
+        elif all(known[task].shape[:2] == frame.image.shape[:2] for task in known):
+            self._scorer.add(place, known, full, frame.labels)
+        else:
+            what = f'image {frame.index}; what was known is of another size and is not scored'
+            self._notes.add('frame size changes under the emulated node', what)
+
+    def finish(self) -> None:
+        """Let the node finish, and take its counts."""
+        self._node.finish()
+        self._streaming.dropped = self._node.dropped
+        self._streaming.ages_ms = self._node.ages_ms
+
+
+def _cost(frame: Frame, answer: Inference, energy: float) -> FrameCost:
+    return FrameCost(
+        stamp=frame.stamp,
+        macs=answer.cost.macs,
+        macs_full=answer.cost.macs_full,
+        blocks_run=answer.cost.blocks_run,
+        windows_run=answer.cost.windows_run,
+        decode_ms=frame.decode_ms,
+        preprocess_ms=float(answer.preprocess_ms),
+        infer_ms=float(answer.infer_ms),
+        postprocess_ms=float(answer.postprocess_ms),
+        energy_j=energy,
+    )
