@@ -25,7 +25,7 @@ def add_bag_verbs(verbs: Any) -> None:  # noqa: ANN401  argparse does not name t
 
 
 def _evaluate_options(verb: argparse.ArgumentParser) -> None:
-    verb.set_defaults(run=_evaluate)
+    verb.set_defaults(run=_evaluate, failure=2)
     add = verb.add_argument
     add('bags', type=Path, nargs='+', metavar='BAG', help='folders, or single .mcap files')
     add('--model', default='scenes_nano', help='file or name (scenes_nano)')
