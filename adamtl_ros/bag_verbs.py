@@ -25,7 +25,7 @@ def add_bag_verbs(verbs: Any) -> None:  # noqa: ANN401  argparse does not name t
 
 
 def _evaluate_options(verb: argparse.ArgumentParser) -> None:
-    verb.set_defaults(run=_evaluate)
+    verb.set_defaults(run=_evaluate, failure=2)
     add = verb.add_argument
     add('bags', type=Path, nargs='+', metavar='BAG', help='folders, or single .mcap files')
     add('--model', default='scenes_nano', help='file or name (scenes_nano)')
@@ -124,16 +124,17 @@ def _draw(options: argparse.Namespace) -> None:
 
 def _compare(options: argparse.Namespace) -> int:
     from adamtl_ros.evaluation.bags import compare
+    from adamtl_ros.evaluation.bags.change import comparison_table, regressions
 
     if not options.threshold >= 0:
         raise ValueError(f'--threshold takes a relative loss of 0 or more, got {options.threshold}')
     before, after = map(compare.read_summary, (options.before, options.after))
     changes = compare.compare(before, after, times=options.times)
-    print(compare.comparison_table(changes))
+    print(comparison_table(changes))
     for sentence in compare.differences_in_setup(before, after):
         print(f'note: {sentence}')
     lost = compare.losses(before, after)
-    worse = compare.regressions(changes, options.threshold)
+    worse = regressions(changes, options.threshold)
     if worse:
         names = ', '.join(f'{change.what} at {change.budget:g}' for change in worse)
         lost.append(f'worse by more than {100 * options.threshold:g} % and beyond noise: {names}')

@@ -33,8 +33,9 @@ def main(args: Sequence[str] | None = None) -> int:
         args: Arguments; those of the process if not given.
 
     Returns:
-        Exit status: 0; 1 (2 for `compare`) with a sentence on the standard error stream; also 1
-        for a comparison that found something worse, and an evaluation without some bags.
+        Exit status: 0; 1 with a sentence on the standard error stream. It is 2 there for `compare`
+        and `evaluate-bag`, whose 1 says that something is worse, or that some bags could not be
+        evaluated.
 
     """
     options = _parser().parse_args(args)

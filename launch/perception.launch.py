@@ -13,7 +13,7 @@ from pathlib import Path
 from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
+from launch_ros.actions import LifecycleNode
 
 from launch import LaunchContext, LaunchDescription
 
@@ -93,12 +93,12 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription([*ARGUMENTS, buffered, OpaqueFunction(function=perception_node)])
 
 
-def perception_node(context: LaunchContext) -> list[Node]:
+def perception_node(context: LaunchContext) -> list[LifecycleNode]:
     """Make the node from the arguments' values."""
     names = [argument.name for argument in ARGUMENTS]
     value = {name: LaunchConfiguration(name).perform(context) for name in names}
     return [
-        Node(
+        LifecycleNode(
             package='adamtl_ros',
             executable='perception_node',
             name='adamtl',

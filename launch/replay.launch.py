@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plays a bag to the perception node, records what it answers, and evaluates the recording.
 
-Needs rosbag2 (`ros2 bag`). Player and node share the bag's clock. The player starts once the node
-has had time to load (`startup_s`); when it is through, the recorder is stopped and
-`adamtl evaluate-bag` writes a report.
+Needs rosbag2 (`ros2 bag`). Player and node share the bag's clock. The player starts when the node
+is active; when it is through, the recorder is stopped and `adamtl evaluate-bag` writes a report.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from launch.actions import (
     EmitEvent,
     ExecuteProcess,
     IncludeLaunchDescription,
+    LogInfo,
     OpaqueFunction,
     RegisterEventHandler,
     TimerAction,
@@ -27,12 +27,19 @@ from launch.events import Shutdown, matches_action
 from launch.events.process import SignalProcess
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState, StateTransition
+from lifecycle_msgs.msg import Transition
 
-from launch import LaunchContext, LaunchDescription
+from launch import Event, LaunchContext, LaunchDescription
 
 PERCEPTION = Path(get_package_share_directory('adamtl_ros')) / 'launch' / 'perception.launch.py'
 RESULTS = '/adamtl/(compute_stats|[a-z_]+/(image|label_info))'
 """What is recorded; the node computes a task because somebody subscribes to it."""
+
+FAILURES = (('configuring', 'unconfigured'), ('activating', 'inactive'))
+"""Transitions back; the node has said why."""
 
 DRAIN_S = 2.0
 """Time for the last answers after the last image."""
@@ -54,9 +61,6 @@ ARGUMENTS = [
     DeclareLaunchArgument('rate', default_value='1.0', description='Speed of the playback.'),
     DeclareLaunchArgument(
         'classes', default_value='', description='YAML: what the class ids of the bag mean.'
-    ),
-    DeclareLaunchArgument(
-        'startup_s', default_value='10.0', description='Time that the node has to load [s].'
     ),
     DeclareLaunchArgument(
         'out', default_value='replay', description='Folder for the recording and the report.'
@@ -81,19 +85,45 @@ def replay(context: LaunchContext) -> list[object]:
         event=SignalProcess(signal_number=SIGINT, process_matcher=matches_action(recorder))
     )
     return [
-        perception(value),
         recorder,
-        TimerAction(period=float(value['startup_s']), actions=[player]),
+        *start_before(player),
+        perception(value),
+        _change(Transition.TRANSITION_CONFIGURE),
         _after(player, TimerAction(period=DRAIN_S, actions=[stop])),
         _after(recorder, report),
-        _after(report, EmitEvent(event=Shutdown(reason='the report is written'))),
+        _after(report, *_end('the report is written')),
     ]
 
 
+def start_before(player: ExecuteProcess) -> list[RegisterEventHandler]:
+    """Activate the node once it is configured, then start the player; end if the node fails.
+
+    The node does not start itself, since it could be active before anybody here listens.
+    """
+    activate = _change(Transition.TRANSITION_ACTIVATE)
+    failed = _end('the node cannot be started, so there is no replay')
+    handlers = [
+        OnStateTransition(start_state='configuring', goal_state='inactive', entities=[activate]),
+        OnStateTransition(goal_state='active', entities=[player]),
+        OnStateTransition(matcher=has_failed, entities=failed),
+        OnProcessExit(target_action=_is_node, on_exit=_end_early),
+    ]
+    return [RegisterEventHandler(handler) for handler in handlers]
+
+
+def has_failed(event: Event) -> bool:
+    """Return whether an event says that the node does not become active."""
+    if not isinstance(event, StateTransition):
+        return False
+    went = (event.start_state, event.goal_state)
+    return went in FAILURES or event.goal_state == 'errorprocessing'
+
+
 def perception(value: dict[str, str]) -> IncludeLaunchDescription:
-    """Include the node, on the clock of the bag."""
+    """Include the node, on the clock of the bag, unconfigured."""
     shared = ('image', 'camera_info', 'image_transport', 'model', 'budget')
-    arguments = {name: value[name] for name in shared} | {'use_sim_time': 'true'}
+    arguments = {name: value[name] for name in shared}
+    arguments |= {'autostart': 'false', 'use_sim_time': 'true'}
     source = PythonLaunchDescriptionSource(str(PERCEPTION))
     return IncludeLaunchDescription(source, launch_arguments=list(arguments.items()))
 
@@ -118,5 +148,22 @@ def report_command(value: dict[str, str], recorded: str) -> list[str]:
     return [*command, '--out', value['out']]
 
 
-def _after(process: ExecuteProcess, action: object) -> RegisterEventHandler:
-    return RegisterEventHandler(OnProcessExit(target_action=process, on_exit=[action]))
+def _change(transition: int) -> EmitEvent:
+    return EmitEvent(event=ChangeState(lifecycle_node_matcher=_is_node, transition_id=transition))
+
+
+def _is_node(action: object) -> bool:
+    return isinstance(action, LifecycleNode)
+
+
+def _end_early(_: Event, context: LaunchContext) -> list[object] | None:
+    """End when the node has ended by itself; it is also stopped at the end."""
+    return None if context.is_shutdown else _end('the node has ended before the replay was through')
+
+
+def _end(reason: str) -> list[object]:
+    return [LogInfo(msg=reason), EmitEvent(event=Shutdown(reason=reason))]
+
+
+def _after(process: ExecuteProcess, *actions: object) -> RegisterEventHandler:
+    return RegisterEventHandler(OnProcessExit(target_action=process, on_exit=list(actions)))

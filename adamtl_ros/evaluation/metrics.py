@@ -97,9 +97,21 @@ class MeanIou:
         union = self._confusion.sum(1) + self._confusion[:, :-1].sum(0) - right
         return dict(zip(self.classes, share(right, union).tolist(), strict=True))
 
-    def compute(self) -> dict[str, float]:
-        """Return 'miou' and 'pixel_accuracy', 0..1."""
-        seen = [value for value in self.per_class().values() if not isnan(value)]
+    def compute(self, whole: MeanIou | None = None) -> dict[str, float]:
+        """Return 'miou' and 'pixel_accuracy', 0..1.
+
+        Args:
+            whole: Of all data that these are a part of, for values that compare with those of
+                the whole. The mean is then over the classes of the whole, and a class of which no
+                label is in the part keeps the value it has in the whole: the part cannot say how
+                good it is, and neither 0 nor another set of classes would be an answer.
+
+        """
+        found = self.per_class()
+        if whole is not None:
+            lost = dict(zip(self.classes, self._confusion.sum(1) == 0, strict=True))
+            found |= {name: one for name, one in whole.per_class().items() if lost[name]}
+        seen = [value for value in found.values() if not isnan(value)]
         accuracy = share(self._confusion.trace(), self._confusion.sum())
         return {'miou': sum(seen) / len(seen) if seen else nan, 'pixel_accuracy': float(accuracy)}
 

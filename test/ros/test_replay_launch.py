@@ -81,9 +81,9 @@ def test_commands(module):
     assert with_classes[with_classes.index('--classes') + 1] == 'c.yaml'
 
 
-@pytest.mark.timeout(240)
-def test_a_replay_ends_with_a_report(tmp_path, monkeypatch):
-    """Node, recorder and player start; when the bag is through, the report is written."""
+@pytest.fixture
+def replay(tmp_path, monkeypatch):
+    """Return a function that replays a drawn room and returns the exit status."""
     write_scene_bag(tmp_path / 'room', frames=FRAMES, size=(120, 160), truth=True)
     tool = tmp_path / 'bin' / 'ros2'
     tool.parent.mkdir()
@@ -91,24 +91,43 @@ def test_a_replay_ends_with_a_report(tmp_path, monkeypatch):
     tool.chmod(0o755)
     monkeypatch.setenv('PATH', f'{tool.parent}{os.pathsep}{os.environ["PATH"]}')
     monkeypatch.setenv('ROS_DOMAIN_ID', str(60 + os.getpid() % 30))
-    arguments = {
-        'bag': str(tmp_path / 'room'),
-        'image': '/camera/image_raw',
-        'image_transport': 'compressed',
-        'out': str(tmp_path / 'out'),
-        'startup_s': '12.0',
-    }
-    source = PythonLaunchDescriptionSource(str(PATH))
-    service = LaunchService(noninteractive=True)
-    service.include_launch_description(
-        LaunchDescription([IncludeLaunchDescription(source, launch_arguments=arguments.items())])
-    )
-    patience = threading.Timer(180, service.shutdown)
-    patience.start()
-    assert service.run() == 0
-    patience.cancel()
+
+    def run(**options):
+        arguments = {
+            'bag': str(tmp_path / 'room'),
+            'image': '/camera/image_raw',
+            'image_transport': 'compressed',
+            'out': str(tmp_path / 'out'),
+            **options,
+        }
+        source = PythonLaunchDescriptionSource(str(PATH))
+        included = IncludeLaunchDescription(source, launch_arguments=arguments.items())
+        service = LaunchService(noninteractive=True)
+        service.include_launch_description(LaunchDescription([included]))
+        patience = threading.Timer(180, service.shutdown)
+        patience.start()
+        try:
+            return service.run()
+        finally:
+            patience.cancel()
+
+    return run
+
+
+@pytest.mark.timeout(240)
+def test_a_replay_ends_with_a_report(replay, tmp_path):
+    """Node and recorder start, then the player; when the bag is through, the report is written."""
+    assert replay() == 0
     summary = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
     streaming = summary['timing']['results'][0]['streaming']
     assert streaming['answers'] + streaming['dropped'] == FRAMES
     assert streaming['answers'] > 0
     assert (tmp_path / 'out' / 'report.html').is_file()
+
+
+@pytest.mark.timeout(240)
+def test_nothing_is_played_to_a_node_that_cannot_start(replay, tmp_path, caplog):
+    assert replay(model='nowhere') == 0
+    assert 'the node cannot be started, so there is no replay' in caplog.text
+    assert not (tmp_path / 'sent.csv').exists()
+    assert not (tmp_path / 'out' / 'metrics.json').exists()

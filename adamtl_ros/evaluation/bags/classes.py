@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from adamtl_ros.tasks import Task
+
 IGNORE = 'ignore'
 """Stands for a class that the model does not know: where it is, results are not looked at."""
 
@@ -62,6 +64,31 @@ class ClassMap:
             return cls(names)
         except ValueError as error:
             raise ValueError(f'{path}: {error}') from error
+
+    def check(self, tasks: Mapping[str, Task]) -> None:
+        """Refuse what a model does not have.
+
+        Args:
+            tasks: All that the model can do, with its classes.
+
+        Raises:
+            ValueError: A task or a class that the model does not know.
+
+        """
+        for name in self.names:
+            if name not in tasks:
+                labels = [one.name for one in tasks.values() if one.kind is Kind.LABELS]
+                raise ValueError(
+                    f"class map for '{name}', which the model does not do; choose from: "
+                    f'{", ".join(labels) or "none"}'
+                )
+            self.table(name, tasks[name].classes)
+
+    def unnamed(self, task: str, ids: NDArray[np.uint8]) -> dict[int, int]:
+        """Return how many pixels have an id that is not in the map, by id; 255 is no class."""
+        counts = np.bincount(ids.ravel(), minlength=256)
+        known = {*self.names[task], UNLABELLED}
+        return {int(i): int(counts[i]) for i in np.flatnonzero(counts) if int(i) not in known}
 
     def table(self, task: str, classes: Sequence[str]) -> NDArray[np.uint8]:
         """Return the model's class id by id of the recording, (256,), 255 where there is none.

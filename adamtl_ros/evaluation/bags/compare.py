@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from enum import Enum
-from math import hypot, nan
+from math import nan
 from typing import TYPE_CHECKING, Any
 
+from adamtl_ros.evaluation.bags.chance import Chance, of_independent, of_pairs
+from adamtl_ros.evaluation.bags.change import Change
 from adamtl_ros.evaluation.bags.summary import FORMAT
 from adamtl_ros.tasks import TASKS
 
@@ -17,67 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-SIGMAS = 2.0
-"""A change below so many standard errors is noise."""
-
-SAME = 1e-9
-"""Relative changes below this are rounding."""
-
-
-ENTRIES = ('bags', 'frames', 'machine', 'model', 'results', 'threads', 'timing', 'versions')
+ENTRIES = ('bags', 'frames', 'machine', 'results', 'settings', 'timing', 'versions')
 """What a whole summary has."""
 
-
-class Verdict(Enum):
-    """What a change is."""
-
-    BETTER = 'better'
-    WORSE = 'worse'
-    NOISE = 'within noise'
-    SAME = 'same'
-    UNKNOWN = 'unknown'
-
-
-@dataclass(frozen=True)
-class Change:
-    """One number in two evaluations.
-
-    Attributes:
-        budget: Of both.
-        what: Name of the number.
-        before: In the first one; NaN if it is not there.
-        after: In the second one.
-        error: Standard error of the difference; 0 if it is not known, so that every change counts.
-        higher_is_better: Direction.
-
-    """
-
-    budget: float
-    what: str
-    before: float
-    after: float
-    error: float
-    higher_is_better: bool
-
-    @property
-    def gain(self) -> float:
-        """Relative change, positive for better; infinite where there was nothing before."""
-        change = self.after - self.before if self.higher_is_better else self.before - self.after
-        if change == 0:
-            return 0.0
-        return change / abs(self.before) if self.before else float('inf') * change
-
-    @property
-    def verdict(self) -> Verdict:
-        """What it is; without a standard error every change counts."""
-        change = self.after - self.before
-        if change != change:  # noqa: PLR0124  NaN
-            return Verdict.UNKNOWN
-        if abs(self.gain) < SAME:
-            return Verdict.SAME
-        if abs(change) <= SIGMAS * self.error:
-            return Verdict.NOISE
-        return Verdict.BETTER if self.gain > 0 else Verdict.WORSE
+SAME_FRAMES = ('unit', 'units', 'frames_crc32')
+"""Entries of a task that agree where two evaluations scored the same frames in the same units."""
 
 
 def read_summary(path: Path) -> dict[str, Any]:
@@ -105,8 +49,9 @@ def compare(
 ) -> list[Change]:
     """Return how each number changed, budget by budget.
 
-    Values against the truth have standard errors. Both evaluations are taken for independent,
-    although the same recordings make chance smaller: what counts as a change is one.
+    Values against the truth say how far chance goes. Where both evaluations scored the same
+    frames of the same recordings against the same ground truth, it is that of the difference,
+    unit by unit; otherwise they are taken for independent.
 
     Args:
         before: The first summary.
@@ -117,11 +62,11 @@ def compare(
         ValueError: Nothing in common.
 
     """
-    theirs = _by_budget(after)
+    theirs, shared = _by_budget(after), _shared_truth(before, after)
     changes: list[Change] = []
     for key, (row, clock) in _by_budget(before).items():
         if key in theirs:
-            changes += _quality(row['budget'], row, theirs[key][0])
+            changes += _quality(row['budget'], row, theirs[key][0], shared)
             if times:
                 changes += _times(row['budget'], clock, theirs[key][1])
     if not changes:
@@ -137,13 +82,11 @@ def differences_in_setup(before: Mapping[str, Any], after: Mapping[str, Any]) ->
     if bags[0] != bags[1]:
         names = [', '.join(name for name, _ in some) for some in bags]
         found.append(f'other recordings: {names[0]} and {names[1]}')
-    if before['model'] != after['model']:
-        names = [f'{m["name"]} {m["sha256"][:8]}' for m in (before['model'], after['model'])]
-        found.append(f'other models: {names[0]} and {names[1]}')
+    settings = [_settings(one) for one in (before, after)]
     found += [
-        f'other {name}: {before[name]} and {after[name]}'
-        for name in ('machine', 'versions', 'threads')
-        if before[name] != after[name]
+        f'other {name}: {one} and {settings[1].get(name)}'
+        for name, one in settings[0].items()
+        if one != settings[1].get(name)
     ]
     return found
 
@@ -166,38 +109,56 @@ def losses(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def regressions(changes: list[Change], threshold: float) -> list[Change]:
-    """Return what got worse beyond noise by more than a threshold, or is no longer known.
-
-    Args:
-        changes: All of them.
-        threshold: Relative loss that is allowed, such as 0.01.
-
-    """
-    lost = [c for c in changes if c.verdict is Verdict.UNKNOWN and c.before == c.before]
-    return lost + [c for c in changes if c.verdict is Verdict.WORSE and -c.gain > threshold]
+def _settings(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an evaluation depends on besides its recordings, by what to call it."""
+    settings = dict(summary['settings'])
+    model = settings.pop('model')
+    named = {'model': f'{model["name"]} {model["sha256"][:8]}'.rstrip()}
+    return named | settings | {name: summary[name] for name in ('machine', 'versions')}
 
 
-def _quality(budget: float, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Change]:
-    yield Change(budget, 'share of the MACs', _number(one['share']), _number(other['share']), 0.0,
+def _shared_truth(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
+    """Return the tasks whose ground truth is that of the same recordings, in the same order."""
+    tasks = {task for bag in before['bags'] for task in bag['ground_truth']}
+    return {task for task in tasks if _origins(before, task) == _origins(after, task)}
+
+
+def _origins(summary: Mapping[str, Any], task: str) -> list[tuple[Any, ...]]:
+    return [(b['sha256'], b['camera'], b['ground_truth'].get(task)) for b in summary['bags']]
+
+
+def _quality(
+    budget: float, one: Mapping[str, Any], other: Mapping[str, Any], shared: set[str]
+) -> Iterator[Change]:
+    yield Change(budget, 'share of the MACs', _number(one['share']), _number(other['share']),
                  higher_is_better=False)  # fmt: skip
     for task, entry in one['truth'].items():
-        metric = TASKS[task].metric
-        theirs = other['truth'].get(task, {'values': {}, 'errors': {}})
-        errors = [_number(found['errors'].get(metric)) for found in (entry, theirs)]
+        metric, theirs = TASKS[task].metric, other['truth'].get(task)
         yield Change(
             budget,
             f'{task} {metric}',
             _number(entry['values'][metric]),
-            _number(theirs['values'].get(metric)),
-            hypot(*errors) if all(e == e for e in errors) else 0.0,  # noqa: PLR0124
+            _number(theirs['values'][metric]) if theirs else nan,
             TASKS[task].higher_is_better,
+            _chance(metric, entry, theirs, shared=task in shared) if theirs else None,
         )
     for task, entry in one['differs_from_full'].items():
         if task not in one['truth'] and entry['pixels'] is not None:
             theirs = other['differs_from_full'].get(task, {})
             pair = _number(entry['pixels']), _number(theirs.get('pixels'))
-            yield Change(budget, f'{task} differs from full', *pair, 0.0, higher_is_better=False)
+            yield Change(budget, f'{task} differs from full', *pair, higher_is_better=False)
+
+
+def _chance(
+    metric: str, entry: Mapping[str, Any], theirs: Mapping[str, Any], *, shared: bool
+) -> Chance | None:
+    """Return the chance in a difference; None if one of the values has no standard error."""
+    first, second = entry['errors'][metric], theirs['errors'][metric]
+    if first is None or second is None:
+        return None
+    if shared and all(entry[name] == theirs[name] for name in SAME_FRAMES):
+        return of_pairs(entry['left_out'][metric], theirs['left_out'][metric])
+    return of_independent((first, second), (entry['units'], theirs['units']))
 
 
 def _by_budget(summary: Mapping[str, Any]) -> dict[float | str, tuple[Any, Any]]:
@@ -209,18 +170,8 @@ def _by_budget(summary: Mapping[str, Any]) -> dict[float | str, tuple[Any, Any]]
 def _times(budget: float, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Change]:
     for name in ('p50', 'p95'):
         pair = _number(one['latency_ms'][name]), _number(other['latency_ms'][name])
-        yield Change(budget, f'latency {name}', *pair, 0.0, higher_is_better=False)
+        yield Change(budget, f'latency {name}', *pair, higher_is_better=False)
 
 
 def _number(value: float | None) -> float:
     return nan if value is None else value
-
-
-def comparison_table(changes: list[Change]) -> str:
-    """Return the changes for people, a line each."""
-    lines = [f'{"budget":<8}{"":<28}{"before":>10}{"after":>10}{"gain":>9}']
-    for c in changes:
-        gain = '-' if c.gain != c.gain else f'{100 * c.gain:+.1f} %'
-        numbers = f'{c.before:>10.4g}{c.after:>10.4g}{gain:>9}'
-        lines.append(f'{c.budget:<8g}{c.what:<28}{numbers}  {c.verdict.value}')
-    return '\n'.join(lines)

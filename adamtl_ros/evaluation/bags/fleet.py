@@ -9,28 +9,33 @@ them, so that sums over them are the same bit for bit.
 from __future__ import annotations
 
 import signal
+import socket
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adamtl_ros.evaluation.bags.evaluate import evaluate_bag
 from adamtl_ros.evaluation.bags.notes import Notes
 from adamtl_ros.evaluation.bags.outputs import remove_outputs
 from adamtl_ros.evaluation.bags.result import BagResult
-from adamtl_ros.nn.checkpoint import load_model
+from adamtl_ros.nn.architecture import ARCHITECTURES
+from adamtl_ros.nn.checkpoint import load_model, shipped_weights
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.runtime.threads import set_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from adamtl_ros.evaluation.bags.result import Settings
 
     Progress = Callable[[], object]
+
+ANSWER_S = 5.0
+"""Time in which the head of a cluster must answer."""
 
 ATTEMPTS = 4
 """A bag is given up after so many workers were lost over it."""
@@ -65,6 +70,7 @@ def evaluate_in_processes(
     The bags of a process that is lost are done again; one that loses several is a failure.
     """
     done: dict[int, BagResult] = {}
+    settings = for_elsewhere(settings)
     for _ in range(ATTEMPTS):
         left = [index for index in range(len(jobs)) if index not in done]
         try:
@@ -91,17 +97,21 @@ def evaluate_on_ray(
     Args:
         jobs: The recordings.
         settings: What to evaluate.
-        address: Of the cluster, such as 'auto'; 'local' starts one here.
+        address: Of the cluster, as HOST:PORT or ray://HOST:PORT; 'auto' finds the one that runs
+            here, 'local' starts one.
         progress: Called after each recording.
 
     Raises:
         ModuleNotFoundError: Ray is not installed.
+        ValueError: An address of another form.
+        ConnectionError: Nothing answers there.
 
     """
     import ray
 
-    started = not ray.is_initialized()
+    settings, started = for_elsewhere(settings), not ray.is_initialized()
     if started:
+        check_address(address)
         ray.init(address=None if address == 'local' else address, log_to_driver=False)
     try:
         task = ray.remote(num_cpus=settings.threads, max_retries=ATTEMPTS - 1)(_evaluate)
@@ -115,6 +125,35 @@ def evaluate_on_ray(
     finally:
         if started:
             ray.shutdown()
+
+
+def check_address(address: str) -> None:
+    """Refuse a cluster where nothing answers; Ray itself would try for minutes, or for ever.
+
+    Raises:
+        ValueError: An address of another form.
+        ConnectionError: Nothing answers there.
+
+    """
+    if address in ('auto', 'local'):
+        return
+    host, _, port = address.removeprefix('ray://').rpartition(':')
+    if not (host and port.isdecimal() and 0 < int(port) < 2**16):
+        raise ValueError(f"--ray takes HOST:PORT, ray://HOST:PORT, auto or local, got '{address}'")
+    try:
+        socket.create_connection((host.strip('[]'), int(port)), ANSWER_S).close()
+    except OSError as error:
+        raise ConnectionError(
+            f"no Ray cluster answers at '{address}': {error}; `ray start --head` prints the "
+            'address of its head, auto finds one that runs here'
+        ) from error
+
+
+def for_elsewhere(settings: Settings) -> Settings:
+    """Return settings whose files are found from any working folder."""
+    model, out = settings.model, settings.out and settings.out.absolute()
+    named = model in shipped_weights() or model in ARCHITECTURES
+    return replace(settings, model=model if named else str(Path(model).absolute()), out=out)
 
 
 def _fetch(ray: Any, reference: Any, job: Job) -> BagResult:  # noqa: ANN401

@@ -57,14 +57,15 @@ def evaluate_bags(
         A table for people, and whether every bag could be evaluated.
 
     Raises:
-        ValueError: Tasks that are not there, a bag that is named twice or would get its own
-            results, or nothing could be evaluated.
+        ValueError: Tasks or classes that are not there, a bag that is named twice or would get
+            its own results, or nothing could be evaluated.
 
     """
     begun = time.perf_counter()
     network = load_model(settings.model).network
     known = network.tasks
     tasks = {name: known[name] for name in select(settings.tasks or known, known)}
+    settings.classes.check(known)
     if recorded:
         if len(bags) > 1:
             raise ValueError(f'--recorded belongs to one bag, got {len(bags)}')

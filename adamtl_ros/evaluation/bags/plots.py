@@ -170,7 +170,9 @@ def write_main_plot(summary: Mapping[str, Any], path: Path) -> None:
     """
     if not summary['frames']:
         raise ValueError('no frame was evaluated, so there is nothing to draw')
-    tasks = [task for task in summary['tasks'] if has_truth(summary, task)] or summary['tasks']
+    tasks = [task for task in summary['settings']['tasks'] if has_truth(summary, task)] or summary[
+        'settings'
+    ]['tasks']
     columns = min(len(tasks), 2)
     rows = -(-len(tasks) // columns)
     with mpl.rc_context(STYLE):

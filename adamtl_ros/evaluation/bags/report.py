@@ -55,8 +55,8 @@ def write_report(
     page = template.render(
         summary=summary,
         rows=list(zip(summary['results'], summary['timing']['results'], strict=True)),
-        tasks={name: tasks[name] for name in summary['tasks']},
-        truth={name: plots.has_truth(summary, name) for name in summary['tasks']},
+        tasks={name: tasks[name] for name in summary['settings']['tasks']},
+        truth={name: plots.has_truth(summary, name) for name in summary['settings']['tasks']},
         plots=_plots(summary, results, tasks, marks) if summary['frames'] else {},
         examples=[_picture(text, one, results) for text, one in marks.items()],
         percentiles=PERCENTILES,
@@ -96,7 +96,7 @@ def _plots(
     marks: Mapping[str, Example],
 ) -> dict[str, Any]:
     """Return addresses of all plots by name; of those of tasks by task."""
-    names = summary['tasks']
+    names = summary['settings']['tasks']
     streaming = all(row['streaming'] for row in summary['timing']['results'])
     return {
         'trade_off': {name: plots.trade_off(summary, name) for name in names},

@@ -4,16 +4,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import zlib
+from dataclasses import dataclass
+from struct import pack
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from adamtl_ros.evaluation.bags.chance import Spread
 from adamtl_ros.evaluation.bags.difference import Differences, differing, thinned_out
-from adamtl_ros.evaluation.metrics import metric_for
+from adamtl_ros.evaluation.metrics import MeanIou, metric_for
 from adamtl_ros.tasks import UNLABELLED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Self
 
     from numpy.typing import NDArray
@@ -27,14 +31,42 @@ BLOCKS = 16
 """Stretches of a recording whose scores tell how far chance goes; frames side by side are alike."""
 
 
-class TruthScores:
-    """Metrics against the truth, in stretches of the recording."""
+@dataclass
+class Sums:
+    """What is known of some labelled frames of a task.
 
-    def __init__(self, tasks: Mapping[str, Task], blocks: int = BLOCKS) -> None:
+    Attributes:
+        metric: Sums over them.
+        frames: How many they are.
+        crc32: Checksum of their places in the recording.
+
+    """
+
+    metric: Metric
+    frames: int = 0
+    crc32: int = 0
+
+    def add(self, place: float, result: Array, label: Array) -> None:
+        """Add a frame, by its place in the recording."""
+        self.metric.update(result, label)
+        self.frames += 1
+        self.crc32 = zlib.crc32(pack('<d', place), self.crc32)
+
+    def merge(self, other: Self) -> None:
+        """Add the sums of another one, which stays as it is."""
+        self.metric.merge(other.metric)
+        self.frames += other.frames
+        self.crc32 = zlib.crc32(pack('<I', other.crc32), self.crc32)
+
+
+class TruthScores:
+    """Metrics against the truth: of a recording in stretches, or of several recordings."""
+
+    def __init__(self, tasks: Mapping[str, Task]) -> None:
         """Begin with nothing for some tasks."""
         self._tasks = dict(tasks)
-        self._blocks: list[dict[str, Metric]] = [self._empty() for _ in range(blocks)]
-        self._counts = [dict.fromkeys(tasks, 0) for _ in range(blocks)]
+        # Of each recording, by task and number of the stretch; only where there are labels.
+        self._recordings: list[dict[str, dict[int, Sums]]] = [{}]
 
     def add(self, place: float, results: Mapping[str, Array], labels: Mapping[str, Array]) -> None:
         """Add a frame.
@@ -45,54 +77,65 @@ class TruthScores:
             labels: By task, of the same size; one of which nothing is known does not count.
 
         """
-        block = min(int(place * len(self._blocks)), len(self._blocks) - 1)
+        stretch = min(int(place * BLOCKS), BLOCKS - 1)
         for task, truth in labels.items():
             if _says_something(truth):
-                self._blocks[block][task].update(results[task], truth)
-                self._counts[block][task] += 1
+                stretches = self._recordings[0].setdefault(task, {})
+                if stretch not in stretches:
+                    stretches[stretch] = self._sum([], task)
+                stretches[stretch].add(place, results[task], truth)
 
     def merge(self, other: Self) -> None:
-        """Add the sums of another recording."""
-        for mine, others in zip(self._blocks, other._blocks, strict=True):
-            for task, metric in others.items():
-                mine[task].merge(metric)
-        for counts, others_counts in zip(self._counts, other._counts, strict=True):
-            for task, count in others_counts.items():
-                counts[task] += count
+        """Add other recordings, which stay apart from those that are there."""
+        self._recordings += [recording for recording in other._recordings if recording]
 
     @property
     def labelled(self) -> dict[str, int]:
         """Frames with a label, by task."""
-        return {task: sum(counts[task] for counts in self._counts) for task in self._tasks}
+        return {task: self._sum(self._units(task), task).frames for task in self._tasks}
 
     def compute(self) -> dict[str, dict[str, float]]:
         """Return values by task and name; NaN where nothing is known."""
-        return {task: metric.compute() for task, metric in self._total(self._blocks).items()}
+        return {task: self._sum(self._units(task), task).metric.compute() for task in self._tasks}
 
-    def errors(self) -> dict[str, dict[str, float]]:
-        """Return the standard error of each value, by leaving out one stretch after another.
+    def spread(self) -> dict[str, Spread]:
+        """Return by task how far chance goes, by leaving out one unit after another.
 
-        The delete-one jackknife over stretches (Efron and Stein, 1981); NaN for fewer than two
-        stretches with labels.
+        Frames of a recording are alike, so recordings are the units. Where only one has labels of
+        a task, its stretches are; they say nothing of how far other recordings would be off.
         """
-        found: dict[str, list[dict[str, float]]] = {}
-        for task in self._tasks:
-            pairs = zip(self._blocks, self._counts, strict=True)
-            told = [block for block, counts in pairs if counts[task]]
-            rests = [told[:one] + told[one + 1 :] for one in range(len(told))] or [[]]
-            found[task] = [self._sum(rest, task).compute() for rest in rests]
-        return {task: _jackknife(values) for task, values in found.items()}
+        return {task: self._spread(task) for task in self._tasks}
 
-    def _empty(self) -> dict[str, Metric]:
-        return {name: metric_for(task) for name, task in self._tasks.items()}
+    def _spread(self, task: str) -> Spread:
+        units = self._units(task)
+        whole = self._sum(units, task)
+        values = [_as_part(rest.metric, whole.metric) for rest in self._rests(units, task)]
+        left_out = {name: [value[name] for value in values] for name in whole.metric.compute()}
+        unit = 'stretch' if len(self._told(task)) == 1 else 'recording'
+        return Spread(unit, left_out, whole.crc32)
 
-    def _total(self, blocks: Sequence[dict[str, Metric]]) -> dict[str, Metric]:
-        return {task: self._sum(blocks, task) for task in self._tasks}
+    def _told(self, task: str) -> list[dict[int, Sums]]:
+        """Return the stretches of each recording with labels."""
+        return [recording[task] for recording in self._recordings if task in recording]
 
-    def _sum(self, blocks: Sequence[dict[str, Metric]], task: str) -> Metric:
-        total = metric_for(self._tasks[task])
-        for block in blocks:
-            total.merge(block[task])
+    def _units(self, task: str) -> list[Sums]:
+        told = [[stretches[i] for i in sorted(stretches)] for stretches in self._told(task)]
+        return told[0] if len(told) == 1 else [self._sum(stretches, task) for stretches in told]
+
+    def _rests(self, units: Sequence[Sums], task: str) -> Iterator[Sums]:
+        """Yield the sums without each unit: of those before it and those after it."""
+        after = [self._sum([], task)]
+        for unit in units[:0:-1]:
+            after.append(self._sum([unit, after[-1]], task))
+        before = self._sum([], task)
+        for unit in units:
+            yield self._sum([before, after.pop()], task)
+            before.merge(unit)
+
+    def _sum(self, some: Sequence[Sums], task: str) -> Sums:
+        total = Sums(metric_for(self._tasks[task]))
+        for one in some:
+            total.merge(one)
         return total
 
 
@@ -163,13 +206,8 @@ def _says_something(label: Array) -> bool:
     return bool(known.any())
 
 
-def _jackknife(values: list[dict[str, float]]) -> dict[str, Any]:
-    count = len(values)
-    if count < 2:
-        return dict.fromkeys(values[0], float('nan'))
-    columns = {name: np.array([value[name] for value in values]) for name in values[0]}
-    scale = (count - 1) / count
-    return {
-        name: float(np.sqrt(scale * ((column - column.mean()) ** 2).sum()))
-        for name, column in columns.items()
-    }
+def _as_part(rest: Metric, whole: Metric) -> dict[str, float]:
+    """Return the values of what is left of a whole; a mean over classes is over the same ones."""
+    if isinstance(rest, MeanIou) and isinstance(whole, MeanIou):
+        return rest.compute(whole)
+    return rest.compute()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from adamtl_ros.evaluation.bags.scores import Scores
     from adamtl_ros.tasks import Task
 
-FORMAT = 1
+FORMAT = 2
 """Of the file; grows when an entry changes its meaning."""
 
 PERCENTILES = (5, 25, 50, 75, 90, 95, 99)
@@ -57,10 +57,7 @@ def summarise(
     frames = sum(result.frames for result in results)
     summary = {
         'format': FORMAT,
-        'model': {'name': Path(settings.model).stem, 'sha256': _model_digest(settings.model)},
-        'tasks': list(tasks),
-        'threads': settings.threads,
-        'shown': settings.shown,
+        'settings': _settings(settings, tasks),
         'machine': machine(),
         'versions': versions(),
         'bags': [result.to_dict() for result in results],
@@ -104,6 +101,21 @@ def versions() -> dict[str, str]:
     }
 
 
+def _settings(settings: Settings, tasks: Mapping[str, Task]) -> dict[str, Any]:
+    """Return all that decides what is found, without the places of files on this machine."""
+    return {
+        'model': {'name': Path(settings.model).stem, 'sha256': _model_digest(settings.model)},
+        'budgets': settings.budgets,
+        'tasks': list(tasks),
+        'camera': settings.camera,
+        'truth': dict(settings.truth),
+        'classes': settings.classes.names,
+        'threads': settings.threads,
+        'realtime': settings.realtime,
+        'shown': settings.shown,
+    }
+
+
 def _budget(total: BudgetResult) -> dict[str, Any]:
     spent = shares(total.costs)
     return {
@@ -118,12 +130,12 @@ def _budget(total: BudgetResult) -> dict[str, Any]:
 
 
 def _quality(scores: Scores) -> dict[str, Any]:
-    """Return values, their standard errors, and what differs."""
+    """Return values, how far chance goes, and what differs."""
     labelled = {task: count for task, count in scores.truth.labelled.items() if count}
-    values, errors = scores.truth.compute(), scores.truth.errors()
+    values, spread = scores.truth.compute(), scores.truth.spread()
     return {
         'truth': {
-            task: {'frames': count, 'values': values[task], 'errors': errors[task]}
+            task: {'frames': count, 'values': values[task], **spread[task].to_dict()}
             for task, count in labelled.items()
         },
         'differs_from_full': scores.against_full.compute(),

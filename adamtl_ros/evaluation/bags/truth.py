@@ -128,21 +128,35 @@ class Truth:
         return self._messages.stamps(self.sources[task].topic)
 
     def _labels(self, reader: AnyReader, topic: str, task: Task, given: ClassMap) -> Source:
-        table = None
+        classes = None
         if task.kind is Kind.LABELS:
-            table = self._translation(task, class_names(reader, topic), given)
-        if table is None:
+            classes = self._classes(task, class_names(reader, topic), given)
+        if classes is None:
             return Source(topic, topic, lambda message: label(message, task))
+        table = classes.table(task.name, task.classes)
         # Read as they are, since they are not yet ids of the model.
         plain = task.with_classes([f'class {i}' for i in range(UNLABELLED)])
-        return Source(topic, topic, lambda message: table[label(message, plain)])
 
-    def _translation(
-        self, task: Task, there: list[str], given: ClassMap
-    ) -> NDArray[np.uint8] | None:
-        """Return the model's class id by id of the bag; None if they are the same."""
+        def decode(message: Any) -> NDArray[np.uint8]:  # noqa: ANN401
+            ids = label(message, plain)
+            stamp = message.header.stamp
+            where = f'{topic} at {stamp.sec * 10**9 + stamp.nanosec} ns'
+            self._note_unnamed(task.name, classes.unnamed(task.name, ids), where)
+            return table[ids]
+
+        return Source(topic, topic, decode)
+
+    def _note_unnamed(self, task: str, unnamed: Mapping[int, int], where: str) -> None:
+        for number, pixels in unnamed.items():
+            self._notes.add(
+                f'{task} has id {number}, which nothing says the class of; it is not looked at',
+                f"{pixels} pixels, {where}; --classes FILE says what it is, or '{IGNORE}'",
+            )
+
+    def _classes(self, task: Task, there: list[str], given: ClassMap) -> ClassMap | None:
+        """Return what the ids of the bag mean; None if they are those of the model."""
         if task.name in given.names:
-            return given.table(task.name, task.classes)
+            return given
         if not there:
             self._notes.add(
                 f'class ids of {task.name} are taken as those of the model',
@@ -157,7 +171,7 @@ class Truth:
                 f'{", ".join(unknown)}; --classes FILE says which of the model they are',
             )
         known = {i: IGNORE if name in unknown else name for i, name in enumerate(there)}
-        return ClassMap({task.name: known}).table(task.name, task.classes)
+        return ClassMap({task.name: known})
 
     def _depth_camera(self, reader: AnyReader, missing: list[str]) -> dict[str, Source]:
         """Return what the depth camera says of the tasks that have no topic of their own."""

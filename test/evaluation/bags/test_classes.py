@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Class ids of a recording in the classes of a model."""
 
+import numpy as np
 import pytest
 
 from adamtl_ros.evaluation.bags.classes import ClassMap
-from adamtl_ros.tasks import PASCAL_CLASSES
+from adamtl_ros.tasks import PASCAL_CLASSES, TASKS
 
 MODEL = ('background', 'floor', 'person')
 
@@ -70,3 +71,22 @@ def test_the_caller_keeps_no_hold_of_the_names():
     classes = ClassMap(names)
     names['semseg'][1] = 'wall'
     assert classes.table('semseg', MODEL)[1] == 1
+
+
+def test_a_map_must_fit_the_model():
+    model = {'depth': TASKS['depth'], 'semseg': TASKS['semseg'].with_classes(MODEL)}
+    ClassMap().check(model)
+    ClassMap({'semseg': {0: 'floor', 1: 'ignore'}}).check(model)
+    with pytest.raises(ValueError, match=r"semseg 3 is 'sky'.*background, floor, person, ignore"):
+        ClassMap({'semseg': {0: 'floor', 3: 'sky'}}).check(model)
+    with pytest.raises(ValueError, match=r"'human_parts', which .* does not do; .*: semseg$"):
+        ClassMap({'human_parts': {0: 'head'}}).check(model)
+    with pytest.raises(ValueError, match='choose from: none'):
+        ClassMap({'semseg': {0: 'floor'}}).check({'depth': TASKS['depth']})
+
+
+def test_ids_that_are_not_in_the_map_are_counted():
+    classes = ClassMap({'semseg': {0: 'floor', 1: 'ignore'}})
+    ids = np.uint8([[0, 1, 2, 254], [255, 2, 2, 0]])
+    assert classes.unnamed('semseg', ids) == {2: 3, 254: 1}
+    assert classes.unnamed('semseg', ids[:, :2]) == {2: 1}

@@ -3,36 +3,46 @@
 """What is better, what is worse, and what is chance."""
 
 import copy
+import itertools
 import json
+import math
 
 import pytest
 
 from adamtl_ros.cli import main
-from adamtl_ros.evaluation.bags.compare import (
-    Verdict,
-    compare,
-    comparison_table,
-    differences_in_setup,
-    losses,
-    read_summary,
-    regressions,
-)
+from adamtl_ros.evaluation.bags.change import Verdict, comparison_table, regressions
+from adamtl_ros.evaluation.bags.compare import compare, differences_in_setup, losses, read_summary
 from adamtl_ros.evaluation.bags.summary import FORMAT
 
 
 def entry(value, error, metric='miou', frames=100):
-    return {'frames': frames, 'values': {metric: value}, 'errors': {metric: error}}
+    """Return the scores of a task over 16 stretches, of other frames each time."""
+    return {
+        'frames': frames, 'values': {metric: value}, 'errors': {metric: error},
+        'unit': 'stretch', 'units': 16, 'left_out': {metric: [value] * 16},
+        'frames_crc32': next(CHECKSUMS),
+    }  # fmt: skip
+
+
+CHECKSUMS = itertools.count()
 
 
 def summary(miou=0.5, error=0.01, rmse=1.0, share=0.6, latency=40.0):
     return {
         'format': FORMAT,
-        'model': {'name': 'm', 'sha256': 'a' * 64},
+        'settings': {'model': {'name': 'm', 'sha256': 'a' * 64}, 'threads': 1, 'classes': {}},
         'machine': {'processor': 'p'},
         'versions': {'torch': '2'},
-        'threads': 1,
         'frames': 100,
-        'bags': [{'name': 'b', 'sha256': 'c', 'failure': ''}],
+        'bags': [
+            {
+                'name': 'b',
+                'sha256': 'c',
+                'camera': '/c',
+                'failure': '',
+                'ground_truth': {'semseg': {'from': '/s', 'frames': 100}},
+            }
+        ],
         'results': [
             {
                 'budget': 0.5,
@@ -64,15 +74,15 @@ def test_the_same_is_the_same():
     ('miou', 'verdict'),
     [
         (0.40, Verdict.WORSE),
-        # Two standard errors of the difference are 2 * sqrt(2) * 0.01 = 0.0283.
-        (0.471, Verdict.WORSE),
-        (0.473, Verdict.NOISE),
-        (0.527, Verdict.NOISE),
-        (0.529, Verdict.BETTER),
+        # Student's t with 30 degrees of freedom is 2.0423; times sqrt(2) * 0.01 that is 0.02888.
+        (0.4711, Verdict.WORSE),
+        (0.4712, Verdict.NOISE),
+        (0.5288, Verdict.NOISE),
+        (0.5289, Verdict.BETTER),
         (None, Verdict.UNKNOWN),
     ],
 )
-def test_a_change_counts_beyond_two_standard_errors(miou, verdict):
+def test_a_change_counts_beyond_chance(miou, verdict):
     assert verdicts(summary(), summary(miou=miou))['semseg miou'] is verdict
 
 
@@ -164,22 +174,107 @@ def test_other_budgets_cannot_be_compared():
 def test_what_else_differs_is_said():
     after = copy.deepcopy(summary())
     after['bags'][0]['sha256'] = 'd'
-    after['model']['name'] = 'n'
-    after['threads'] = 2
+    after['settings'] |= {'model': {'name': 'n', 'sha256': ''}, 'threads': 2}
+    after['settings']['classes'] = {'semseg': {'3': 'floor'}}
     found = differences_in_setup(summary(), after)
     assert found == [
         'other recordings: b and b',
-        'other models: m aaaaaaaa and n aaaaaaaa',
+        'other model: m aaaaaaaa and n',
         'other threads: 1 and 2',
+        "other classes: {} and {'semseg': {'3': 'floor'}}",
     ]
     assert differences_in_setup(summary(), summary()) == []
 
 
 def test_the_table_has_a_line_for_each_number():
     lines = comparison_table(compare(summary(), summary(miou=0.4))).splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
     line = next(line for line in lines if 'semseg miou' in line)
-    assert line.split() == ['0.5', 'semseg', 'miou', '0.5', '0.4', '-20.0', '%', 'worse']
+    assert line.split() == [
+        '0.5', 'semseg', 'miou', '0.5', '0.4', '-20.0', '%', 'worse', '±0.029', 'independent'
+    ]  # fmt: skip
+    share = next(line for line in lines if 'share of the MACs' in line)
+    assert share.endswith('same')
+    assert 'paired: both runs scored the same frames' in lines[-1]
+
+
+def paired(drop, wobble=0.0, **others):
+    """Return two runs over four stretches of which 0.4, 0.5, 0.6 and 0.7 is right in the first.
+
+    The second one is worse by `drop` in each, and by `wobble` more or less in turn.
+    """
+    right = [0.4, 0.5, 0.6, 0.7]
+    worse = [one - drop + wobble * (-1) ** n for n, one in enumerate(right)]
+    runs = []
+    for shares in (right, worse):
+        mean = sum(shares) / 4
+        one = summary(mean)
+        one['results'][0]['truth']['semseg'] = {
+            **entry(mean, math.sqrt(sum((share - mean) ** 2 for share in shares) / 12)),
+            'units': 4, 'left_out': {'miou': [(4 * mean - share) / 3 for share in shares]},
+            'frames_crc32': 7,
+        }  # fmt: skip
+        runs.append(one)
+    runs[1]['results'][0]['truth']['semseg'] |= others
+    return runs
+
+
+def semseg(before, after):
+    return next(c for c in compare(before, after) if c.what == 'semseg miou')
+
+
+def test_what_goes_up_and_down_in_both_runs_is_no_chance_between_them():
+    """The stretches differ by 0.1 from one to the next, the networks by 0.02 everywhere.
+
+    Each error is sqrt(0.05 / 12) = 0.0645; apart they make 0.0913, and with 6 degrees of freedom
+    a margin of 2.447 * 0.0913 = 0.223. In pairs nothing is left of it.
+    """
+    found = semseg(*paired(0.02))
+    assert (found.verdict, found.chance.paired) == (Verdict.WORSE, True)
+    assert found.chance.error == pytest.approx(0, abs=1e-12)
+    apart = semseg(*paired(0.02, frames_crc32=8))
+    assert (apart.verdict, apart.chance.paired) == (Verdict.NOISE, False)
+    assert apart.chance.margin == pytest.approx(2.4469 * math.sqrt(2 * 0.05 / 12), rel=1e-4)
+
+
+@pytest.mark.parametrize(('drop', 'verdict'), [(0.019, Verdict.WORSE), (0.018, Verdict.NOISE)])
+def test_the_margin_of_a_paired_difference_by_hand(drop, verdict):
+    """Differences 0.01 up and down: error 0.01 / sqrt(3), times 3.1824 that is 0.018374."""
+    found = semseg(*paired(drop, wobble=0.01))
+    assert found.chance.error == pytest.approx(0.01 / math.sqrt(3))
+    assert found.chance.margin == pytest.approx(0.018374, rel=1e-4)
+    assert found.verdict is verdict
+
+
+def _other_bag(summary):
+    summary['bags'][0]['sha256'] = 'd'
+
+
+def _other_camera(summary):
+    summary['bags'][0]['camera'] = '/d'
+
+
+def _other_truth(summary):
+    summary['bags'][0]['ground_truth']['semseg']['from'] = '/t'
+
+
+def _no_truth(summary):
+    summary['bags'][0]['ground_truth'] = {}
+
+
+def _other_unit(summary):
+    summary['results'][0]['truth']['semseg']['unit'] = 'recording'
+
+
+@pytest.mark.parametrize(
+    'change', [_other_bag, _other_camera, _other_truth, _no_truth, _other_unit]
+)
+def test_runs_that_did_not_score_the_same_are_independent(change):
+    before, after = paired(0.02)
+    change(after)
+    assert not semseg(before, after).chance.paired
+    assert not semseg(after, before).chance.paired
+    assert 'independent' in comparison_table(compare(before, after))
 
 
 def write(folder, name, content):
@@ -204,7 +299,7 @@ def test_the_command_tells_a_regression_by_its_exit_status(tmp_path, capsys):
     [
         ('{', 'is no metrics.json'),
         ('[1]', 'is no metrics.json'),
-        (f'{{"format": {FORMAT}}}', 'lacks bags, frames, machine'),
+        (f'{{"format": {FORMAT}}}', 'lacks bags, frames, machine, results, settings'),
         ('{"format": 99}', f'has format 99, this version reads {FORMAT}'),
     ],
 )

@@ -4,7 +4,9 @@
 
 import contextlib
 import os
+import shutil
 import signal
+import socket
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +17,15 @@ from adamtl_ros.data.scene_bag import write_scene_bag
 from adamtl_ros.evaluation.bags import fleet
 from adamtl_ros.evaluation.bags.fleet import (
     Job,
+    check_address,
     evaluate_here,
     evaluate_in_processes,
     evaluate_on_ray,
+    for_elsewhere,
 )
 from adamtl_ros.evaluation.bags.result import Settings
 from adamtl_ros.evaluation.bags.summary import summarise
-from adamtl_ros.nn.checkpoint import load_model
+from adamtl_ros.nn.checkpoint import find_file, load_model
 
 SETTINGS = Settings(model='scenes_nano', budgets=(1.0, 0.5), shown=0.5)
 TASKS = load_model('scenes_nano').network.tasks
@@ -126,20 +130,52 @@ def test_an_error_costs_one_bag_only(jobs, monkeypatch, tmp_path):
     assert [result.frames for result in found] == [12, 0, 0, 8]
 
 
+@pytest.mark.parametrize('name', ['scenes_nano', 'pico'])
+def test_names_of_models_stay_and_files_become_absolute(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = for_elsewhere(replace(SETTINGS, model=name, out=Path('out')))
+    assert (found.model, found.out) == (name, tmp_path / 'out')
+    found = for_elsewhere(replace(SETTINGS, model=f'{name}.safetensors'))
+    assert (found.model, found.out) == (str(tmp_path / f'{name}.safetensors'), None)
+
+
+def test_a_cluster_must_answer():
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        port = server.getsockname()[1]
+        check_address(f'127.0.0.1:{port}')
+        check_address(f'ray://127.0.0.1:{port}')
+    for address in (f'127.0.0.1:{port}', f'ray://127.0.0.1:{port}'):
+        with pytest.raises(ConnectionError, match=f"no Ray cluster answers at '{address}': .*auto"):
+            check_address(address)
+    check_address('auto')
+    check_address('local')
+
+
+@pytest.mark.parametrize('address', ['', 'head', ':6379', 'head:x', 'head:0', 'head:70000'])
+def test_addresses_of_another_form(address):
+    with pytest.raises(ValueError, match=f"--ray takes HOST:PORT, .* or local, got '{address}'"):
+        check_address(address)
+
+
 def _die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.timeout(240)
-def test_ray_gives_the_same_although_a_worker_is_lost(jobs, alone, monkeypatch):
+def test_ray_gives_the_same_although_a_worker_is_lost(jobs, alone, monkeypatch, tmp_path):
+    """Its workers began in another folder than the one that model and results are named from."""
     ray = pytest.importorskip('ray', reason='needs ray')
     monkeypatch.setenv('RAY_USAGE_STATS_ENABLED', '0')
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(find_file('scenes_nano'), 'copy.safetensors')
+    settings = replace(SETTINGS, model='copy.safetensors', out=Path('out'))
     try:
         done = []
         with a_worker_is_lost(b'ray::_evaluate'):
-            found = evaluate_on_ray(jobs, SETTINGS, 'auto', lambda: done.append(1))
+            found = evaluate_on_ray(jobs, settings, 'auto', lambda: done.append(1))
     finally:
         ray.shutdown()
     assert numbers(found) == alone
     assert len(done) == len(jobs)
+    assert (tmp_path / 'out' / 'long' / 'predictions').is_dir()

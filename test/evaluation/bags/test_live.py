@@ -129,7 +129,7 @@ def test_answers_to_another_bag_are_a_failure(played, predictions, tmp_path, cap
     assert found.frames == 0
     assert found.budgets == []
     arguments = [str(bag), '--recorded', str(predictions), '--out', str(tmp_path / 'out')]
-    assert main(['evaluate-bag', *arguments]) == 1
+    assert main(['evaluate-bag', *arguments]) == 2
     assert 'has no answer with the stamp of an image' in capsys.readouterr().err
 
 
@@ -146,5 +146,5 @@ def test_the_command_writes_the_same_report(played, predictions, tmp_path, capsy
 
 def test_recorded_answers_belong_to_one_bag(played, predictions, capsys):
     arguments = [str(played), str(predictions), '--recorded', str(predictions)]
-    assert main(['evaluate-bag', *arguments]) == 1
+    assert main(['evaluate-bag', *arguments]) == 2
     assert '--recorded belongs to one bag, got 2' in capsys.readouterr().err

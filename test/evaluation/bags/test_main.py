@@ -51,7 +51,7 @@ def test_two_runs_write_the_same_numbers(room, tmp_path):
 
 def test_nothing_evaluated_is_an_error(tmp_path, capsys):
     (tmp_path / 'empty').mkdir()
-    assert evaluate(tmp_path / 'empty', '--out', tmp_path / 'out') == 1
+    assert evaluate(tmp_path / 'empty', '--out', tmp_path / 'out') == 2
     assert 'no frame could be evaluated' in capsys.readouterr().err
     assert (tmp_path / 'out' / 'report.html').is_file()
 
@@ -61,7 +61,7 @@ def test_bags_of_one_name_get_numbers(room, tmp_path, capsys):
     assert evaluate(room, tmp_path / 'other' / 'room', '--out', tmp_path / 'out') == 0
     summary = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
     assert [bag['name'] for bag in summary['bags']] == ['room', 'room_2']
-    assert evaluate(room, room, '--out', tmp_path / 'out') == 1
+    assert evaluate(room, room, '--out', tmp_path / 'out') == 2
     assert f'named twice: {room}' in capsys.readouterr().err
 
 
@@ -70,10 +70,10 @@ def test_a_bag_does_not_get_its_own_results(room, tmp_path, capsys, out):
     bag = tmp_path / 'room'
     shutil.copytree(room, bag)
     before = sorted(path.name for path in bag.iterdir())
-    assert evaluate(bag, '--out', tmp_path / out) == 1
+    assert evaluate(bag, '--out', tmp_path / out) == 2
     assert 'would get its own results; choose an --out outside of it' in capsys.readouterr().err
     file = next(bag.glob('*.mcap'))
-    assert evaluate(file, '--out', bag) == 1
+    assert evaluate(file, '--out', bag) == 2
     assert sorted(path.name for path in bag.iterdir()) == before
 
 
@@ -92,13 +92,42 @@ def test_a_bag_does_not_get_its_own_results(room, tmp_path, capsys, out):
         (['--workers', '0'], '--workers takes 1 or more, got 0'),
         (['--threads', '0'], 'needs at least 1 thread, got 0'),
         (['--model', 'nowhere'], "model 'nowhere': no such file"),
+        (['--ray', 'wrong'], "--ray takes HOST:PORT, ray://HOST:PORT, auto or local, got 'wrong'"),
+        (['--ray', 'wrong.invalid:1'], "no Ray cluster answers at 'wrong.invalid:1'"),
     ],
 )
 def test_wrong_options_are_one_sentence(room, tmp_path, capsys, options, message):
-    assert main(['evaluate-bag', str(room), '--out', str(tmp_path / 'out'), *options]) == 1
+    assert main(['evaluate-bag', str(room), '--out', str(tmp_path / 'out'), *options]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert 'Traceback' not in error
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('semseg: {0: kat}', "class map: semseg 0 is 'kat', which the model does not know"),
+        ('saliency: {0: floor}', "class map for 'saliency', choose from"),
+    ],
+)
+def test_a_class_map_of_another_model_is_refused_before_the_first_bag(
+    room, tmp_path, capsys, text, message
+):
+    classes = tmp_path / 'classes.yaml'
+    classes.write_text(text)
+    assert evaluate(room, '--classes', classes, '--out', tmp_path / 'out') == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+def test_ids_that_the_class_map_leaves_out_are_told(room, tmp_path, capsys):
+    classes = tmp_path / 'classes.yaml'
+    classes.write_text('semseg: {0: floor}')
+    assert evaluate(room, '--classes', classes, '--out', tmp_path / 'out') == 0
+    assert 'semseg has id 1, which nothing says the class of' in capsys.readouterr().out
+    summary = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
+    assert summary['settings']['classes'] == {'semseg': {'0': 'floor'}}
+    assert summary['bags'][0]['notes'][0]['count'] == 3
 
 
 def test_a_drawn_bag_is_not_written_over(room, capsys, tmp_path):

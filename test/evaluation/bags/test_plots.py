@@ -50,7 +50,7 @@ def summed_up(values=(0.8, 0.6), *, truth=True):
     budgets = (1.0, 0.37)
     return {
         'frames': 3,
-        'tasks': ['semseg', 'depth', 'edges'],
+        'settings': {'tasks': ['semseg', 'depth', 'edges']},
         'results': [
             {'budget': b, 'macs': 1e6 * b, 'blocks': [1.0, b], **quality(value, truth)}
             for b, value in zip(budgets, values, strict=True)

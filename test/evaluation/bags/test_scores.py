@@ -68,22 +68,121 @@ def test_values_are_those_of_all_frames_at_once(seed, count):
 
 @QUICK
 @given(seed=st.integers(0, 10_000), split=st.integers(0, 30))
-def test_merging_equals_one_pass(seed, split):
+def test_merging_adds_up_to_one_pass(seed, split):
     frames = drawn(TASKS, range(30), seed)
     one, other = scored(TASKS, frames[:split], 30), scored(TASKS, frames[split:], 30)
     one.merge(other)
     whole = scored(TASKS, frames, 30)
     assert one.labelled == whole.labelled
-    for found, expected in ((one.compute(), whole.compute()), (one.errors(), whole.errors())):
-        for name in TASKS:
-            assert found[name] == pytest.approx(expected[name], nan_ok=True, rel=1e-9)
+    for name in TASKS:
+        assert one.compute()[name] == pytest.approx(whole.compute()[name], nan_ok=True, rel=1e-9)
+
+
+def test_of_several_recordings_each_is_a_unit():
+    """Long ones and short ones; the one without labels says nothing."""
+    counts = (40, 3, 0, 17)
+    parts = [drawn({'depth': TASKS['depth']}, range(1, n + 1), 100 * n) for n in counts]
+    total = TruthScores({'depth': TASKS['depth']})
+    for part in parts:
+        total.merge(scored({'depth': TASKS['depth']}, part, 100))
+    spread = total.spread()['depth']
+    assert (spread.unit, spread.units) == ('recording', 3)
+    for index, left_out in enumerate(spread.left_out['rmse']):
+        metric = metric_for(TASKS['depth'])
+        kept = [part for part in parts if part]
+        for _, results, labels in (
+            one for part in kept[:index] + kept[index + 1 :] for one in part
+        ):
+            if labels:
+                metric.update(results['depth'], labels['depth'])
+        assert left_out == pytest.approx(metric.compute()['rmse'], rel=1e-12)
+
+
+def test_the_error_of_three_recordings_by_hand():
+    """Shares 1, 0.5 and 0 of as many pixels: without each 0.25, 0.5 and 0.75."""
+    total = TruthScores(SEMSEG)
+    for wrong in (0, 2, 4):
+        part = TruthScores(SEMSEG)
+        for place in (0.0, 0.5):
+            result = np.uint8([[1] * wrong + [0] * (4 - wrong)])
+            part.add(place, {'semseg': result}, {'semseg': np.zeros((1, 4), np.uint8)})
+        total.merge(part)
+    spread = total.spread()['semseg']
+    assert spread.left_out['pixel_accuracy'] == [0.25, 0.5, 0.75]
+    # sqrt(2/3 * (1/16 + 1/16)), which is also the standard error of the mean of 1, 0.5 and 0.
+    assert spread.errors['pixel_accuracy'] == pytest.approx(math.sqrt(1 / 12))
+
+
+def test_a_task_that_one_recording_has_labels_of_keeps_its_stretches():
+    tasks = {name: TASKS[name] for name in ('depth', 'edges')}
+    frames = drawn(tasks, range(1, 41))
+    alone, total = scored(tasks, frames, 50), TruthScores(tasks)
+    total.merge(alone)
+    total.merge(scored({'depth': tasks['depth']}, drawn({'depth': tasks['depth']}, range(9)), 9))
+    assert (total.spread()['edges'], alone.spread()['edges'].unit) == (
+        alone.spread()['edges'], 'stretch'
+    )  # fmt: skip
+    assert (total.spread()['depth'].unit, total.spread()['depth'].units) == ('recording', 2)
+
+
+def test_merging_leaves_the_parts_as_they_are():
+    frames = drawn(SEMSEG, range(1, 20))
+    one, other = (scored(SEMSEG, frames, 20) for _ in range(2))
+    for _ in range(2):
+        total = TruthScores(SEMSEG)
+        total.merge(one)
+        total.merge(other)
+        total.spread()
+    assert one.spread() == other.spread() == scored(SEMSEG, frames, 20).spread()
+
+
+def test_a_stretch_that_alone_has_a_class_does_not_change_the_classes_of_the_mean():
+    """Three stretches know only the first class, the last one both, with 4 of 8 pixels right.
+
+    Without the last one the first class is all right, and the second keeps what it was; as a
+    mean over other classes the value would jump to 1.
+    """
+    scores = TruthScores(SEMSEG)
+    same = np.zeros((1, 4), np.uint8)
+    for place in (0.0, 0.3, 0.6):
+        scores.add(place, {'semseg': same}, {'semseg': same})
+    label = np.uint8([[0, 0, 0, 0, 1, 1, 1, 1]])
+    result = np.uint8([[0, 0, 1, 1, 1, 1, 0, 0]])
+    scores.add(0.9, {'semseg': result}, {'semseg': label})
+    # Class 0: 14 right, 2 missed, 2 too many; class 1: 2 right, 2 missed, 2 too many.
+    assert scores.compute()['semseg']['miou'] == pytest.approx((14 / 18 + 2 / 6) / 2)
+    left_out = scores.spread()['semseg'].left_out['miou']
+    without_one = (10 / 14 + 2 / 6) / 2
+    assert left_out == pytest.approx([*[without_one] * 3, (1 + 2 / 6) / 2])
+
+
+def test_a_class_that_is_only_found_by_mistake_stays_a_class():
+    """In one stretch of two the second class is found where it is not: its IoU is 0."""
+    scores = TruthScores(SEMSEG)
+    label = np.zeros((1, 4), np.uint8)
+    for place, result in ((0.0, [[0, 0, 0, 1]]), (0.6, [[0, 0, 0, 0]])):
+        scores.add(place, {'semseg': np.uint8(result)}, {'semseg': label})
+    assert scores.spread()['semseg'].left_out['miou'] == pytest.approx([1 / 2, (3 / 4) / 2])
+
+
+def test_the_checksum_tells_which_frames_were_scored():
+    frames = drawn({'depth': TASKS['depth']}, range(1, 40))
+    tasks = {'depth': TASKS['depth']}
+    other = [(n, {'depth': 2 * results['depth']}, labels) for n, results, labels in frames]
+
+    def checksum(some, count=40):
+        return scored(tasks, some, count).spread()['depth'].frames_crc32
+
+    assert checksum(frames) == checksum(other)
+    assert checksum(frames) != checksum(frames[1:])
+    assert checksum(frames) != checksum(frames, 41)
 
 
 def test_the_order_of_frames_does_not_matter():
     frames = drawn(TASKS, range(20))
     forth, back = scored(TASKS, frames, 20), scored(TASKS, frames[::-1], 20)
     for name in TASKS:
-        assert forth.errors()[name] == pytest.approx(back.errors()[name], rel=1e-9)
+        assert forth.spread()[name].errors == pytest.approx(back.spread()[name].errors, rel=1e-9)
 
 
 def hits(draw, probability, frames, pixels):
@@ -96,7 +195,7 @@ def hits(draw, probability, frames, pixels):
 def test_the_jackknife_by_hand():
     """For a mean over stretches of one size it is the usual standard error of the mean."""
     right, frames = hits(np.random.default_rng(3), 0.7, 4 * BLOCKS, 25)
-    error = scored(SEMSEG, frames, 4 * BLOCKS).errors()['semseg']['pixel_accuracy']
+    error = scored(SEMSEG, frames, 4 * BLOCKS).spread()['semseg'].errors['pixel_accuracy']
     means = right.reshape(BLOCKS, -1).mean(1)
     assert error == pytest.approx(means.std(ddof=1) / math.sqrt(BLOCKS))
 
@@ -105,7 +204,7 @@ def test_the_jackknife_by_hand():
 def test_the_jackknife_against_leaving_frames_out(count):
     """With stretches of unequal size, some of them empty, and a value that is no mean."""
     frames = [one for one in drawn(TASKS, range(count)) if one[0] % 3 or one[0] < 4]
-    errors = scored(TASKS, frames, count).errors()
+    spread = scored(TASKS, frames, count).spread()
     stretches = sorted({number * BLOCKS // count for number, _, labels in frames if labels})
     for name, task in TASKS.items():
         values = []
@@ -115,9 +214,10 @@ def test_the_jackknife_against_leaving_frames_out(count):
                 if number * BLOCKS // count != left_out and name in labels:
                     metric.update(results[name], labels[name])
             values.append(metric.compute()[task.metric])
-        spread = np.square(np.array(values) - np.mean(values)).sum()
-        expected = math.sqrt((len(values) - 1) / len(values) * spread)
-        assert errors[name][task.metric] == pytest.approx(expected, rel=1e-9)
+        squares = np.square(np.array(values) - np.mean(values)).sum()
+        expected = math.sqrt((len(values) - 1) / len(values) * squares)
+        assert spread[name].left_out[task.metric] == pytest.approx(values, rel=1e-9)
+        assert spread[name].errors[task.metric] == pytest.approx(expected, rel=1e-9)
 
 
 def test_errors_of_independent_frames_are_those_of_a_coin():
@@ -126,7 +226,7 @@ def test_errors_of_independent_frames_are_those_of_a_coin():
     found = []
     for _ in range(40):
         _, frames = hits(draw, probability, count, pixels)
-        found.append(scored(SEMSEG, frames, count).errors()['semseg']['pixel_accuracy'])
+        found.append(scored(SEMSEG, frames, count).spread()['semseg'].errors['pixel_accuracy'])
     expected = math.sqrt(probability * (1 - probability) / (count * pixels))
     assert np.sqrt(np.mean(np.square(found))) == pytest.approx(expected, rel=0.1)
 
@@ -140,7 +240,7 @@ def test_alike_frames_side_by_side_do_not_make_an_error_small():
         (number, {'semseg': np.full(SHAPE, not scenes[number // 8], np.uint8)}, truth)
         for number in range(8 * BLOCKS)
     ]
-    error = scored(SEMSEG, frames, 8 * BLOCKS).errors()['semseg']['pixel_accuracy']
+    error = scored(SEMSEG, frames, 8 * BLOCKS).spread()['semseg'].errors['pixel_accuracy']
     assert error == pytest.approx(math.sqrt(0.25 / (BLOCKS - 1)))
 
 
@@ -149,7 +249,7 @@ def test_nobody_knows_the_error_of_a_single_stretch(numbers):
     frames = drawn(TASKS, [number + 1 for number in numbers])
     scores = scored(TASKS, frames, 1000)
     for name, task in TASKS.items():
-        errors = scores.errors()[name]
+        errors = scores.spread()[name].errors
         assert set(errors) == set(metric_for(task).compute())
         assert all(math.isnan(error) for error in errors.values())
         assert math.isnan(scores.compute()[name][task.metric]) == (not numbers)
@@ -159,7 +259,7 @@ def test_a_stretch_of_unknown_labels_says_nothing():
     right, frames = hits(np.random.default_rng(3), 0.7, BLOCKS, 25)
     unknown = {'semseg': np.full((1, 25), UNLABELLED, np.uint8)}
     some = [(n, results, truth if n % 2 else unknown) for n, results, truth in frames]
-    error = scored(SEMSEG, some, BLOCKS).errors()['semseg']['pixel_accuracy']
+    error = scored(SEMSEG, some, BLOCKS).spread()['semseg'].errors['pixel_accuracy']
     assert error == pytest.approx(right[1::2].mean((1, 2)).std(ddof=1) / math.sqrt(BLOCKS / 2))
 
 
@@ -172,7 +272,7 @@ def test_stretches_without_a_true_edge_count_in_the_error():
         truth = (line > 0).astype(np.uint8) * (place % 2)
         scores.add(place / BLOCKS, {'edges': line}, {'edges': truth})
     assert scores.compute()['edges']['ods_f'] == pytest.approx(2 / 3)
-    assert scores.errors()['edges']['ods_f'] > 0.05
+    assert scores.spread()['edges'].errors['ods_f'] > 0.05
 
 
 def test_a_task_may_be_missing_from_one_frame_to_the_next():
@@ -190,7 +290,7 @@ def test_the_last_frame_lies_in_the_last_stretch():
     truth = {'semseg': np.zeros(SHAPE, np.uint8)}
     for place in (0.0, 1.0):
         scores.add(place, truth, truth)
-    assert scores.errors()['semseg']['pixel_accuracy'] == 0
+    assert scores.spread()['semseg'].errors['pixel_accuracy'] == 0
 
 
 def results(value):

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An evaluation as numbers for programs."""
 
+import dataclasses
 import json
 import math
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from bag_files import cost
 
+from adamtl_ros.evaluation.bags.classes import ClassMap
 from adamtl_ros.evaluation.bags.heat import Heat
 from adamtl_ros.evaluation.bags.notes import Notes
 from adamtl_ros.evaluation.bags.result import BagResult, BudgetResult, Settings, Streaming
@@ -55,7 +57,7 @@ def summary(*results, model='pico'):
 
 def test_what_was_found():
     found = summary(evaluation())
-    assert (found['frames'], found['threads'], found['tasks']) == (COUNT, 3, ['depth', 'edges'])
+    assert found['frames'] == COUNT
     assert found['bags'] == [{
         'name': 'run', 'sha256': 'abc', 'camera': '/camera', 'images': COUNT + 1,
         'evaluated': COUNT, 'ground_truth': {'depth': {'from': '/depth', 'frames': COUNT}},
@@ -72,9 +74,27 @@ def test_what_was_found():
     assert depth['values']['rmse'] == pytest.approx(math.sqrt(2))
     # Every stretch of two frames is the same.
     assert depth['errors']['rmse'] == pytest.approx(0, abs=1e-9)
+    assert (depth['unit'], depth['units']) == ('stretch', 16)
+    assert depth['left_out']['rmse'] == pytest.approx([math.sqrt(2)] * 16)
     assert 'edges' not in half['truth']
     assert half['differs_from_full']['depth'] == {'pixels': 0.25, 'frames': 1}
     assert half['flips']['depth'] == {'pixels': None, 'frames': None}
+
+
+def test_settings_say_all_that_decides_but_no_place_on_this_machine(tmp_path):
+    classes = ClassMap({'semseg': {3: 'person'}})
+    settings = Settings(
+        'pico', (1.0, 0.5), ('depth',), '/camera', {'depth': '/d'}, classes, 3, realtime=True,
+        out=tmp_path, shown=0.5,
+    )  # fmt: skip
+    found = summarise([evaluation()], settings, CHOSEN, 8.0)['settings']
+    assert found == {
+        'model': {'name': 'pico', 'sha256': ''}, 'budgets': [1.0, 0.5],
+        'tasks': ['depth', 'edges'], 'camera': '/camera', 'truth': {'depth': '/d'},
+        'classes': {'semseg': {'3': 'person'}}, 'threads': 3, 'realtime': True, 'shown': 0.5,
+    }  # fmt: skip
+    fields = {field.name for field in dataclasses.fields(Settings)}
+    assert fields - set(found) == {'out'}
 
 
 def test_times():
@@ -109,7 +129,8 @@ def test_only_times_differ_between_runs():
 def test_recordings_are_added_up_in_the_order_given():
     found = summary(evaluation(), evaluation([1.0] * 8))
     assert found['frames'] == COUNT + 8
-    assert found['results'][0]['truth']['depth']['frames'] == COUNT + 8
+    depth = found['results'][0]['truth']['depth']
+    assert (depth['frames'], depth['unit'], depth['units']) == (COUNT + 8, 'recording', 2)
     assert sum(found['timing']['results'][0]['histogram_ms']['counts']) == COUNT + 8
 
 
@@ -131,10 +152,10 @@ def test_a_recording_without_frames():
 
 @pytest.mark.parametrize(('model', 'trained'), [('pico', False), ('scenes_nano', True)])
 def test_the_model_is_named_with_its_digest(model, trained):
-    found = summary(evaluation(), model=model)['model']
+    found = summary(evaluation(), model=model)['settings']['model']
     assert found['name'] == model
     assert bool(found['sha256']) == trained == bool(find_file(model))
-    named = summary(evaluation(), model=str(find_file(model) or model))['model']
+    named = summary(evaluation(), model=str(find_file(model) or model))['settings']['model']
     assert named == found
 
 

@@ -160,9 +160,42 @@ def test_the_callers_class_map_goes_before_the_names_in_the_bag(tmp_path):
     corners = found[0][[0, 0, -1, -1], [0, -1, 0, -1]]
     cat, dog = PASCAL_CLASSES.index('cat'), PASCAL_CLASSES.index('dog')
     assert corners.tolist() == [cat, 255, 255, dog]
-    assert set(notes) == {'ground truth of semseg has another size than the image'}
+    assert set(notes) == {
+        'ground truth of semseg has another size than the image',
+        'semseg has id 2, which nothing says the class of; it is not looked at',
+    }
     with pytest.raises(ValueError, match=r"semseg 0 is 'kat', .* choose from: background, "):
         open_recording(path, classes=ClassMap({'semseg': {0: 'kat'}}))
+
+
+def test_ids_without_a_class_are_told_frame_by_frame(tmp_path):
+    """Those that are ignored on purpose, and pixels without label, are no such ids."""
+    pictures = [plain(0), plain(1), plain(255), plain(0)]
+    pictures[0][0, :5], pictures[3][0, :2], pictures[3][1, :7] = 9, 9, 4
+    true = [(stamp(n), truth('semseg'), image(stamp(n), one)) for n, one in enumerate(pictures)]
+    path = write(tmp_path / 'bag', frames(range(4)) + true)
+    classes = ClassMap({'semseg': {0: 'cat', 1: 'ignore'}})
+    recording, notes = open_recording(path, classes=classes)
+    found = [frame.labels['semseg'] for frame in recording.frames()]
+    assert [(one == 255).sum() for one in found] == [5, HEIGHT * WIDTH, HEIGHT * WIDTH, 9]
+    what = 'semseg has id {}, which nothing says the class of; it is not looked at'
+    example = "{} pixels, {} at {} ns; --classes FILE says what it is, or 'ignore'"
+    assert notes.to_list() == [
+        {'what': what.format(9), 'count': 2,
+         'example': example.format(5, truth('semseg'), stamp(0))},
+        {'what': what.format(4), 'count': 1,
+         'example': example.format(7, truth('semseg'), stamp(3))},
+    ]  # fmt: skip
+
+
+def test_ids_beyond_the_names_in_the_bag_are_told(tmp_path):
+    entries = [
+        (stamp(0), truth('semseg'), image(stamp(0), plain(2))),
+        (stamp(0), '/ground_truth/semseg/label_info', label_info('cat', 'dog')),
+    ]
+    found, notes = labels(write(tmp_path / 'bag', frames([0]) + entries), 'semseg')
+    assert (found[0] == 255).all()
+    assert notes == {'semseg has id 2, which nothing says the class of; it is not looked at': 1}
 
 
 def test_names_that_cannot_be_read_are_as_good_as_none(tmp_path):
