@@ -4,24 +4,24 @@
 
 from __future__ import annotations
 
-from math import nan, sqrt
+from math import nan, pi, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from adamtl_ros.evaluation.counting import check_shapes, share
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Self
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
     Array = NDArray[np.generic]
 
 BIN = 0.01  # degrees
 CLOSE = (11.25, 22.5, 30.0)  # degrees
+PIECE = 1 << 15  # pixels
 NEAREST = 1e-3  # metres; the least that the network can say
 
 
@@ -45,11 +45,12 @@ class AngularError:
 
         """
         check_shapes(result, label)
-        angles = _angles(result, label)
-        self._sum += float(angles.sum(dtype=np.float64))
-        self._close += [np.count_nonzero(angles < limit) for limit in CLOSE]
-        bins = (angles / BIN).astype(np.intp)
-        self._histogram += np.bincount(bins, minlength=len(self._histogram))
+        for guess, truth in _pieces(result.reshape(-1, 3), label.reshape(-1, 3)):
+            angles = _angles(guess, truth)
+            self._sum += float(angles.sum(dtype=np.float64))
+            self._close += [np.count_nonzero(angles < limit) for limit in CLOSE]
+            bins = (angles / BIN).astype(np.intp)
+            self._histogram += np.bincount(bins, minlength=len(self._histogram))
 
     def merge(self, other: Self) -> None:
         """Add the sums of another one."""
@@ -93,13 +94,8 @@ class DepthError:
 
         """
         check_shapes(result, label)
-        known = np.asarray((label > np.float32(0)) & (label < np.float32(np.inf)))
-        truth, guess = label[known].astype(np.float64), result[known].astype(np.float64)
-        guess[~(guess >= NEAREST) | (guess == np.inf)] = NEAREST
-        error, log = guess - truth, np.log(guess / truth)
-        close = np.count_nonzero(np.abs(log) < np.log(1.25))
-        relative = (np.abs(error) / truth).sum()
-        self._sums += [len(truth), _squares(error), _squares(log), relative, close]
+        for guess, truth in _pieces(result.ravel(), label.ravel()):
+            self._sums += _depth_sums(guess, truth)
 
     def merge(self, other: Self) -> None:
         """Add the sums of another one."""
@@ -116,24 +112,40 @@ class DepthError:
         }
 
 
+def _pieces(result: Array, label: Array) -> Iterator[tuple[Array, Array]]:
+    """Cut both into pieces; what is computed from one stays in the cache of a core."""
+    for start in range(0, len(label), PIECE):
+        piece = slice(start, start + PIECE)
+        yield result[piece], label[piece]
+
+
+def _depth_sums(result: Array, label: Array) -> list[float]:
+    metres = label.astype(np.float64)
+    known = (metres > 0) & (metres < np.inf)
+    truth, guess = metres[known], result[known].astype(np.float64)
+    guess[~(guess >= NEAREST) | (guess == np.inf)] = NEAREST
+    error, log = guess - truth, np.log(guess / truth)
+    close = np.count_nonzero(np.abs(log) < np.log(1.25))
+    relative = (np.abs(error) / truth).sum()
+    return [len(truth), _squares(error), _squares(log), relative, close]
+
+
 def _angles(result: Array, label: Array) -> NDArray[np.float32]:
     guess, truth = _planes(result), _planes(label)
     known = _directed(truth)
-    angles = _between(torch.from_numpy(guess), torch.from_numpy(truth)).numpy()
+    angles = _between(guess, truth)
     angles[~_directed(guess)] = 180
     return angles if known.all() else angles[known]
 
 
-def _between(one: Tensor, other: Tensor) -> Tensor:
+def _between(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the angles between vectors, both (3, n), in degrees."""
     (a, b, c), (x, y, z) = one, other
     # Unlike the arc cosine of the product, this is exact at 0 and for vectors of any length.
-    # In torch, whose arc tangent takes numbers eight at a time.
-    square = (b * z).sub_(c * y).square_()
-    square += (c * x).sub_(a * z).square_()
-    square += (a * y).sub_(b * x).square_()
-    product = (a * x).add_(b * y).add_(c * z)
-    return square.sqrt_().atan2_(product).rad2deg_()
+    sine = np.sqrt((b * z - c * y) ** 2 + (c * x - a * z) ** 2 + (a * y - b * x) ** 2)
+    angles: NDArray[np.float32] = np.arctan2(sine, a * x + b * y + c * z)
+    angles *= np.float32(180 / pi)
+    return angles
 
 
 def _squares(values: NDArray[np.float64]) -> float:
