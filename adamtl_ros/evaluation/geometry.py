@@ -133,7 +133,8 @@ def _depth_sums(result: Array, label: Array) -> list[float]:
 def _angles(result: Array, label: Array) -> NDArray[np.float32]:
     guess, truth = _planes(result), _planes(label)
     known = _directed(truth)
-    angles = _between(guess, truth)
+    with np.errstate(invalid='ignore', over='ignore'):
+        angles = _between(guess, truth)
     angles[~_directed(guess)] = 180
     return angles if known.all() else angles[known]
 

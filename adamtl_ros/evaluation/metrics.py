@@ -75,10 +75,15 @@ class MeanIou:
 
         """
         check_shapes(result, label)
-        known = label != UNLABELLED
-        truth, guess = self._ids('label', label[known]), self._ids('result', result[known])
-        pairs = np.bincount(truth * len(self._confusion[0]) + guess, minlength=self._confusion.size)
-        self._confusion += pairs.reshape(self._confusion.shape)
+        # All pairs of bytes are counted and then looked at, not all pixels.
+        pairs = np.left_shift(label, 8, dtype=np.intp).ravel()
+        pairs += result.ravel()
+        counts = np.bincount(pairs, minlength=1 << 16).reshape(256, 256)
+        counts[UNLABELLED] = 0
+        ids = [*range(len(self.classes)), UNLABELLED]
+        self._check('label', counts.sum(1), ids)
+        self._check('result', counts.sum(0), ids)
+        self._confusion += counts[np.ix_(ids[:-1], ids)]
 
     def merge(self, other: Self) -> None:
         """Add what another one has counted.
@@ -115,16 +120,13 @@ class MeanIou:
         accuracy = share(self._confusion.trace(), self._confusion.sum())
         return {'miou': sum(seen) / len(seen) if seen else nan, 'pixel_accuracy': float(accuracy)}
 
-    def _ids(self, what: str, ids: Array) -> NDArray[np.intp]:
-        count = len(self.classes)
-        columns = np.where(ids == UNLABELLED, count, ids).astype(np.intp)
-        wrong = ids[(ids != UNLABELLED) & (columns >= count)]
+    def _check(self, what: str, seen: NDArray[np.int64], ids: list[int]) -> None:
+        wrong = np.setdiff1d(seen.nonzero(), ids)
         if len(wrong):
             raise ValueError(
-                f'{what} has class id {wrong[0]}, expected 0 to {count - 1} or {UNLABELLED}; '
+                f'{what} has class id {wrong[0]}, expected 0 to {len(ids) - 2} or {UNLABELLED}; '
                 'take the class names of this data'
             )
-        return columns
 
 
 class MaxF:

@@ -96,6 +96,11 @@ class Talk:
         return message
 
 
+def prepare() -> None:
+    """Start a process for the next call, unless one waits; it takes some seconds to get ready."""
+    _idle.append(_take())
+
+
 @contextmanager
 def calling(function: Callable[..., Any], *arguments: object) -> Iterator[Call]:
     """Call a function in a process of its own, to talk with it until it returns.
@@ -111,7 +116,7 @@ def calling(function: Callable[..., Any], *arguments: object) -> Iterator[Call]:
         NeighbourError: The process is lost.
 
     """
-    process = _idle.pop() if _idle else _Process()
+    process = _take()
     try:
         process.send((CALLS, function, arguments))
         yield Call(process)
@@ -119,6 +124,15 @@ def calling(function: Callable[..., Any], *arguments: object) -> Iterator[Call]:
         process.end()
         raise
     _idle.append(process)
+
+
+def _take() -> _Process:
+    while _idle:
+        process = _idle.pop()
+        if process.lives:
+            return process
+        process.end()
+    return _Process()
 
 
 class _Process:
@@ -131,6 +145,10 @@ class _Process:
             env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
         )
         theirs.close()
+
+    @property
+    def lives(self) -> bool:
+        return self._process.poll() is None
 
     def send(self, message: object) -> None:
         try:

@@ -12,6 +12,7 @@ import signal
 import socket
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing import get_context
@@ -25,6 +26,7 @@ from adamtl_ros.evaluation.bags.result import BagResult
 from adamtl_ros.nn.architecture import ARCHITECTURES
 from adamtl_ros.nn.checkpoint import load_model, shipped_weights
 from adamtl_ros.runtime.engine import Engine
+from adamtl_ros.runtime.neighbour import NeighbourError, prepare
 from adamtl_ros.runtime.threads import set_threads
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ ANSWER_S = 5.0
 
 ATTEMPTS = 4
 """A bag is given up after so many workers were lost over it."""
+
+LOST = f'{ATTEMPTS} times the worker that did it was lost (out of memory?)'
 
 
 @dataclass(frozen=True)
@@ -165,8 +169,7 @@ def _fetch(ray: Any, reference: Any, job: Job) -> BagResult:  # noqa: ANN401
 
 
 def _lost(job: Job) -> BagResult:
-    failure = f'{ATTEMPTS} times the worker that did it was lost (out of memory?)'
-    return BagResult(job.name, '', Notes(), failure=failure)
+    return BagResult(job.name, '', Notes(), failure=LOST)
 
 
 def _leave_interrupts() -> None:
@@ -178,16 +181,24 @@ def _evaluate(job: Job, settings: Settings, progress: Progress | None = None) ->
     """Evaluate a recording; whatever goes wrong is said in its result, and costs no other one."""
     engine = _engine(settings.model, settings.threads)
     try:
-        return evaluate_bag(job.path, engine, settings, progress, job.name)
+        for _ in range(ATTEMPTS):
+            with suppress(NeighbourError):
+                return evaluate_bag(job.path, engine, settings, progress, job.name)
     except Exception as error:  # noqa: BLE001
-        if settings.out:
-            remove_outputs(settings.out / job.name)
-        return BagResult(job.name, '', Notes(), failure=f'{type(error).__name__}: {error}')
+        return _failed(job, settings, f'{type(error).__name__}: {error}')
+    return _failed(job, settings, LOST)
+
+
+def _failed(job: Job, settings: Settings, why: str) -> BagResult:
+    if settings.out:
+        remove_outputs(settings.out / job.name)
+    return BagResult(job.name, '', Notes(), failure=why)
 
 
 @lru_cache(maxsize=1)
 def _engine(model: str, threads: int) -> Engine:
     """Return the engine of this process, made for its first recording."""
+    prepare()
     set_threads(threads)
     engine = Engine(load_model(model))
     engine.warm_up()
