@@ -32,9 +32,10 @@ from adamtl_ros.evaluation.bags.scores import Scorer, Scores
 from adamtl_ros.evaluation.bags.streaming import Answer, EmulatedNode
 from adamtl_ros.evaluation.bags.truth import Wanted
 from adamtl_ros.runtime.pipeline import Behind, ahead
+from adamtl_ros.runtime.threads import default_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -88,38 +89,38 @@ def keep_desk(talk: Talk, path: Path, subject: Subject, settings: Settings) -> B
         What was found, but for how long it took; see `evaluate_bag()`.
 
     """
-    notes = Notes()
-    result = BagResult(subject.name, '', notes)
+    result = BagResult(subject.name, '', Notes())
     if settings.out:
         remove_outputs(settings.out / subject.name)
     wanted = Wanted(settings.camera, settings.truth, settings.classes)
     try:
-        recording = Recording(path, subject.tasks, wanted, notes)
+        recording = Recording(path, subject.tasks, wanted, result.notes)
         result.digest = bag_digest(path)
     except (ValueError, OSError) as error:
         result.failure = str(error)
         return result
-    result.camera, result.expected = recording.camera, recording.expected
-    result.origins = {task: s.origin for task, s in recording.truth.sources.items()}
     with ExitStack() as stack:
         desk = _Desk(recording, subject, settings, result, stack)
         _converse(talk, recording, desk)
-    result.labelled = dict(result.budgets[0].scores.truth.labelled)
-    result.examples = desk.examples.chosen
-    if not result.frames:
-        result.failure = f'none of {recording.expected} images on {recording.camera} can be read'
+    desk.conclude()
     return result
 
 
 def _converse(talk: Talk, recording: Recording, desk: _Desk) -> None:
     waiting: deque[Frame] = deque()
-    for frame in ahead(recording.frames()):
+    frames = recording.frames()
+    for frame in ahead(frames) if _more_than_one_core() else frames:
         talk.say(frame.image)
         waiting.append(frame)
         if len(waiting) > AHEAD:
             desk.take(waiting.popleft(), *talk.hear())
     for frame in waiting:
         desk.take(frame, *talk.hear())
+
+
+def _more_than_one_core() -> bool:
+    """Return whether there is more than one beside the network's, which threads would disturb."""
+    return default_threads() > 1
 
 
 class _Desk:
@@ -135,6 +136,8 @@ class _Desk:
     ) -> None:
         tasks, arch = subject.tasks, subject.arch
         self._result, self._count = result, max(recording.expected, 1)
+        result.camera, result.expected = recording.camera, recording.expected
+        result.origins = {task: s.origin for task, s in recording.truth.sources.items()}
         truth = {name: tasks[name] for name in recording.truth.sources}
         for budget in settings.budgets:
             streaming = Streaming(Scores(tasks, truth)) if settings.realtime else None
@@ -156,7 +159,9 @@ class _Desk:
             self._outputs.append(Video(folder / VIDEO, tasks, name))
         for output in self._outputs:
             stack.callback(output.close)
-        self._writer = stack.enter_context(Behind(self._write))
+        self._put: Callable[..., None] = self._write
+        if _more_than_one_core():
+            self._put = stack.enter_context(Behind(self._write)).put
 
     def take(self, frame: Frame, answers: Sequence[Inference], joules: Sequence[float]) -> None:
         """Score a frame, and write it down."""
@@ -172,7 +177,16 @@ class _Desk:
             live.take(frame, part.costs[-1].latency_ms, answer.results, place, full)
         shown, cost = answers[self._shown], self._result.budgets[self._shown].costs[-1]
         self.examples.add(frame, shown.results, cost)
-        self._writer.put(frame, shown, cost)
+        self._put(frame, shown, cost)
+
+    def conclude(self) -> None:
+        """Say of the result what is known only in the end."""
+        result = self._result
+        result.labelled = dict(result.budgets[0].scores.truth.labelled)
+        result.examples = self.examples.chosen
+        if not result.frames:
+            images = f'{result.expected} images on {result.camera}'
+            result.failure = f'none of {images} can be read'
 
     def _write(self, frame: Frame, answer: Inference, cost: FrameCost) -> None:
         for output in self._outputs:
