@@ -4,12 +4,13 @@
 
     python benchmarks/bag_evaluation.py [BAG]
 
-Reading and scoring run beside the network, so on a machine whose cores share their power with
-others the bare engine is timed beside a busy neighbour as well. All in turns, in one run.
+Reading and scoring go on in a process beside the network's, so the bare engine is timed beside a
+busy process as well. All in turns, in one run, after a round that starts the process.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -61,6 +62,7 @@ def throughput(engine: Engine, bag: Path, out: Path) -> None:
     recording = Recording(bag, engine.model.network.tasks, wanted, Notes())
     images = [frame.image for frame in recording.frames()][:FRAMES]
     rows = []
+    evaluate_bag(bag, engine, settings)
     for _ in range(ROUNDS):
         alone = bare(engine, images, settings)
         hog = subprocess.Popen([sys.executable, '-c', HOG])
@@ -89,7 +91,7 @@ def bare(engine: Engine, images: list[NDArray[np.uint8]], settings: Settings) ->
 
 
 def memory(engine: Engine) -> None:
-    """Fit the resident memory over the frames of a long recording."""
+    """Fit the resident memory of both processes over the frames of a long recording."""
     with tempfile.TemporaryDirectory() as folder:
         bag = Path(folder) / 'long'
         write_scene_bag(bag, frames=LONG, size=(120, 160), truth=True, workers=2)
@@ -103,8 +105,13 @@ def memory(engine: Engine) -> None:
 
 
 def resident_mb() -> float:
-    """Return the memory of this process [MB]."""
-    status = Path('/proc/self/status').read_text().splitlines()
+    """Return the memory of this process and of those that it has started [MB]."""
+    children = Path(f'/proc/self/task/{os.getpid()}/children').read_text().split()
+    return sum(_resident_mb(process) for process in ('self', *children))
+
+
+def _resident_mb(process: str) -> float:
+    status = Path(f'/proc/{process}/status').read_text().splitlines()
     return next(int(line.split()[1]) for line in status if line.startswith('VmRSS')) / 1024
 
 

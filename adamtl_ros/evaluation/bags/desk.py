@@ -144,24 +144,13 @@ class _Desk:
             part = BudgetResult(budget, Scores(tasks, truth), [], Heat(arch), streaming)
             result.budgets.append(part)
         self._scorers = [Scorer(part.scores) for part in result.budgets]
-        self._live = [
-            _Live(part.streaming, result.notes) for part in result.budgets if part.streaming
-        ]
-        for live in self._live:
-            stack.callback(live.finish)
+        live = [part.streaming for part in result.budgets if part.streaming]
+        self._live = [_Live(streaming, result.notes) for streaming in live]
+        for one in self._live:
+            stack.callback(one.finish)
         self._shown = settings.budgets.index(settings.shown)
-        self.examples = Examples(result.name, tasks)
-        self._outputs: list[Any] = []
-        if settings.out:
-            folder = settings.out / result.name
-            name = f'{subject.model} at {settings.shown:g}'
-            self._outputs.append(Predictions(folder / PREDICTIONS, tasks, name, settings.shown))
-            self._outputs.append(Video(folder / VIDEO, tasks, name))
-        for output in self._outputs:
-            stack.callback(output.close)
-        self._put: Callable[..., None] = self._write
-        if _more_than_one_core():
-            self._put = stack.enter_context(Behind(self._write)).put
+        self._examples = Examples(result.name, tasks)
+        self._write = _writing(subject, settings, stack)
 
     def take(self, frame: Frame, answers: Sequence[Inference], joules: Sequence[float]) -> None:
         """Score a frame, and write it down."""
@@ -176,21 +165,37 @@ class _Desk:
         for live, part, answer in zip(self._live, self._result.budgets, answers, strict=False):
             live.take(frame, part.costs[-1].latency_ms, answer.results, place, full)
         shown, cost = answers[self._shown], self._result.budgets[self._shown].costs[-1]
-        self.examples.add(frame, shown.results, cost)
-        self._put(frame, shown, cost)
+        self._examples.add(frame, shown.results, cost)
+        self._write(frame, shown, cost)
 
     def conclude(self) -> None:
         """Say of the result what is known only in the end."""
         result = self._result
         result.labelled = dict(result.budgets[0].scores.truth.labelled)
-        result.examples = self.examples.chosen
+        result.examples = self._examples.chosen
         if not result.frames:
             images = f'{result.expected} images on {result.camera}'
             result.failure = f'none of {images} can be read'
 
-    def _write(self, frame: Frame, answer: Inference, cost: FrameCost) -> None:
-        for output in self._outputs:
+
+def _writing(
+    subject: Subject, settings: Settings, stack: ExitStack
+) -> Callable[[Frame, Inference, FrameCost], None]:
+    """Return what writes predictions and video of the frames that it is called with."""
+    outputs: list[Predictions | Video] = []
+    if settings.out:
+        folder, tasks = settings.out / subject.name, subject.tasks
+        title = f'{subject.model} at {settings.shown:g}'
+        outputs.append(Predictions(folder / PREDICTIONS, tasks, title, settings.shown))
+        stack.callback(outputs[-1].close)
+        outputs.append(Video(folder / VIDEO, tasks, title))
+        stack.callback(outputs[-1].close)
+
+    def write(frame: Frame, answer: Inference, cost: FrameCost) -> None:
+        for output in outputs:
             output.add(frame, answer, cost)
+
+    return stack.enter_context(Behind(write)).put if _more_than_one_core() else write
 
 
 class _Live:
