@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from adamtl_ros.nn.complexity import complexity
+from adamtl_ros.nn.macs import complexity
 from adamtl_ros.nn.plan import uniform_plan
 
 if TYPE_CHECKING:
     from adamtl_ros.nn.architecture import Architecture
     from adamtl_ros.nn.complexity import Complexity
     from adamtl_ros.nn.gating import Gates
+    from adamtl_ros.nn.lora import LoraConfig
     from adamtl_ros.nn.plan import Plan
     from adamtl_ros.nn.policy import PolicyConfig
     from adamtl_ros.tasks import Task
@@ -70,11 +71,11 @@ class Spending:
 
     def share(self, gates: Gates) -> Tensor:
         """Return the share of the full MACs under gates, the policy included, (B,) double."""
-        return (self.always + self.counts.gated(gates)) / self.full
+        return (self.always + self.counts.gated(gates, self.tasks)) / self.full
 
     def steps(self, scores: Gates) -> Steps:
         """Return the share of the full MACs as a function of the threshold."""
-        at, macs = _openings(scores, self.counts.table.to(scores.device))
+        at, macs = _openings(scores, self.counts.table(self.tasks).to(scores.device))
         at, order = at.sort(1)
         # From the highest score down, what is open so far; and nothing above all of them.
         opened = macs[order].flip(1).cumsum(1).flip(1)
@@ -89,9 +90,13 @@ def spending_for(
     known: tuple[Task, ...],
     policy: PolicyConfig,
     tasks: tuple[str, ...],
+    adapters: LoraConfig | None = None,
+    *,
+    folded: bool = True,
 ) -> Spending:
     """Return what gates cost; `known` are all tasks of the network, `tasks` those in use."""
-    return Spending(complexity(arch, size, known, policy), policy, tasks)
+    counts = complexity(arch, size, known, policy, adapters, folded=folded)
+    return Spending(counts, policy, tasks)
 
 
 @dataclass(frozen=True)
