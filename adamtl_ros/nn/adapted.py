@@ -96,7 +96,9 @@ class AdaptedLinear(nn.Linear):
 
         It is the same tensor twice where there is no pair, or where it is folded.
         """
-        inputs, weight, bias = x.shape[-1], self.weight, self.bias
+        inputs = x.shape[-1]
+        weight: Tensor = self.weight
+        bias: Tensor | None = self.bias
         if outputs is not None or inputs < self.in_features:
             weight = weight[:outputs, :inputs]
             bias = None if bias is None else bias[:outputs]
@@ -136,7 +138,10 @@ class AdaptedLinear(nn.Linear):
             destination[f'{prefix}weight'] = self.base
 
     def _load_from_state_dict(
-        self, state_dict: Mapping[str, Any], prefix: str, *others: Any  # noqa: ANN401
+        self,
+        state_dict: Mapping[str, Any],
+        prefix: str,
+        *others: Any,  # noqa: ANN401
     ) -> None:
         self.unfold()
         super()._load_from_state_dict(state_dict, prefix, *others)

@@ -7,7 +7,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-
 DECODERS = ('pyramid', 'hrnet')
 """Ours, on normalised features of each stage; MTLoRA's, on features after the merging."""
 

@@ -16,7 +16,7 @@ from adamtl_ros.nn.inplace import add, gelu
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from adamtl_ros.nn.branches import TaskBranches
+    from adamtl_ros.nn.branches import Streams, TaskBranches
     from adamtl_ros.nn.windows import WindowGrid
 
 
@@ -94,7 +94,7 @@ class SwinBlock(nn.Module):
         grid: WindowGrid,
         extent: Extent = EVERYTHING,
         tasks: Sequence[str] = (),
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Streams | None]:
         """Run on windows of tokens.
 
         Args:
@@ -105,11 +105,11 @@ class SwinBlock(nn.Module):
 
         Returns:
             The shared stream, as x; and one for each of the tasks that has a branch here, in
-            their order, (tasks, n, slots, C), or None where no task does.
+            their order, or None where no task does.
 
         """
         mixed = self.attn.mix(self.norm1(x), grid, extent.windows)
-        factors = None if self.branches is None else self.branches.factors(tasks, extent.width)
+        factors = None if self.branches is None else self.branches.factors(tasks)
         if factors is not None:
             return factors.run(self, x, mixed, extent)
         x = add(x, scaled(self.attn.proj(mixed), extent.attention))

@@ -19,12 +19,14 @@ from torch.nn import functional
 from adamtl_ros.nn.adapted import LowRank
 from adamtl_ros.nn.block import picked, put, scaled
 from adamtl_ros.nn.inplace import add, gelu
+from adamtl_ros.nn.windows import regather
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from adamtl_ros.nn.adapted import AdaptedLinear
     from adamtl_ros.nn.block import Extent, SwinBlock
+    from adamtl_ros.nn.windows import WindowGrid
 
 CHUNK = 1 << 17
 """Hidden values of all tasks that are worked on together, so that they stay in the cache."""
@@ -80,14 +82,8 @@ class TaskBranches(nn.Module):
         names = self.among(tasks)
         return x.expand(len(names), *x.shape).clone() if names else None
 
-    def factors(self, tasks: Sequence[str], width: float = 1.0) -> Factors | None:
-        """Return the matrices of tasks, stacked; None if no task has any.
-
-        Args:
-            tasks: Tasks in use.
-            width: Share of the MLP's hidden channels that runs.
-
-        """
+    def factors(self, tasks: Sequence[str]) -> Factors | None:
+        """Return the matrices of tasks in use, stacked; None if none of them has any."""
         names = self.among(tasks)
         if not names:
             return None
@@ -106,10 +102,49 @@ class TaskBranches(nn.Module):
         chosen = [cast('LowRank', pairs[name]) for name in names]
         gaps = [self.rank - len(pair.a) for pair in chosen]
         down = [_lengthen(pair.a, gap) for pair, gap in zip(chosen, gaps, strict=True)]
-        up = [
-            _lengthen(pair.scale * pair.b.T, gap) for pair, gap in zip(chosen, gaps, strict=True)
-        ]
+        up = [_lengthen(pair.scale * pair.b.T, gap) for pair, gap in zip(chosen, gaps, strict=True)]
         return Pair(torch.stack(down), torch.stack(up))
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The streams of tasks after a block, not yet written out.
+
+    Attributes:
+        own: What they have in common, (n, slots, C).
+        codes: (tasks, n * slots, k).
+        up: Directions of the codes, (tasks, k, C).
+
+    """
+
+    own: Tensor
+    codes: Tensor
+    up: Tensor
+
+    def written(self) -> Tensor:
+        """Write them out, (tasks, n, slots, C)."""
+        tasks, dim = len(self.codes), self.own.shape[-1]
+        rows = self.own.reshape(1, -1, dim).expand(tasks, -1, -1)
+        return torch.baddbmm(rows, self.codes, self.up).view(tasks, *self.own.shape)
+
+    def reordered(self, shared: Tensor, source: WindowGrid) -> tuple[Tensor, Streams]:
+        """Bring them to row-major order while they are short.
+
+        Args:
+            shared: The shared stream, (images * windows, slots, C).
+            source: The order in which it is, and these are.
+
+        Returns:
+            The shared stream and these, as (images, tokens, C).
+
+        """
+        index = regather(source, None, shared.device)
+        moved = shared.view(-1, len(index), shared.shape[-1]).index_select(1, index)
+        own = moved
+        if self.own is not shared:
+            own = self.own.view_as(moved).index_select(1, index)
+        codes = self.codes.unflatten(1, moved.shape[:2]).index_select(2, index).flatten(1, 2)
+        return moved, Streams(own, codes, self.up)
 
 
 @dataclass(frozen=True)
@@ -127,7 +162,7 @@ class Pair:
 
     def codes(self, x: Tensor) -> Tensor:
         """Apply A to what all tasks share, (rows, inputs) to (tasks, rows, rank)."""
-        tasks, rank, inputs = self.down.shape
+        tasks, rank = self.down.shape[:2]
         weight = self.down[..., : x.shape[-1]].reshape(tasks * rank, -1)
         return functional.linear(x, weight).view(-1, tasks, rank).transpose(0, 1)
 
@@ -159,7 +194,7 @@ class Factors:
 
     def run(
         self, block: SwinBlock, x: Tensor, mixed: Tensor, extent: Extent
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Streams]:
         """Do the rest of a block after its attention; see `SwinBlock.forward()`.
 
         Args:
@@ -267,16 +302,14 @@ class Factors:
         full, bare = layer.both(x, outputs)
         return full, bare if self.bare and pair is not None else full
 
-    def _streams(self, own: Tensor, before: Tensor | None, after: Tensor | None) -> Tensor:
-        """Write the tasks' streams out, (tasks, n, slots, C)."""
+    def _streams(self, own: Tensor, before: Tensor | None, after: Tensor | None) -> Streams:
         terms = [
             (codes, pair.up)
             for codes, pair in ((before, self.proj), (after, self.fc2))
             if codes is not None and pair is not None
         ]
         codes, up = torch.cat([one for one, _ in terms], -1), torch.cat([u for _, u in terms], 1)
-        rows = own.reshape(1, -1, own.shape[-1]).expand(self.count, -1, -1)
-        return torch.baddbmm(rows, codes, up).view(self.count, *own.shape)
+        return Streams(own, codes, up)
 
     def _drop(self, x: Tensor) -> Tensor:
         return functional.dropout(x, self.dropout, self.dropout > 0)
@@ -302,4 +335,6 @@ def _lengthen(matrix: Tensor, gap: int) -> Tensor:
 
 def layer_of(block: SwinBlock, name: str) -> AdaptedLinear:
     """Return the linear layer with that name."""
-    return cast('AdaptedLinear', getattr(block.attn if name in ('qkv', 'proj') else block.mlp, name))
+    return cast(
+        'AdaptedLinear', getattr(block.attn if name in ('qkv', 'proj') else block.mlp, name)
+    )

@@ -53,12 +53,15 @@ class PlannedExecution:
         if first.windows is None and first.tokens is None and all(p == first for p in plans):
             windows = reorder(x, source, grid).view(-1, grid.slots, x.shape[-1])
             out, streams = block(windows, grid, Extent(first.width), tasks)
-            return out.view_as(x), grid, None if streams is None else streams.view(-1, *x.shape)
-        streams = None if block.branches is None else block.branches.shared_by(tasks, x)
+            if streams is None:
+                return out.view_as(x), grid, None
+            x, streams = streams.reordered(out, grid)
+            return x, None, streams.written()
+        written = None if block.branches is None else block.branches.shared_by(tasks, x)
         for width in sorted({plan.width for plan in plans if plan.run}):
             alike = {i: p for i, p in enumerate(plans) if p.run and p.width == width}
-            x, streams = _run_windows(block, x, streams, source, grid, alike, tasks)
-        return x, source, streams
+            x, written = _run_windows(block, x, written, source, grid, alike, tasks)
+        return x, source, written
 
 
 def _run_windows(
@@ -84,7 +87,8 @@ def _run_windows(
     out, own = block(gathered, grid, extent, tasks)
     x = flat.index_copy(0, rows, out.view(-1, x.shape[-1])).view_as(x)
     if streams is not None and own is not None:
-        streams.flatten(1, 2).index_copy_(1, rows, own.flatten(1, 2).to(streams.dtype))
+        written = own.written().flatten(1, 2)
+        streams.flatten(1, 2).index_copy_(1, rows, written.to(streams.dtype))
     return x, streams
 
 

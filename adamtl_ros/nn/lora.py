@@ -178,7 +178,9 @@ class LoraConfig:
 
         """
         try:
-            made = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+            made: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+            }
             made['shared'] = Ranks.from_dict(values['shared'])
             made['tasks'] = tuple((k, Ranks.from_dict(v)) for k, v in values['tasks'].items())
             merging = values['merging']

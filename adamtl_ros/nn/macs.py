@@ -125,9 +125,7 @@ def _branch(adapters: LoraConfig, stage: int, dim: int) -> BranchCost | None:
     )
 
 
-def _merging(
-    arch: Architecture, grids: list[tuple[int, int]], adapters: LoraConfig | None
-) -> int:
+def _merging(arch: Architecture, grids: list[tuple[int, int]], adapters: LoraConfig | None) -> int:
     ranks = adapters.merging.ranks if adapters and adapters.merging else (0,) * len(grids)
     return sum(
         height * width * (8 * dim**2 + 6 * dim * rank)

@@ -64,7 +64,8 @@ class RelaxedExecution:
         channels = self._channels(block.mlp, here.get('widths'), grid)
         extent = Extent(attention=attended, mlp=passing, channels=channels)
         out, streams = block(tokens, grid, extent, tasks)
-        return out.view_as(x), grid, None if streams is None else streams.view(-1, *x.shape)
+        written = None if streams is None else streams.written().view(-1, *x.shape)
+        return out.view_as(x), grid, written
 
     def _channels(self, mlp: Mlp, wide: Tensor | None, grid: WindowGrid) -> Tensor | None:
         """Return what counts of the hidden channels, (images * windows, 1, hidden).

@@ -51,9 +51,9 @@ class PatchMerging(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Merge two by two tokens."""
-        return self.reduction(self.gather(x))
+        return self.reduction(self.side_by_side(x))
 
-    def gather(self, x: Tensor) -> Tensor:
+    def side_by_side(self, x: Tensor) -> Tensor:
         """Return two by two tokens side by side, normalised, (B, H/2, W/2, 4C)."""
         x = _pad(x, 2)
         # Order of the official weights: down the column first.
@@ -173,9 +173,7 @@ class SwinEncoder(nn.Module):
         parts = [layer.downsample for layer in self.layers]
         return [part.reduction if isinstance(part, PatchMerging) else None for part in parts]
 
-    def forward(
-        self, x: Tensor, execution: Execution, tasks: Sequence[str] = ()
-    ) -> list[Tensor]:
+    def forward(self, x: Tensor, execution: Execution, tasks: Sequence[str] = ()) -> list[Tensor]:
         """Encode.
 
         Args:
@@ -191,22 +189,22 @@ class SwinEncoder(nn.Module):
         features = []
         for number, layer in enumerate(self.layers):
             x, streams = layer(x, execution, tasks)
-            merging = layer.downsample
+            merging = cast('PatchMerging | None', layer.downsample)
             if self.norms:
                 features.append(self.norms[number](x if streams is None else streams))
                 x = x if merging is None else merging(x)
             elif merging is None:
                 features.append(x if streams is None else streams)
             else:
-                gathered = merging.gather(x)
+                gathered = merging.side_by_side(x)
                 x = merging.reduction(gathered)
-                features.append(gathered if streams is None else _gather(merging, streams))
+                features.append(gathered if streams is None else _side_by_side(merging, streams))
         return features
 
 
-def _gather(merging: PatchMerging, streams: Tensor) -> Tensor:
-    gathered = merging.gather(streams.flatten(0, 1))
-    return gathered.unflatten(0, streams.shape[:2])
+def _side_by_side(merging: PatchMerging, streams: Tensor) -> Tensor:
+    joined = merging.side_by_side(streams.flatten(0, 1))
+    return joined.unflatten(0, streams.shape[:2])
 
 
 def reorder(x: Tensor, source: WindowGrid | None, target: WindowGrid | None) -> Tensor:
