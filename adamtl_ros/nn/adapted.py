@@ -113,21 +113,19 @@ class AdaptedLinear(nn.Linear):
             return self.weight
         return self.weight + self.shared.scale * self.shared.b @ self.shared.a
 
-    @torch.inference_mode(mode=False)
-    @torch.no_grad()
     def fold(self) -> None:
         """Put the pair inside the weight, and keep the base; nothing to do without a pair."""
         if self.shared is None or self.folded:
             return
-        self.base = self.weight.detach().clone()
-        self.weight.copy_(self.base.double() + self.shared.product())
+        with torch.inference_mode(self.weight.is_inference()), torch.no_grad():
+            self.base = self.weight.detach().clone()
+            self.weight.copy_(self.base.double() + self.shared.product())
 
-    @torch.inference_mode(mode=False)
-    @torch.no_grad()
     def unfold(self) -> None:
         """Restore the base, bit for bit."""
         if self.base is not None:
-            self.weight.copy_(self.base)
+            with torch.inference_mode(self.weight.is_inference()), torch.no_grad():
+                self.weight.copy_(self.base)
             self.base = None
 
     def _save_to_state_dict(

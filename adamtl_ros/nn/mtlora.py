@@ -74,20 +74,36 @@ def import_mtlora(
             is missing, surplus or of another shape is named.
 
     """
-    weights = {k: v for k, v in read_pth(path).items() if not k.endswith(DERIVED)}
+    weights = read_pth(path)
     try:
-        arch = _architecture(weights, input_size)
-        tasks = _tasks(weights)
-        config = _adapters(weights, len(arch.depths), scale, task_scale)
-        network = AdaptiveNetwork(arch, {name: TASKS[name] for name in tasks})
-        initialise(network, torch.Generator().manual_seed(0))
-        attach(network, config)
+        network = released_network(weights, input_size, scale, task_scale)
     except ValueError as error:
         raise CheckpointError(f'{path}: not a network of MTLoRA: {error}') from error
-    _fill(network, weights, path)
-    fold(network.eval())
     notes = {'imported': f'MTLoRA, {path.name}', 'policy': POLICY_NOTE}
     return Model(network, path.stem, trained=True, notes=notes)
+
+
+def released_network(
+    weights: dict[str, Tensor],
+    input_size: tuple[int, int] = PUBLISHED_SIZE,
+    scale: float = PUBLISHED_SCALE,
+    task_scale: float = PUBLISHED_SCALE,
+) -> AdaptiveNetwork:
+    """Build the network of released weights, folded; the arguments are those of the import.
+
+    Raises:
+        ValueError: The weights do not fit.
+
+    """
+    weights = {key: value for key, value in weights.items() if not key.endswith(DERIVED)}
+    arch = _architecture(weights, input_size)
+    config = _adapters(weights, len(arch.depths), scale, task_scale)
+    network = AdaptiveNetwork(arch, {name: TASKS[name] for name in _tasks(weights)})
+    initialise(network.policy, torch.Generator().manual_seed(0))
+    attach(network, config)
+    _fill(network, weights)
+    fold(network.eval())
+    return network
 
 
 def _architecture(weights: dict[str, Tensor], input_size: tuple[int, int]) -> Architecture:
@@ -167,7 +183,7 @@ def _rank(weights: dict[str, Tensor], pattern: str) -> int:
     return next((len(value) for key, value in weights.items() if re.search(pattern, key)), 0)
 
 
-def _fill(network: AdaptiveNetwork, weights: dict[str, Tensor], path: Path) -> None:
+def _fill(network: AdaptiveNetwork, weights: dict[str, Tensor]) -> None:
     """Load the weights, naming the first that does not fit."""
     state = network.state_dict()
     adapted = {key.partition('.shared.')[0] for key in state if '.shared.' in key}
@@ -176,16 +192,16 @@ def _fill(network: AdaptiveNetwork, weights: dict[str, Tensor], path: Path) -> N
             continue
         name = _their_key(key, adapted)
         if name not in weights:
-            raise CheckpointError(f"{path}: '{name}' is missing, expected {tuple(value.shape)}")
+            raise ValueError(f"'{name}' is missing, expected {tuple(value.shape)}")
         found = weights.pop(name)
         # A 1x1 convolution is a linear layer here.
         flat = found.flatten(1) if found.dim() == 4 and found.shape[-1] == 1 else found
         if flat.shape != value.shape:
             shapes = f'{tuple(found.shape)}, expected {tuple(value.shape)}'
-            raise CheckpointError(f"{path}: '{name}' has shape {shapes}")
+            raise ValueError(f"'{name}' has shape {shapes}")
         state[key] = flat
     if weights:
-        raise CheckpointError(f"{path}: '{min(weights)}' belongs to no part of the network")
+        raise ValueError(f"'{min(weights)}' belongs to no part of the network")
     network.load_state_dict(state)
 
 
