@@ -27,8 +27,9 @@ OPEN_AT_FIRST = 0.9
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
     """Draw the weights of all linear and convolution layers of a network, or of a part of it.
 
-    Biases become zero. Weights come from normal distributions cut at two deviations: linear layers of the encoder with
-    0.02, as in Swin; all others so as to keep the variance (He et al. 2015).
+    Biases become zero. Weights come from normal distributions cut at two deviations: linear
+    layers of the encoder with 0.02, as in Swin; all others so as to keep the variance (He et
+    al. 2015).
     The policy's scores begin near one value, at which a gate is most likely open.
     """
     for name, module in network.named_modules():

@@ -27,7 +27,7 @@ def predict(weights, image, tasks, window, scale=SCALE, task_scale=SCALE):
     for stage in range(stages):
         name = f'backbone.layers.{stage}'
         depth = 1 + max(int(k.split('.')[4]) for k in weights if k.startswith(f'{name}.blocks.'))
-        streams = {task: x for task in tasks}
+        streams = dict.fromkeys(tasks, x)
         for index in range(depth):
             shift = window // 2 if index % 2 and min(x.shape[1:3]) > window else 0
             x, streams = block(
@@ -43,7 +43,7 @@ def predict(weights, image, tasks, window, scale=SCALE, task_scale=SCALE):
 
 
 def adapted(x, own, weights, name, tasks, scales):
-    """The shared output of a layer, and that of each task, which is None without a pair.
+    """Return a layer's output on the shared stream, and of each task; None without a pair.
 
     `own` holds the input of each task; the frozen layer sees the shared one only.
     """
@@ -66,7 +66,7 @@ def low_rank(x, weights, name, which):
 
 
 def block(x, weights, name, window, shift, tasks, scales):
-    """A block on the shared stream; what each task has is looked at one after the other."""
+    """Run a block on the shared stream; what each task has is looked at one after the other."""
     heads = weights[f'{name}.attn.relative_position_bias_table'].shape[1]
     y = swin.norm(x, weights, f'{name}.norm1')
     y = torch.roll(y, (-shift, -shift), (1, 2))
@@ -78,15 +78,13 @@ def block(x, weights, name, window, shift, tasks, scales):
     hidden, own = adapted(
         swin.norm(h, weights, f'{name}.norm2'), normed, weights, f'{name}.mlp.fc1', tasks, scales
     )
-    activated = {
-        task: functional.gelu(hidden if own is None else own[task]) for task in tasks
-    }
+    activated = {task: functional.gelu(hidden if own is None else own[task]) for task in tasks}
     change, own = adapted(
         functional.gelu(hidden), activated, weights, f'{name}.mlp.fc2', tasks, scales
     )
     out = h + change
     if own is None:
-        return out, {task: out for task in tasks}
+        return out, dict.fromkeys(tasks, out)
     return out, {task: streams[task] + own[task] for task in tasks}
 
 
@@ -114,7 +112,7 @@ def merge(x, weights, name, scale):
 
 
 def head(weights, task, features):
-    """The 1x1 layers of one task on its four scales."""
+    """Apply the 1x1 layers of one task to its four scales."""
     maps = [
         functional.conv2d(
             feature.permute(0, 3, 1, 2), weights[f'downsampler.{task}.downsample_{level}.weight']
@@ -122,9 +120,7 @@ def head(weights, task, features):
         for level, feature in enumerate(features)
     ]
     size = maps[0].shape[-2:]
-    maps = [
-        functional.interpolate(one, size, mode='bilinear', align_corners=False) for one in maps
-    ]
+    maps = [functional.interpolate(one, size, mode='bilinear', align_corners=False) for one in maps]
     name = f'decoders.decoders.{task}.last_layer'
     x = functional.conv2d(
         torch.cat(maps, 1), weights[f'{name}.0.weight'], weights[f'{name}.0.bias']

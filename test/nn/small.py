@@ -5,9 +5,11 @@
 import torch
 from hypothesis import strategies as st
 
+from adamtl_ros.nn.adapting import attach
 from adamtl_ros.nn.architecture import Architecture
 from adamtl_ros.nn.execution import PlannedExecution
 from adamtl_ros.nn.gating import GRANULARITIES
+from adamtl_ros.nn.lora import TASK_LAYERS, LoraConfig
 from adamtl_ros.nn.network import AdaptiveNetwork
 from adamtl_ros.nn.plan import BlockPlan, Plan, uniform_plan
 from adamtl_ros.nn.policy import PolicyConfig
@@ -64,3 +66,14 @@ PLANS = st.tuples(_block(16, 16), _block(16, 16), _block(4, 16), _block(4, 16)).
     lambda blocks: Plan.of(blocks, ARCH.depths)
 )
 """Any plans of the small network at 64 x 64."""
+
+
+def adapted(gates=('blocks', 'windows'), tasks=TASKS, layers=TASK_LAYERS, form='foldable', **more):
+    """Return a network with adapters on all layers, none of them silent."""
+    made = network(gates, tasks, more.pop('arch', ARCH))
+    ranks = {'rank': 3, 'task_rank': 2, **more}
+    attach(made, LoraConfig.even(2, made.tasks, task_layers=layers, form=form, **ranks))
+    for name, weight in made.named_parameters():
+        if name.endswith('.b'):
+            torch.nn.init.normal_(weight, std=0.1)
+    return made.eval()

@@ -41,7 +41,7 @@ def listing():
 
 
 def released(rank=64, task_rank=4, *, plus=False, draw=None):
-    """A state dict as released, of other ranks too, its weights at random."""
+    """Make a state dict as released, of other ranks too, its weights at random."""
     shapes = {}
     for key, shape in listing().items():
         if 'lora_shared' in key:
@@ -69,7 +69,7 @@ def noise(seed=0):
         value = torch.randn(shape, generator=generator)
         if key.endswith('running_var'):
             return 0.5 + value.square()
-        if 'norm' in key and key.endswith('weight') or key.endswith('last_layer.1.weight'):
+        if ('norm' in key and key.endswith('weight')) or key.endswith('last_layer.1.weight'):
             return 1 + 0.2 * value
         if 'lora_' in key:
             return 0.3 * value / max(shape[-1], 4) ** 0.5
@@ -129,9 +129,9 @@ def test_the_engine_runs_it_from_a_file_of_ours(tmp_path, capsys):
     image = np.random.default_rng(0).integers(0, 256, (80, 120, 3), np.uint8)
     engine = Engine(model)
     full, half = engine.run(image, 1.0), engine.run(image, 0.6)
-    assert {name: result.shape[:2] for name, result in full.results.items()} == {
-        name: (80, 120) for name in ('semseg', 'human_parts', 'normals', 'saliency')
-    }
+    assert {name: result.shape[:2] for name, result in full.results.items()} == dict.fromkeys(
+        ('semseg', 'human_parts', 'normals', 'saliency'), (80, 120)
+    )
     assert full.cost.share == 1
     assert half.cost.share <= 0.6
     direct = released_network(weights, (64, 96))
@@ -181,7 +181,7 @@ def test_published_numbers_of_parameters(rank, task_rank, plus, trained, total):
     [
         (lambda w: w.pop('backbone.layers.0.blocks.1.mlp.fc1.lora_tasks_B.sal'),
          r"'backbone.layers.0.blocks.1.mlp.fc1.lora_tasks_B.sal' is missing, expected \(384, 4\)"),
-        (lambda w: w.pop('backbone.patch_embed.proj.weight'), 'patch_embed.proj.weight. is missing'),
+        (lambda w: w.pop('backbone.patch_embed.proj.weight'), 'patch_embed.proj.weight. is mis'),
         (lambda w: w.update(extra=torch.zeros(1)), "'extra' belongs to no part"),
         (lambda w: w.update({'decoders.decoders.semseg.last_layer.3.bias': torch.zeros(40)}),
          r"semseg.last_layer.3.bias' has shape \(40,\), expected \(21,\)"),
