@@ -24,7 +24,7 @@ from adamtl_ros.nn.adapting import (
 )
 from adamtl_ros.nn.checkpoint import Model, load_model, save_model
 from adamtl_ros.nn.execution import PlannedExecution
-from adamtl_ros.nn.gating import relax, to_plans
+from adamtl_ros.nn.gating import GRANULARITIES, relax, to_plans
 from adamtl_ros.nn.lora import LoraConfig, Ranks
 from adamtl_ros.nn.network import random_network
 from adamtl_ros.nn.plan import OFF, BlockPlan, uniform_plan
@@ -74,9 +74,7 @@ def test_folding_changes_nothing(name, form):
 @pytest.mark.parametrize('arch', [small.ARCH, HRNET])
 def test_gates_equal_the_plans_they_stand_for(layers, form, folded, arch):
     """At every granularity together, with another plan for each image."""
-    network = small.adapted(
-        ('blocks', 'widths', 'windows', 'tokens'), TASKS, layers, form, arch=arch
-    )
+    network = small.adapted(GRANULARITIES, TASKS, layers, form, arch=arch)
     if folded:
         fold(network)
     names = list(TASKS)[:3]
@@ -187,13 +185,17 @@ def test_gradients_reach_what_is_trained_and_nothing_else(layers, form):
     network = small.adapted(layers=layers, form=form, merging=True)
     fold(network)
     freeze(network)
+    # As published, the last shared pair serves a stream that no decoder sees.
+    idle = 'layers.1.blocks.1.mlp.fc2.shared' if form == 'matrix' and 'fc2' in layers else ' '
+
     network.train()
     maps = network(IMAGES.repeat(2, 1, 1, 1)).maps
     sum(raw.square().mean() for raw in maps.values()).backward()
     chosen = {name for part in trainable(network).values() for name in part}
     for name, weight in network.named_parameters():
         assert weight.requires_grad == (name in chosen)
-        assert (weight.grad is not None and weight.grad.any()) == (name in chosen), name
+        learns = weight.grad is not None and weight.grad.any()
+        assert learns == (name in chosen and idle not in name), name
 
 
 def test_a_plan_on_some_windows_leaves_the_others_alone():
