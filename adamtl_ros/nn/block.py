@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from adamtl_ros.nn.adapted import AdaptedLinear
 from adamtl_ros.nn.attention import WindowAttention
 from adamtl_ros.nn.inplace import add, gelu
+from adamtl_ros.nn.rows import picked, put, scaled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from adamtl_ros.nn.branches import Streams, TaskBranches
+    from adamtl_ros.nn.branches import TaskBranches
+    from adamtl_ros.nn.factors import Streams
     from adamtl_ros.nn.windows import WindowGrid
 
 
@@ -116,24 +118,6 @@ class SwinBlock(nn.Module):
         rows = picked(x, extent.tokens)
         change = self.mlp(self.norm2(rows), extent.width, extent.channels)
         return put(x, scaled(change, extent.mlp), extent.tokens), None
-
-
-def scaled(x: Tensor, factor: Tensor | None) -> Tensor:
-    """Multiply by a factor, where there is one."""
-    return x if factor is None else x * factor
-
-
-def picked(x: Tensor, tokens: Tensor | None) -> Tensor:
-    """Return rows of (n, slots, C) as (k, C); all of it, as it is, where none are named."""
-    return x if tokens is None else x.reshape(-1, x.shape[-1]).index_select(0, tokens)
-
-
-def put(x: Tensor, change: Tensor, tokens: Tensor | None) -> Tensor:
-    """Add a change to the rows that `picked()` gave; `change` may be overwritten."""
-    if tokens is None:
-        return add(x, change)
-    rows = x.reshape(-1, x.shape[-1])
-    return rows.index_add(0, tokens, change.to(rows.dtype)).view_as(x)
 
 
 def hidden_channels(full: int, width: float) -> int:

@@ -15,7 +15,7 @@ from adamtl_ros.nn.architecture import Architecture, architecture
 from adamtl_ros.nn.calibration import Calibration, Level, frame_limit
 from adamtl_ros.nn.decoders import Decoder, decode
 from adamtl_ros.nn.execution import PlannedExecution
-from adamtl_ros.nn.gating import GRANULARITIES, decide, relax, to_plans
+from adamtl_ros.nn.gating import GRANULARITIES, relax
 from adamtl_ros.nn.hrnet import HrnetDecoder
 from adamtl_ros.nn.initialise import initialise
 from adamtl_ros.nn.macs import complexity
@@ -23,7 +23,7 @@ from adamtl_ros.nn.plan import Plan, uniform_plan
 from adamtl_ros.nn.policy import Policy, PolicyConfig
 from adamtl_ros.nn.prediction import Cost, Prediction, RelaxedPrediction
 from adamtl_ros.nn.relaxed import RelaxedExecution
-from adamtl_ros.nn.spending import Spending, spending_for
+from adamtl_ros.nn.spending import Spending, plans_within, spending_for
 from adamtl_ros.nn.swin import SwinEncoder
 from adamtl_ros.tasks import TASKS, Task
 
@@ -217,27 +217,12 @@ class AdaptiveNetwork(nn.Module):
             return [spending.least] * len(tokens), False
         conditions = tokens.new_full((len(tokens),), level.budget, dtype=torch.float)
         scores = self.policy(tokens, conditions, spending.tasks)
-        return _plans_within(scores, spending, level.threshold, limit, len(tokens)), True
+        return plans_within(scores, spending, level.threshold, limit, len(tokens)), True
 
 
 def _open_where(everything: Tensor, gate: Tensor) -> Tensor:
     """Open all gates of some images."""
     return torch.where(everything.view(-1, *[1] * (gate.dim() - 1)), 1.0, gate)
-
-
-def _plans_within(
-    scores: Gates, spending: Spending, threshold: float, limit: float, images: int
-) -> list[Plan]:
-    """Open what is above the threshold, or above a higher one on images that need it."""
-    counts = spending.counts
-    if threshold > float('-inf'):
-        thresholds = torch.full((images,), threshold, device=scores.device)
-        plans = to_plans(decide(scores, thresholds), images, counts)
-        spent = (counts.total(plan, spending.tasks) + spending.asking for plan in plans)
-        if all(macs <= limit * spending.full for macs in spent):
-            return plans
-    lowest = spending.steps(scores).lowest_within(limit)
-    return to_plans(decide(scores, lowest.clamp_min(threshold)), images, counts)
 
 
 def random_network(name: str, seed: int = 0, policy: PolicyConfig | None = None) -> AdaptiveNetwork:

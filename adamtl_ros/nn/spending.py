@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from adamtl_ros.nn.gating import decide, to_plans
 from adamtl_ros.nn.macs import complexity
 from adamtl_ros.nn.plan import uniform_plan
 
@@ -126,6 +127,30 @@ class Steps:
         shut = (self.shares > limit).sum(1, keepdim=True).clamp_max(self.at.shape[1])
         lowest = self.at.gather(1, (shut - 1).clamp_min(0))
         return lowest.masked_fill(shut == 0, float('-inf'))[:, 0]
+
+
+def plans_within(
+    scores: Gates, spending: Spending, threshold: float, limit: float, images: int
+) -> list[Plan]:
+    """Open what is above the threshold, or above a higher one on images that need it.
+
+    Args:
+        scores: Scores of the gates.
+        spending: What they cost.
+        threshold: Of all images.
+        limit: Share of the full MACs that no image may exceed.
+        images: Number of them.
+
+    """
+    counts = spending.counts
+    if threshold > float('-inf'):
+        thresholds = torch.full((images,), threshold, device=scores.device)
+        plans = to_plans(decide(scores, thresholds), images, counts)
+        spent = (counts.total(plan, spending.tasks) + spending.asking for plan in plans)
+        if all(macs <= limit * spending.full for macs in spent):
+            return plans
+    lowest = spending.steps(scores).lowest_within(limit)
+    return to_plans(decide(scores, lowest.clamp_min(threshold)), images, counts)
 
 
 def _openings(scores: Gates, table: Tensor) -> tuple[Tensor, Tensor]:

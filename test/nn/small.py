@@ -19,6 +19,10 @@ from adamtl_ros.tasks import TASKS
 ARCH = Architecture('small', 8, (2, 2), (1, 2), 4, 8, (64, 64), mlp_ratio=2)
 """Two stages of 16 x 16 and 8 x 8 tokens: 16 and 4 windows."""
 
+LAYERS = [('proj', 'fc1', 'fc2'), ('proj', 'fc2'), ('fc1', 'fc2'), ('proj',)]
+KINDS = [(layers, form) for layers in LAYERS for form in ('matrix', 'foldable')]
+"""Which layers carry pairs of tasks, and what these add to."""
+
 MIXES = [(one,) for one in GRANULARITIES] + [('blocks', 'windows'), GRANULARITIES]
 
 
@@ -77,3 +81,10 @@ def adapted(gates=('blocks', 'windows'), tasks=TASKS, layers=TASK_LAYERS, form='
         if name.endswith('.b'):
             torch.nn.init.normal_(weight, std=0.1)
     return made.eval()
+
+
+def close(maps, others, atol=2e-5):
+    """Check that maps are equal but for rounding."""
+    assert list(maps) == list(others)
+    for name, raw in maps.items():
+        torch.testing.assert_close(raw, others[name], atol=atol, rtol=1e-4)
