@@ -19,6 +19,7 @@ NEEDS = {
     'train': "pip install 'adamtl_ros[train]'",
     'evaluate': "pip install 'adamtl_ros[train]'",
     'calibrate': "pip install 'adamtl_ros[train]'",
+    'import-mtlora': "pip install 'adamtl_ros[train]'",
     'simulate-governor': "pip install 'adamtl_ros[train]'",
     'evaluate-bag': "pip install 'adamtl_ros[bags]', and 'adamtl_ros[fleet]' for --ray",
     'draw-bag': "pip install 'adamtl_ros[train]'",
@@ -67,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     _evaluate_options(verbs.add_parser('evaluate', help='score a model on labelled images'))
     _calibrate_options(
         verbs.add_parser('calibrate', help='fit the budgets of a model to images of your own')
+    )
+    _import_options(
+        verbs.add_parser('import-mtlora', help='make a model of a released MTLoRA checkpoint')
     )
     _simulate_options(
         verbs.add_parser('simulate-governor', help='play hours of battery, heat and load')
@@ -125,6 +129,22 @@ def _calibrate_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument('--out', type=Path, required=True, help='model file to write')
 
 
+def _import_options(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(run=_import)
+    verb.add_argument('file', type=Path, help='.pth file of MTLoRA or MTLoRA+')
+    verb.add_argument('--out', type=Path, required=True, help='model file to write')
+    verb.add_argument(
+        '--input-size',
+        type=int,
+        nargs=2,
+        default=(448, 448),
+        metavar=('HEIGHT', 'WIDTH'),
+        help='that it was trained for (448 448)',
+    )
+    verb.add_argument('--scale', type=float, default=4.0, help='of shared adapters (4)')
+    verb.add_argument('--task-scale', type=float, default=4.0, help='of those of tasks (4)')
+
+
 def _simulate_options(verb: argparse.ArgumentParser) -> None:
     verb.set_defaults(run=_simulate)
     verb.add_argument('scenario', type=Path, help='YAML file, such as config/scenarios/*')
@@ -176,6 +196,13 @@ def _calibrate(options: argparse.Namespace) -> None:
     from adamtl_ros.verbs import run_calibration
 
     print(run_calibration(options.model, options.bag, options.topic, options.images, options.out))
+
+
+def _import(options: argparse.Namespace) -> None:
+    from adamtl_ros.import_verb import run_import
+
+    size = (options.input_size[0], options.input_size[1])
+    print(run_import(options.file, options.out, size, options.scale, options.task_scale))
 
 
 def _simulate(options: argparse.Namespace) -> None:

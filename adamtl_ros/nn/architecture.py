@@ -7,6 +7,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+DECODERS = ('pyramid', 'hrnet')
+"""Ours, on normalised features of each stage; MTLoRA's, on features after the merging."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -20,6 +23,7 @@ class Architecture:
         window: Side of an attention window, in tokens.
         decoder_dim: Channels inside a decoder.
         input_size: Height and width that the network is meant for; any other works too.
+        decoder: Kind of decoder, of `DECODERS`.
 
     """
 
@@ -32,6 +36,7 @@ class Architecture:
     input_size: tuple[int, int]
     patch: int = 4
     mlp_ratio: int = 4
+    decoder: str = 'pyramid'
 
     def __post_init__(self) -> None:
         """Check that the sizes fit together.
@@ -48,6 +53,10 @@ class Architecture:
             raise ValueError(f'one number of heads for each stage, two sides of an input: {self}')
         if any(dim % heads for dim, heads in zip(self.dims, self.heads, strict=True)):
             raise ValueError(f'channels {self.dims} do not divide into heads {self.heads}')
+        if self.decoder not in DECODERS:
+            raise ValueError(
+                f"unknown decoder '{self.decoder}', choose from: {', '.join(DECODERS)}"
+            )
 
     @property
     def dims(self) -> tuple[int, ...]:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from adamtl_ros.nn.adapted import AdaptedLinear
+
 if TYPE_CHECKING:
     from adamtl_ros.nn.windows import WindowGrid
 
@@ -25,14 +27,18 @@ class WindowAttention(nn.Module):
     def __init__(self, dim: int, heads: int, window: int) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = AdaptedLinear(dim, 3 * dim)
+        self.proj = AdaptedLinear(dim, dim)
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
         self.register_buffer('relative_position_index', _relative_index(window), persistent=False)
         self._cache: dict[tuple[object, ...], tuple[Tensor, Tensor]] = {}
 
     def forward(self, x: Tensor, grid: WindowGrid, windows: Tensor | None = None) -> Tensor:
-        """Attend inside each window.
+        """Attend inside each window; the arguments are those of `mix()`."""
+        return self.proj(self.mix(x, grid, windows))
+
+    def mix(self, x: Tensor, grid: WindowGrid, windows: Tensor | None = None) -> Tensor:
+        """Attend inside each window, without the last linear layer.
 
         Args:
             x: (n, slots, C), windows of the grid.
@@ -46,7 +52,7 @@ class WindowAttention(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         bias = self._bias_of(grid, windows, q)
         out = _attend(q, k, v, bias)
-        return self.proj(out.transpose(1, 2).reshape(count, slots, dim))
+        return out.transpose(1, 2).reshape(count, slots, dim)
 
     def _bias_of(self, grid: WindowGrid, windows: Tensor | None, queries: Tensor) -> Tensor:
         bias = self.bias(grid, queries.dtype)

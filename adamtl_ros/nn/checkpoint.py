@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from adamtl_ros.nn.adapting import attach, fold
 from adamtl_ros.nn.architecture import ARCHITECTURES, Architecture
 from adamtl_ros.nn.calibration import Calibration
+from adamtl_ros.nn.lora import LoraConfig
 from adamtl_ros.nn.network import AdaptiveNetwork, random_network
 from adamtl_ros.nn.policy import PolicyConfig
 from adamtl_ros.tasks import TASKS, Task
@@ -96,12 +98,13 @@ def find_file(source: str) -> Path | None:
 
 
 def save_model(model: Model, path: Path) -> None:
-    """Write a model to one `.safetensors` file."""
+    """Write a model to one `.safetensors` file; adapters apart from what they are folded into."""
     network = model.network
     header = {
         'format': FORMAT,
         'architecture': network.arch.to_dict(),
         'policy': network.policy.config.to_dict(),
+        'adapters': network.adapters.to_dict() if network.adapters else None,
         'calibration': network.calibration.to_dict() if network.calibration else None,
         'tasks': {name: list(task.classes) for name, task in network.tasks.items()},
         'mean': model.mean,
@@ -114,7 +117,7 @@ def save_model(model: Model, path: Path) -> None:
 
 
 def read_model(path: Path) -> Model:
-    """Read a model that `save_model()` wrote.
+    """Read a model that `save_model()` wrote; its adapters are folded where they can be.
 
     Raises:
         CheckpointError: Not such a file, damaged, or its weights do not fit its header.
@@ -138,6 +141,8 @@ def _from_header(header: dict[str, Any], name: str) -> Model:
     if len(mean) != 3 or len(std) != 3 or not min(std) > 0:
         raise ValueError(f'mean {mean} and std {std} must be three numbers each, std positive')
     network = AdaptiveNetwork(arch, tasks, PolicyConfig.from_dict(header['policy'])).eval()
+    if header.get('adapters') is not None:  # files from before there were any lack the entry
+        attach(network, LoraConfig.from_dict(header['adapters']))
     if header['calibration'] is not None:
         network.calibration = Calibration.from_dict(header['calibration'])
     return Model(network, name, mean, std, bool(header['trained']), dict(header['notes']))
@@ -183,3 +188,4 @@ def _fill(network: AdaptiveNetwork, tensors: dict[str, Tensor], path: Path) -> N
     if surplus:
         raise CheckpointError(f"{path}: '{surplus[0]}' belongs to no part of the network")
     network.load_state_dict(tensors)
+    fold(network)

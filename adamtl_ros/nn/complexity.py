@@ -1,35 +1,44 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Exact multiply-accumulates (MACs) of the network, in closed form.
-
-Counted are matrix products, convolutions and attention products, as executed: padding
-included, biases, normalisation, activations, resampling and gathers not.
-"""
+"""What the multiply-accumulates (MACs) of a network add up to, by plan, gates and tasks."""
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 
-from adamtl_ros.nn.places import cell_grid
+from adamtl_ros.nn.block import hidden_channels
 from adamtl_ros.nn.plan import uniform_plan
-from adamtl_ros.nn.swin import hidden_channels
-from adamtl_ros.nn.windows import ceil_to, window_grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from torch import Tensor
 
-    from adamtl_ros.nn.architecture import Architecture
     from adamtl_ros.nn.gating import Gates
     from adamtl_ros.nn.plan import BlockPlan, Plan
-    from adamtl_ros.nn.policy import PolicyConfig
-    from adamtl_ros.tasks import Task
+
+
+@dataclass(frozen=True)
+class BranchCost:
+    """MACs that the branches of one task add to a block.
+
+    Attributes:
+        tasks: Those that have branches.
+        slot: For each token of a window that runs.
+        token: For each token that passes the MLP.
+        channel: For each of its hidden channels that run.
+
+    """
+
+    tasks: tuple[str, ...]
+    slot: int
+    token: int
+    channel: int
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,8 @@ class BlockCost:
         attention: MACs of the attention of one window, projections included.
         channel: MACs of one hidden channel of the MLP for one token.
         hidden: Hidden channels of the MLP.
+        token: MACs of one token that passes the MLP, besides its hidden channels.
+        branch: What each task that has low-rank branches here adds.
 
     """
 
@@ -50,6 +61,21 @@ class BlockCost:
     attention: int
     channel: int
     hidden: int
+    token: int = 0
+    branch: BranchCost | None = None
+
+    def serving(self, tasks: Iterable[str]) -> BlockCost:
+        """Return the cost with the branches of these tasks in it."""
+        if self.branch is None:
+            return self
+        count = sum(task in self.branch.tasks for task in tasks)
+        return replace(
+            self,
+            attention=self.attention + count * self.slots * self.branch.slot,
+            channel=self.channel + count * self.branch.channel,
+            token=self.token + count * self.branch.token,
+            branch=None,
+        )
 
     def windows_run(self, plan: BlockPlan) -> int:
         """Return the windows that a plan executes."""
@@ -68,7 +94,7 @@ class BlockCost:
 
     def mlp(self, width: float) -> int:
         """Return the MACs of the MLP for one token."""
-        return self.channel * hidden_channels(self.hidden, width)
+        return self.token + self.channel * hidden_channels(self.hidden, width)
 
 
 @dataclass(frozen=True)
@@ -76,7 +102,7 @@ class Complexity:
     """MACs of one image of one size, by part.
 
     Attributes:
-        blocks: Of each block of all stages.
+        blocks: Of each block of all stages, without the branches of tasks.
         size: Height and width of the image.
         depths: Blocks of each stage.
         grid: Height and width of the first stage's tokens.
@@ -108,8 +134,14 @@ class Complexity:
 
     def total(self, plan: Plan, tasks: Iterable[str]) -> int:
         """Return the MACs of a plan for these tasks, without the policy."""
-        run = (cost.of(block) for cost, block in zip(self.blocks, plan.blocks, strict=True))
-        return self.fixed_for(tasks) + sum(run)
+        names = tuple(tasks)
+        costs = zip(self.serving(names), plan.blocks, strict=True)
+        return self.fixed_for(names) + sum(cost.of(block) for cost, block in costs)
+
+    def serving(self, tasks: Iterable[str]) -> list[BlockCost]:
+        """Return the costs of the blocks with the branches of these tasks."""
+        names = tuple(tasks)
+        return [cost.serving(names) for cost in self.blocks]
 
     def asking(self, heads: Iterable[str]) -> int:
         """Return the MACs of asking these heads of the policy."""
@@ -138,28 +170,37 @@ class Complexity:
         costs = zip(self.blocks, plan.blocks, strict=True)
         return sum(cost.windows_run(block) for cost, block in costs)
 
-    def gated(self, gates: Gates) -> Tensor:
-        """Return the MACs of the blocks under gates, without all the rest, (B,) double.
+    def gated(self, gates: Gates, tasks: Iterable[str]) -> Tensor:
+        """Return the MACs of the blocks for tasks under gates, without the rest, (B,) double.
 
         Gates of 0 and 1 give exact counts, those between expected ones; gradients pass.
         """
-        windows, slots, attention, least, most = self.table.to(gates.device)
+        windows, slots, attention, least, most = self.table(tasks).to(gates.device)
         mlp = most if gates.widths is None else least + (most - least) * gates.widths
         count = windows if gates.windows is None else gates.windows.sum(-1)
         spent = count * attention + _passing(gates, count * slots) * mlp
         return (spent if gates.blocks is None else spent * gates.blocks).sum(-1)
 
-    @cached_property
-    @torch.inference_mode(mode=False)
-    def table(self) -> Tensor:
-        """Sizes of the blocks as rows, (5, blocks) double.
+    def table(self, tasks: Iterable[str]) -> Tensor:
+        """Sizes of the blocks for tasks as rows, (5, blocks) double; made once for each.
 
         They are windows, slots, and the MACs of a window's attention, a token's narrow MLP and
         its full one.
         """
+        names = tuple(tasks)
+        if names not in self._tables:
+            self._tables[names] = self._table(names)
+        return self._tables[names]
+
+    @cached_property
+    def _tables(self) -> dict[tuple[str, ...], Tensor]:
+        return {}
+
+    @torch.inference_mode(mode=False)
+    def _table(self, tasks: tuple[str, ...]) -> Tensor:
         rows = [
             (cost.windows, cost.slots, cost.attention, cost.mlp(self.narrow), cost.mlp(1.0))
-            for cost in self.blocks
+            for cost in self.serving(tasks)
         ]
         return torch.tensor(rows, dtype=torch.double).T.contiguous()
 
@@ -180,65 +221,3 @@ def _passing(gates: Gates, everything: Tensor) -> Tensor:
     if gates.windows is None:
         return gates.tokens.sum((-2, -1))
     return (gates.tokens * gates.windows[..., None]).sum((-2, -1))
-
-
-@lru_cache(maxsize=256)
-def complexity(
-    arch: Architecture, size: tuple[int, int], tasks: tuple[Task, ...], policy: PolicyConfig
-) -> Complexity:
-    """Count the MACs of an architecture at an input size (height, width)."""
-    grids = stage_grids(arch, size)
-    embed = grids[0][0] * grids[0][1] * arch.embed_dim * 3 * arch.patch**2
-    merging = sum(h * w * 8 * dim**2 for (h, w), dim in zip(grids[1:], arch.dims, strict=False))
-    costs = [_block(arch, grid, dim) for grid, dim in zip(grids, arch.dims, strict=True)]
-    blocks = [cost for cost, depth in zip(costs, arch.depths, strict=True) for _ in range(depth)]
-    head = _policy_head(arch, grids[0], policy)
-    return Complexity(
-        blocks=tuple(blocks),
-        size=size,
-        depths=arch.depths,
-        grid=grids[0],
-        fixed=embed + merging,
-        decoders={task.name: _decoder(arch, grids, task.channels) for task in tasks},
-        policy=_policy_trunk(arch, grids[0], policy),
-        heads=dict.fromkeys(policy.heads(task.name for task in tasks), head),
-        narrow=policy.narrow,
-    )
-
-
-def stage_grids(arch: Architecture, size: tuple[int, int]) -> list[tuple[int, int]]:
-    """Token grid of each stage; sides are rounded up on the way down."""
-    height, width = (ceil_to(side, arch.patch) // arch.patch for side in size)
-    grids = []
-    for _ in arch.depths:
-        grids.append((height, width))
-        height, width = (height + 1) // 2, (width + 1) // 2
-    return grids
-
-
-def _block(arch: Architecture, grid: tuple[int, int], dim: int) -> BlockCost:
-    cut = window_grid(*grid, arch.window, False)
-    attention = cut.slots * (4 * dim**2 + 2 * cut.slots * dim)
-    return BlockCost(cut.count, cut.slots, attention, 2 * dim, arch.mlp_ratio * dim)
-
-
-def _decoder(arch: Architecture, grids: list[tuple[int, int]], channels: int) -> int:
-    dim = arch.decoder_dim
-    laterals = sum(h * w * width * dim for (h, w), width in zip(grids, arch.dims, strict=True))
-    height, width = grids[0]
-    return laterals + height * width * dim * (9 + dim + channels)
-
-
-def _policy_trunk(arch: Architecture, grid: tuple[int, int], policy: PolicyConfig) -> int:
-    rows, columns = cell_grid(*grid)
-    squeeze = grid[0] * grid[1] * arch.embed_dim * policy.channels
-    mix = rows * columns * 9 * policy.channels * 2 * policy.channels
-    frame = 4 * policy.channels * policy.hidden
-    return squeeze + mix + frame + policy.hidden + policy.hidden * 2 * policy.hidden
-
-
-def _policy_head(arch: Architecture, grid: tuple[int, int], policy: PolicyConfig) -> int:
-    rows, columns = cell_grid(*grid)
-    places = rows * columns * 2 * policy.channels * len(arch.depths)
-    head = policy.hidden * arch.block_count * len(policy.gates)
-    return head + places * policy.has_map

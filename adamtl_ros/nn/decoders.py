@@ -41,7 +41,7 @@ def decode(decoders: Sequence[Decoder], features: Sequence[Tensor]) -> list[Tens
 
     Args:
         decoders: At least one.
-        features: (B, H, W, C) of four scales.
+        features: (B, H, W, C) of four scales; or (decoders, B, H, W, C), for each its own.
 
     Returns:
         Of each decoder (B, channels, H/4, W/4).
@@ -63,14 +63,25 @@ def _pyramid(decoders: Sequence[Decoder], features: Sequence[Tensor]) -> Tensor:
     x = None
     for scale in reversed(range(len(features))):
         laterals = [cast('nn.Linear', decoder.laterals[scale]) for decoder in decoders]
-        weight = torch.cat([lateral.weight for lateral in laterals])
-        bias = torch.cat([_bias(lateral) for lateral in laterals])
-        finer = functional.linear(features[scale], weight, bias).permute(0, 3, 1, 2)
+        finer = side_by_side(laterals, features[scale]).permute(0, 3, 1, 2)
         if x is not None:
             finer = add(functional.interpolate(x, finer.shape[-2:], mode='bilinear'), finer)
         x = finer
     assert x is not None
     return x
+
+
+def side_by_side(layers: Sequence[nn.Linear], x: Tensor) -> Tensor:
+    """Apply one layer of each decoder, (B, H, W, C) to (B, H, W, layers * outputs).
+
+    All to the same features, or each to its own, (layers, B, H, W, C).
+    """
+    bias = torch.cat([_bias(layer) for layer in layers])
+    if x.dim() == 4:
+        return functional.linear(x, torch.cat([layer.weight for layer in layers]), bias)
+    weight = torch.stack([layer.weight for layer in layers]).transpose(1, 2)
+    products = torch.bmm(x.flatten(1, 3), weight).transpose(0, 1).flatten(1)
+    return (products + bias).view(*x.shape[1:4], -1)
 
 
 def _bias(layer: nn.Linear | nn.Conv2d) -> Tensor:

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from adamtl_ros.nn.block import Extent
 from adamtl_ros.nn.swin import reorder
 from adamtl_ros.nn.windows import regather
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from adamtl_ros.nn.block import SwinBlock
     from adamtl_ros.nn.plan import BlockPlan, Plan
-    from adamtl_ros.nn.swin import SwinBlock
     from adamtl_ros.nn.windows import WindowGrid
 
 
@@ -41,39 +42,54 @@ class PlannedExecution:
         x: Tensor,
         source: WindowGrid | None,
         grid: WindowGrid,
-    ) -> tuple[Tensor, WindowGrid | None]:
+        tasks: Sequence[str] = (),
+    ) -> tuple[Tensor, WindowGrid | None, Tensor | None]:
         """Run a block on the images and windows that are to; see `Execution`."""
         stage, index = place
         plans = [plan.stages[stage][index] for plan in self.plans]
         if not any(plan.run for plan in plans):
-            return x, source
+            return x, source, None
         first = plans[0]
         if first.windows is None and first.tokens is None and all(p == first for p in plans):
             windows = reorder(x, source, grid).view(-1, grid.slots, x.shape[-1])
-            return block(windows, grid, first.width).view_as(x), grid
+            out, streams = block(windows, grid, Extent(first.width), tasks)
+            if streams is None:
+                return out.view_as(x), grid, None
+            x, streams = streams.reordered(out, grid)
+            return x, None, streams.written()
+        written = None if block.branches is None else block.branches.shared_by(tasks, x)
         for width in sorted({plan.width for plan in plans if plan.run}):
             alike = {i: p for i, p in enumerate(plans) if p.run and p.width == width}
-            x = _run_windows(block, x, source, grid, alike)
-        return x, source
+            x, written = _run_windows(block, x, written, source, grid, alike, tasks)
+        return x, source, written
 
 
 def _run_windows(
     block: SwinBlock,
     x: Tensor,
+    streams: Tensor | None,
     source: WindowGrid | None,
     grid: WindowGrid,
     plans: dict[int, BlockPlan],
-) -> Tensor:
+    tasks: Sequence[str],
+) -> tuple[Tensor, Tensor | None]:
     """Run a block on the windows of some images, whose plans have one width, by image."""
     order = regather(source, grid, x.device)
     chosen = {image: _windows(plan, grid, x.device) for image, plan in plans.items()}
     rows = torch.cat([_rows(order, grid, chosen[image]) + image * len(order) for image in chosen])
     flat = x.reshape(-1, x.shape[-1])
     gathered = flat.index_select(0, rows).view(-1, grid.slots, x.shape[-1])
-    width = next(iter(plans.values())).width
-    windows = torch.cat(list(chosen.values()))
-    out = block(gathered, grid, width, windows, _tokens(plans, chosen, grid))
-    return flat.index_copy(0, rows, out.view(-1, x.shape[-1])).view_as(x)
+    extent = Extent(
+        next(iter(plans.values())).width,
+        torch.cat(list(chosen.values())),
+        _tokens(plans, chosen, grid),
+    )
+    out, own = block(gathered, grid, extent, tasks)
+    x = flat.index_copy(0, rows, out.view(-1, x.shape[-1])).view_as(x)
+    if streams is not None and own is not None:
+        written = own.written().flatten(1, 2)
+        streams.flatten(1, 2).index_copy_(1, rows, written.to(streams.dtype))
+    return x, streams
 
 
 def _windows(plan: BlockPlan, grid: WindowGrid, device: torch.device) -> Tensor:

@@ -1,10 +1,11 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Weights of others: the ImageNet files of Microsoft's Swin repository."""
+"""Weights of others: `.pth` files, and those of Microsoft's Swin repository on ImageNet."""
 
 from __future__ import annotations
 
 import pickle
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +20,24 @@ if TYPE_CHECKING:
 
 WRAPPERS = ('model', 'state_dict')
 """Keys under which training scripts put the weights beside other things."""
+
+DERIVED = ('attn_mask', 'relative_position_index')
+"""Ends of the names of what an encoder computes itself."""
+
+
+class _Settings:
+    """What stands for the yacs settings of a training script: a plain dictionary.
+
+    Scripts that descend from Swin's save them beside the weights. No code of that package, or
+    of the file, runs.
+    """
+
+    def __new__(cls) -> OrderedDict[str, object]:  # type: ignore[misc]
+        return OrderedDict()
+
+
+_Settings.__module__, _Settings.__qualname__ = 'yacs.config', 'CfgNode'
+torch.serialization.add_safe_globals([_Settings])
 
 
 def read_pth(path: Path) -> dict[str, Tensor]:
@@ -89,9 +108,8 @@ def load_swin(encoder: SwinEncoder, path: Path) -> None:
 
 def _encoder_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Leave out what an encoder computes itself or does not have."""
-    derived = ('attn_mask', 'relative_position_index')
     return {
         key: value
         for key, value in weights.items()
-        if not key.startswith('head.') and not key.endswith(derived)
+        if not key.startswith('head.') and not key.endswith(DERIVED)
     }

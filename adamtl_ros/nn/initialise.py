@@ -14,7 +14,6 @@ from adamtl_ros.nn.policy import HeadStack
 if TYPE_CHECKING:
     import torch
 
-    from adamtl_ros.nn.network import AdaptiveNetwork
 
 SWIN_DEVIATION = 0.02
 
@@ -25,11 +24,12 @@ OPEN_AT_FIRST = 0.9
 """Probability with which a gate is open before training, all tasks in use."""
 
 
-def initialise(network: AdaptiveNetwork, generator: torch.Generator) -> None:
-    """Draw the weights of all linear and convolution layers; biases become zero.
+def initialise(network: nn.Module, generator: torch.Generator) -> None:
+    """Draw the weights of all linear and convolution layers of a network, or of a part of it.
 
-    From normal distributions cut at two deviations: linear layers of the encoder with
-    0.02, as in Swin; all others so as to keep the variance (He et al. 2015).
+    Biases become zero. Weights come from normal distributions cut at two deviations: linear
+    layers of the encoder with 0.02, as in Swin; all others so as to keep the variance (He et
+    al. 2015).
     The policy's scores begin near one value, at which a gate is most likely open.
     """
     for name, module in network.named_modules():

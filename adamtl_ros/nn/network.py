@@ -10,25 +10,29 @@ import torch
 from torch import Tensor, nn
 
 from adamtl_ros import tasks as table
+from adamtl_ros.nn import hrnet
 from adamtl_ros.nn.architecture import Architecture, architecture
 from adamtl_ros.nn.calibration import Calibration, Level, frame_limit
-from adamtl_ros.nn.complexity import Complexity, complexity
 from adamtl_ros.nn.decoders import Decoder, decode
 from adamtl_ros.nn.execution import PlannedExecution
-from adamtl_ros.nn.gating import GRANULARITIES, decide, relax, to_plans
+from adamtl_ros.nn.gating import GRANULARITIES, relax
+from adamtl_ros.nn.hrnet import HrnetDecoder
 from adamtl_ros.nn.initialise import initialise
+from adamtl_ros.nn.macs import complexity
 from adamtl_ros.nn.plan import Plan, uniform_plan
 from adamtl_ros.nn.policy import Policy, PolicyConfig
 from adamtl_ros.nn.prediction import Cost, Prediction, RelaxedPrediction
 from adamtl_ros.nn.relaxed import RelaxedExecution
-from adamtl_ros.nn.spending import Spending, spending_for
+from adamtl_ros.nn.spending import Spending, plans_within, spending_for
 from adamtl_ros.nn.swin import SwinEncoder
 from adamtl_ros.tasks import TASKS, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from adamtl_ros.nn.complexity import Complexity
     from adamtl_ros.nn.gating import Gates
+    from adamtl_ros.nn.lora import LoraConfig
     from adamtl_ros.nn.swin import Execution
 
 LOG_DEPTH_LIMIT = 6.9
@@ -53,10 +57,17 @@ class AdaptiveNetwork(nn.Module):
         self.tasks = dict(tasks)
         self.encoder = SwinEncoder(arch)
         self.policy = Policy(arch, self.tasks, policy or PolicyConfig())
+        kind = Decoder if arch.decoder == 'pyramid' else HrnetDecoder
         self.decoders = nn.ModuleDict(
-            {name: Decoder(arch, task.channels) for name, task in self.tasks.items()}
+            {name: kind(arch, task.channels) for name, task in self.tasks.items()}
         )
         self.calibration: Calibration | None = None
+        self.adapters: LoraConfig | None = None
+
+    @property
+    def folded(self) -> bool:
+        """Whether low-rank pairs are inside the weights; see `adapting.fold()`."""
+        return self.adapters is not None and any(layer.folded for layer in self.encoder.linears)
 
     def forward(
         self, images: Tensor, budget: float = 1.0, tasks: Iterable[str] | None = None
@@ -161,14 +172,20 @@ class AdaptiveNetwork(nn.Module):
     ) -> dict[str, Tensor]:
         """Return the raw maps of tasks from the patch embedding, (B, H/4, W/4, C)."""
         names = list(tasks)
-        features = self.encoder(tokens, execution)
-        maps = decode([cast('Decoder', self.decoders[name]) for name in names], features)
+        features = self.encoder(tokens, execution, names)
+        decoders = [self.decoders[name] for name in names]
+        if self.arch.decoder == 'pyramid':
+            maps = decode(cast('list[Decoder]', decoders), features)
+        else:
+            mergings = self.encoder.mergings
+            maps = hrnet.decode(cast('list[HrnetDecoder]', decoders), features, mergings)
         return dict(zip(names, maps, strict=True))
 
     def complexity(self, height: int, width: int) -> Complexity:
         """Count the MACs of one image of that size, by part."""
-        known = tuple(self.tasks.values())
-        return complexity(self.arch, (height, width), known, self.policy.config)
+        known, size = tuple(self.tasks.values()), (height, width)
+        config = self.policy.config
+        return complexity(self.arch, size, known, config, self.adapters, folded=self.folded)
 
     def spending(self, size: Sequence[int], tasks: Iterable[str] | None = None) -> Spending:
         """Return what gates cost at an input size for some tasks, all if not given.
@@ -181,8 +198,10 @@ class AdaptiveNetwork(nn.Module):
         if not wanted:
             raise ValueError(f'no task is wanted, choose from: {", ".join(self.tasks)}')
         height, width = size
-        known = tuple(self.tasks.values())
-        return spending_for(self.arch, (height, width), known, self.policy.config, wanted)
+        known, config = tuple(self.tasks.values()), self.policy.config
+        return spending_for(
+            self.arch, (height, width), known, config, wanted, self.adapters, folded=self.folded
+        )
 
     def _choose(self, tokens: Tensor, spending: Spending, budget: float) -> tuple[list[Plan], bool]:
         """Choose what runs for each image, and say whether the policy was asked."""
@@ -198,27 +217,12 @@ class AdaptiveNetwork(nn.Module):
             return [spending.least] * len(tokens), False
         conditions = tokens.new_full((len(tokens),), level.budget, dtype=torch.float)
         scores = self.policy(tokens, conditions, spending.tasks)
-        return _plans_within(scores, spending, level.threshold, limit, len(tokens)), True
+        return plans_within(scores, spending, level.threshold, limit, len(tokens)), True
 
 
 def _open_where(everything: Tensor, gate: Tensor) -> Tensor:
     """Open all gates of some images."""
     return torch.where(everything.view(-1, *[1] * (gate.dim() - 1)), 1.0, gate)
-
-
-def _plans_within(
-    scores: Gates, spending: Spending, threshold: float, limit: float, images: int
-) -> list[Plan]:
-    """Open what is above the threshold, or above a higher one on images that need it."""
-    counts = spending.counts
-    if threshold > float('-inf'):
-        thresholds = torch.full((images,), threshold, device=scores.device)
-        plans = to_plans(decide(scores, thresholds), images, counts)
-        spent = (counts.total(plan, spending.tasks) + spending.asking for plan in plans)
-        if all(macs <= limit * spending.full for macs in spent):
-            return plans
-    lowest = spending.steps(scores).lowest_within(limit)
-    return to_plans(decide(scores, lowest.clamp_min(threshold)), images, counts)
 
 
 def random_network(name: str, seed: int = 0, policy: PolicyConfig | None = None) -> AdaptiveNetwork:

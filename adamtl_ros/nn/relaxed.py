@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from adamtl_ros.nn.swin import hidden_channels, reorder
+from adamtl_ros.nn.block import Extent, hidden_channels
+from adamtl_ros.nn.swin import reorder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from adamtl_ros.nn.block import Mlp, SwinBlock
     from adamtl_ros.nn.gating import Gates
-    from adamtl_ros.nn.swin import Mlp, SwinBlock
     from adamtl_ros.nn.windows import WindowGrid
 
 
@@ -51,20 +51,33 @@ class RelaxedExecution:
         x: Tensor,
         source: WindowGrid | None,
         grid: WindowGrid,
-    ) -> tuple[Tensor, WindowGrid | None]:
+        tasks: Sequence[str] = (),
+    ) -> tuple[Tensor, WindowGrid | None, Tensor | None]:
         """Run a block; see `Execution`."""
         number = sum(self.depths[: place[0]]) + place[1]
         here = {name: value[:, number].to(x) for name, value in self.gates.present.items()}
         passing = _by_window(here, grid, x)
         tokens = reorder(x, source, grid).reshape(-1, grid.slots, x.shape[-1])
-        tokens = tokens + passing * block.attn(block.norm1(tokens), grid)
+        attended = passing
         if 'tokens' in here:
             passing = passing * here['tokens'][:, : grid.count].reshape(-1, grid.slots, 1)
-        wide = here.get('widths')
-        if wide is not None:
-            wide = wide.repeat_interleave(grid.count)[:, None, None]
-        change = _elastic(block.mlp, block.norm2(tokens), wide, self.narrow)
-        return (tokens + passing * change).view_as(x), grid
+        channels = self._channels(block.mlp, here.get('widths'), grid)
+        extent = Extent(attention=attended, mlp=passing, channels=channels)
+        out, streams = block(tokens, grid, extent, tasks)
+        written = None if streams is None else streams.written().view(-1, *x.shape)
+        return out.view_as(x), grid, written
+
+    def _channels(self, mlp: Mlp, wide: Tensor | None, grid: WindowGrid) -> Tensor | None:
+        """Return what counts of the hidden channels, (images * windows, 1, hidden).
+
+        Those beyond the narrow ones count as much as the gate is open.
+        """
+        if wide is None:
+            return None
+        wide = wide.repeat_interleave(grid.count)[:, None, None]
+        hidden = mlp.fc1.out_features
+        always = torch.arange(hidden, device=wide.device) < hidden_channels(hidden, self.narrow)
+        return torch.where(always, torch.ones_like(wide), wide)
 
 
 def _by_window(gates: dict[str, Tensor], grid: WindowGrid, x: Tensor) -> Tensor:
@@ -75,14 +88,3 @@ def _by_window(gates: dict[str, Tensor], grid: WindowGrid, x: Tensor) -> Tensor:
     if 'windows' in gates:
         passing = passing * gates['windows'][:, : grid.count]
     return passing.view(-1, 1, 1)
-
-
-def _elastic(mlp: Mlp, x: Tensor, wide: Tensor | None, narrow: float) -> Tensor:
-    """Run an MLP whose channels beyond the narrow ones count as much as the gate is open."""
-    if wide is None:
-        return mlp(x)
-    hidden = functional.gelu(mlp.fc1(x))
-    always = torch.arange(hidden.shape[-1], device=x.device) < hidden_channels(
-        hidden.shape[-1], narrow
-    )
-    return mlp.fc2(hidden * torch.where(always, 1.0, wide).to(hidden))

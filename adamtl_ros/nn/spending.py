@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from adamtl_ros.nn.complexity import complexity
+from adamtl_ros.nn.gating import decide, to_plans
+from adamtl_ros.nn.macs import complexity
 from adamtl_ros.nn.plan import uniform_plan
 
 if TYPE_CHECKING:
     from adamtl_ros.nn.architecture import Architecture
     from adamtl_ros.nn.complexity import Complexity
     from adamtl_ros.nn.gating import Gates
+    from adamtl_ros.nn.lora import LoraConfig
     from adamtl_ros.nn.plan import Plan
     from adamtl_ros.nn.policy import PolicyConfig
     from adamtl_ros.tasks import Task
@@ -70,11 +72,11 @@ class Spending:
 
     def share(self, gates: Gates) -> Tensor:
         """Return the share of the full MACs under gates, the policy included, (B,) double."""
-        return (self.always + self.counts.gated(gates)) / self.full
+        return (self.always + self.counts.gated(gates, self.tasks)) / self.full
 
     def steps(self, scores: Gates) -> Steps:
         """Return the share of the full MACs as a function of the threshold."""
-        at, macs = _openings(scores, self.counts.table.to(scores.device))
+        at, macs = _openings(scores, self.counts.table(self.tasks).to(scores.device))
         at, order = at.sort(1)
         # From the highest score down, what is open so far; and nothing above all of them.
         opened = macs[order].flip(1).cumsum(1).flip(1)
@@ -89,9 +91,13 @@ def spending_for(
     known: tuple[Task, ...],
     policy: PolicyConfig,
     tasks: tuple[str, ...],
+    adapters: LoraConfig | None = None,
+    *,
+    folded: bool = True,
 ) -> Spending:
     """Return what gates cost; `known` are all tasks of the network, `tasks` those in use."""
-    return Spending(complexity(arch, size, known, policy), policy, tasks)
+    counts = complexity(arch, size, known, policy, adapters, folded=folded)
+    return Spending(counts, policy, tasks)
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,30 @@ class Steps:
         shut = (self.shares > limit).sum(1, keepdim=True).clamp_max(self.at.shape[1])
         lowest = self.at.gather(1, (shut - 1).clamp_min(0))
         return lowest.masked_fill(shut == 0, float('-inf'))[:, 0]
+
+
+def plans_within(
+    scores: Gates, spending: Spending, threshold: float, limit: float, images: int
+) -> list[Plan]:
+    """Open what is above the threshold, or above a higher one on images that need it.
+
+    Args:
+        scores: Scores of the gates.
+        spending: What they cost.
+        threshold: Of all images.
+        limit: Share of the full MACs that no image may exceed.
+        images: Number of them.
+
+    """
+    counts = spending.counts
+    if threshold > float('-inf'):
+        thresholds = torch.full((images,), threshold, device=scores.device)
+        plans = to_plans(decide(scores, thresholds), images, counts)
+        spent = (counts.total(plan, spending.tasks) + spending.asking for plan in plans)
+        if all(macs <= limit * spending.full for macs in spent):
+            return plans
+    lowest = spending.steps(scores).lowest_within(limit)
+    return to_plans(decide(scores, lowest.clamp_min(threshold)), images, counts)
 
 
 def _openings(scores: Gates, table: Tensor) -> tuple[Tensor, Tensor]:

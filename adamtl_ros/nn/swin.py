@@ -14,11 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from adamtl_ros.nn.attention import WindowAttention
-from adamtl_ros.nn.inplace import add, gelu
+from adamtl_ros.nn.adapted import AdaptedLinear
+from adamtl_ros.nn.block import SwinBlock
 from adamtl_ros.nn.windows import WindowGrid, regather, window_grid
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from adamtl_ros.nn.architecture import Architecture
 
 
@@ -45,70 +47,18 @@ class PatchMerging(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(4 * dim)
-        self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
+        self.reduction = AdaptedLinear(4 * dim, 2 * dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Merge two by two tokens."""
+        return self.reduction(self.side_by_side(x))
+
+    def side_by_side(self, x: Tensor) -> Tensor:
+        """Return two by two tokens side by side, normalised, (B, H/2, W/2, 4C)."""
         x = _pad(x, 2)
         # Order of the official weights: down the column first.
         quarters = [x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
-        return self.reduction(self.norm(torch.cat(quarters, -1)))
-
-
-class Mlp(nn.Module):
-    """Two linear layers with GELU between them, whose hidden channels are nested.
-
-    The first ones can run without the rest (Devvrit et al. 2023, "MatFormer", section 3).
-    """
-
-    def __init__(self, dim: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(dim, hidden)
-        self.fc2 = nn.Linear(hidden, dim)
-
-    def forward(self, x: Tensor, width: float = 1.0) -> Tensor:
-        """Apply to the last axis with this share of the hidden channels."""
-        if width == 1:
-            return self.fc2(gelu(self.fc1(x)))
-        hidden = hidden_channels(self.fc1.out_features, width)
-        x = functional.linear(x, self.fc1.weight[:hidden], self.fc1.bias[:hidden])
-        return functional.linear(gelu(x), self.fc2.weight[:, :hidden], self.fc2.bias)
-
-
-class SwinBlock(nn.Module):
-    """Window attention and MLP, each normalised first and added to the stream (equation 3)."""
-
-    def __init__(self, dim: int, heads: int, window: int, mlp_ratio: int) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(dim)
-        self.attn = WindowAttention(dim, heads, window)
-        self.norm2 = nn.LayerNorm(dim)
-        self.mlp = Mlp(dim, mlp_ratio * dim)
-
-    def forward(
-        self,
-        x: Tensor,
-        grid: WindowGrid,
-        width: float = 1.0,
-        windows: Tensor | None = None,
-        tokens: Tensor | None = None,
-    ) -> Tensor:
-        """Run on windows of tokens.
-
-        Args:
-            x: (n, slots, C).
-            grid: How the tokens were cut.
-            width: Share of the MLP's hidden channels.
-            windows: (n,) number in the grid of each window of x; all in order if not given.
-            tokens: Rows of x, as (n * slots, C), that pass the MLP; all if not given.
-
-        """
-        x = add(x, self.attn(self.norm1(x), grid, windows))
-        if tokens is None:
-            return add(x, self.mlp(self.norm2(x), width))
-        rows = x.view(-1, x.shape[-1])
-        change = self.mlp(self.norm2(rows.index_select(0, tokens)), width)
-        return rows.index_add(0, tokens, change.to(rows.dtype)).view_as(x)
+        return self.norm(torch.cat(quarters, -1))
 
 
 class Execution(Protocol):
@@ -124,7 +74,8 @@ class Execution(Protocol):
         x: Tensor,
         source: WindowGrid | None,
         grid: WindowGrid,
-    ) -> tuple[Tensor, WindowGrid | None]:
+        tasks: Sequence[str],
+    ) -> tuple[Tensor, WindowGrid | None, Tensor | None]:
         """Do it.
 
         Args:
@@ -133,9 +84,12 @@ class Execution(Protocol):
             x: (B, padded tokens, C), in the order of `source`, None for row-major.
             source: That order.
             grid: The block's own order.
+            tasks: Those in use.
 
         Returns:
-            Tokens of the same shape, and their order.
+            Tokens of the same shape, and their order; and in the order of these, one stream for
+            each task that has a branch in the block, (tasks, B, padded tokens, C), or None for
+            tokens that all tasks share.
 
         """
 
@@ -154,53 +108,103 @@ class SwinStage(nn.Module):
         last = stage == len(arch.depths) - 1
         self.downsample = None if last else PatchMerging(dim)
 
-    def forward(self, x: Tensor, execution: Execution) -> Tensor:
-        """Run the blocks on tokens (B, H, W, C)."""
+    def forward(
+        self, x: Tensor, execution: Execution, tasks: Sequence[str] = ()
+    ) -> tuple[Tensor, Tensor | None]:
+        """Run the blocks.
+
+        Args:
+            x: Tokens (B, H, W, C).
+            execution: What is done with each block.
+            tasks: Those in use.
+
+        Returns:
+            Tokens of the same shape, and for each task its own, (tasks, B, H, W, C), or None if
+            these are all the same.
+
+        """
         if execution.idle(self.stage):
-            return x
+            return x, None
         batch, height, width, dim = x.shape
         x = _pad(x, self.window)
         padded = x.shape[1:3]
-        x, order = x.reshape(batch, -1, dim), None
+        x, order, streams = x.reshape(batch, -1, dim), None, None
         for index, block in enumerate(self.blocks):
             grid = window_grid(height, width, self.window, index % 2 == 1)
             place = (self.stage, index)
-            x, order = execution.block(place, cast('SwinBlock', block), x, order, grid)
-        return reorder(x, order, None).view(batch, *padded, dim)[:, :height, :width]
+            x, order, streams = execution.block(
+                place, cast('SwinBlock', block), x, order, grid, tasks
+            )
+        x = reorder(x, order, None).view(batch, *padded, dim)
+        if streams is not None:
+            streams = reorder(streams.flatten(0, 1), order, None)
+            streams = self._of_all(streams.view(-1, *x.shape), x, tasks)[:, :, :height, :width]
+        return x[:, :height, :width], streams
+
+    def _of_all(self, streams: Tensor, x: Tensor, tasks: Sequence[str]) -> Tensor:
+        """Give the shared stream to tasks without a branch."""
+        branches = cast('SwinBlock', self.blocks[-1]).branches
+        assert branches is not None
+        names = branches.among(tasks)
+        if len(names) == len(tasks):
+            return streams
+        own = dict(zip(names, streams, strict=True))
+        return torch.stack([own.get(name, x) for name in tasks])
 
 
 class SwinEncoder(nn.Module):
-    """Four stages of Swin blocks; gives the normalised features of each."""
+    """Stages of Swin blocks; gives the normalised features of each.
+
+    For decoders of kind 'hrnet', which take features after the merging, those are of two by two
+    tokens side by side, still to be merged: their first layer does it in the same product.
+    """
 
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
         self.patch_embed = PatchEmbed(arch.embed_dim, arch.patch)
         self.layers = nn.ModuleList(SwinStage(arch, stage) for stage in range(len(arch.depths)))
-        self.norms = nn.ModuleList(nn.LayerNorm(dim) for dim in arch.dims)
+        dims = arch.dims if arch.decoder == 'pyramid' else ()
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for dim in dims)
+        self.linears = [part for part in self.modules() if isinstance(part, AdaptedLinear)]
 
-    def forward(self, x: Tensor, execution: Execution) -> list[Tensor]:
+    @property
+    def mergings(self) -> list[AdaptedLinear | None]:
+        """The layer that merges after each stage; None where nothing does."""
+        parts = [layer.downsample for layer in self.layers]
+        return [part.reduction if isinstance(part, PatchMerging) else None for part in parts]
+
+    def forward(self, x: Tensor, execution: Execution, tasks: Sequence[str] = ()) -> list[Tensor]:
         """Encode.
 
         Args:
             x: Tokens (B, H/4, W/4, C) of the patch embedding.
             execution: What is done with each block.
+            tasks: Those in use; needed where tasks have low-rank branches.
 
         Returns:
-            Features of the stages, (B, H/4, W/4, C) to (B, H/32, W/32, 8C), sides rounded up.
+            Features of the stages, (B, H/4, W/4, C) to (B, H/32, W/32, 8C), sides rounded up;
+            where the tasks have their own, (tasks, B, ...).
 
         """
         features = []
-        for layer, norm in zip(self.layers, self.norms, strict=True):
-            x = layer(x, execution)
-            features.append(norm(x))
-            if isinstance(layer.downsample, PatchMerging):
-                x = layer.downsample(x)
+        for number, layer in enumerate(self.layers):
+            x, streams = layer(x, execution, tasks)
+            merging = cast('PatchMerging | None', layer.downsample)
+            if self.norms:
+                features.append(self.norms[number](x if streams is None else streams))
+                x = x if merging is None else merging(x)
+            elif merging is None:
+                features.append(x if streams is None else streams)
+            else:
+                gathered = merging.side_by_side(x)
+                x = merging.reduction(gathered)
+                features.append(gathered if streams is None else _side_by_side(merging, streams))
         return features
 
 
-def hidden_channels(full: int, width: float) -> int:
-    """Return the hidden channels that a share of them stands for, at least one."""
-    return max(1, round(full * width))
+def _side_by_side(merging: PatchMerging, streams: Tensor) -> Tensor:
+    joined = merging.side_by_side(streams.flatten(0, 1))
+    return joined.unflatten(0, streams.shape[:2])
 
 
 def reorder(x: Tensor, source: WindowGrid | None, target: WindowGrid | None) -> Tensor:

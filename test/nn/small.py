@@ -5,9 +5,11 @@
 import torch
 from hypothesis import strategies as st
 
+from adamtl_ros.nn.adapting import attach
 from adamtl_ros.nn.architecture import Architecture
 from adamtl_ros.nn.execution import PlannedExecution
 from adamtl_ros.nn.gating import GRANULARITIES
+from adamtl_ros.nn.lora import TASK_LAYERS, LoraConfig
 from adamtl_ros.nn.network import AdaptiveNetwork
 from adamtl_ros.nn.plan import BlockPlan, Plan, uniform_plan
 from adamtl_ros.nn.policy import PolicyConfig
@@ -16,6 +18,10 @@ from adamtl_ros.tasks import TASKS
 
 ARCH = Architecture('small', 8, (2, 2), (1, 2), 4, 8, (64, 64), mlp_ratio=2)
 """Two stages of 16 x 16 and 8 x 8 tokens: 16 and 4 windows."""
+
+LAYERS = [('proj', 'fc1', 'fc2'), ('proj', 'fc2'), ('fc1', 'fc2'), ('proj',)]
+KINDS = [(layers, form) for layers in LAYERS for form in ('matrix', 'foldable')]
+"""Which layers carry pairs of tasks, and what these add to."""
 
 MIXES = [(one,) for one in GRANULARITIES] + [('blocks', 'windows'), GRANULARITIES]
 
@@ -64,3 +70,21 @@ PLANS = st.tuples(_block(16, 16), _block(16, 16), _block(4, 16), _block(4, 16)).
     lambda blocks: Plan.of(blocks, ARCH.depths)
 )
 """Any plans of the small network at 64 x 64."""
+
+
+def adapted(gates=('blocks', 'windows'), tasks=TASKS, layers=TASK_LAYERS, form='foldable', **more):
+    """Return a network with adapters on all layers, none of them silent."""
+    made = network(gates, tasks, more.pop('arch', ARCH))
+    ranks = {'rank': 3, 'task_rank': 2, **more}
+    attach(made, LoraConfig.even(2, made.tasks, task_layers=layers, form=form, **ranks))
+    for name, weight in made.named_parameters():
+        if name.endswith('.b'):
+            torch.nn.init.normal_(weight, std=0.1)
+    return made.eval()
+
+
+def close(maps, others, atol=2e-5):
+    """Check that maps are equal but for rounding."""
+    assert list(maps) == list(others)
+    for name, raw in maps.items():
+        torch.testing.assert_close(raw, others[name], atol=atol, rtol=1e-4)

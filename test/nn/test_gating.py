@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamtl_ros.nn.complexity import complexity
 from adamtl_ros.nn.gating import Gates, decide, relax, to_plans, union
+from adamtl_ros.nn.macs import complexity
 from adamtl_ros.nn.plan import OFF, BlockPlan
 from adamtl_ros.nn.policy import PolicyConfig
 

@@ -7,8 +7,8 @@ import small
 import torch
 
 from adamtl_ros.nn.architecture import architecture
-from adamtl_ros.nn.complexity import complexity
 from adamtl_ros.nn.gating import GRANULARITIES
+from adamtl_ros.nn.macs import complexity
 from adamtl_ros.nn.plan import OFF, BlockPlan
 from adamtl_ros.nn.policy import PolicyConfig
 from adamtl_ros.tasks import TASKS

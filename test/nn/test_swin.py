@@ -11,8 +11,9 @@ import torch
 
 from adamtl_ros.nn.architecture import architecture
 from adamtl_ros.nn.attention import WindowAttention, _attend
+from adamtl_ros.nn.block import Mlp
 from adamtl_ros.nn.plan import OFF, uniform_plan
-from adamtl_ros.nn.swin import Mlp, SwinEncoder
+from adamtl_ros.nn.swin import SwinEncoder
 from adamtl_ros.nn.windows import window_grid
 
 

@@ -1,0 +1,106 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The low-rank pairs that tasks have in a block."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from adamtl_ros.nn.adapted import LowRank
+from adamtl_ros.nn.factors import Factors, Pair
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from adamtl_ros.nn.adapted import AdaptedLinear
+    from adamtl_ros.nn.block import SwinBlock
+
+
+class TaskBranches(nn.Module):
+    """Low-rank pairs of tasks on layers of one block.
+
+    Attributes:
+        bare: A task's branch leaves out the shared pair of these layers (form 'matrix').
+
+    """
+
+    def __init__(
+        self,
+        block: SwinBlock,
+        layers: Sequence[str],
+        ranks: Mapping[str, tuple[int, float]],
+        *,
+        bare: bool,
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Make pairs that change nothing yet.
+
+        Args:
+            block: The block.
+            layers: Which of 'proj', 'fc1' and 'fc2' carry pairs.
+            ranks: Rank and scale of each task.
+            bare: See the attribute.
+            dropout: On the input of the pairs, in training.
+            generator: For the matrices A.
+
+        """
+        super().__init__()
+        self.bare, self.dropout = bare, dropout
+        self.rank = max(rank for rank, _ in ranks.values())
+        self.names = tuple(ranks)
+        for layer in layers:
+            of = layer_of(block, layer)
+            pairs = {
+                name: LowRank(of.in_features, of.out_features, rank, scale, dropout, generator)
+                for name, (rank, scale) in ranks.items()
+            }
+            self.add_module(layer, nn.ModuleDict(pairs))
+
+    def among(self, tasks: Sequence[str]) -> list[str]:
+        """Return those of the tasks that have branches here."""
+        return [name for name in tasks if name in self.names]
+
+    def shared_by(self, tasks: Sequence[str], x: Tensor) -> Tensor | None:
+        """Return the streams of tasks where no branch ran, all as x; None if no task has any."""
+        names = self.among(tasks)
+        return x.expand(len(names), *x.shape).clone() if names else None
+
+    def factors(self, tasks: Sequence[str]) -> Factors | None:
+        """Return the matrices of tasks in use, stacked; None if none of them has any."""
+        names = self.among(tasks)
+        if not names:
+            return None
+        stacked = {
+            layer: self._stack(cast('nn.ModuleDict', pairs), names)
+            for layer, pairs in self.named_children()
+        }
+        dropout = self.dropout if self.training else 0.0
+        return Factors(
+            len(names), self.bare, dropout, stacked.get('proj'), stacked.get('fc1'),
+            stacked.get('fc2'),
+        )  # fmt: skip
+
+    def _stack(self, pairs: nn.ModuleDict, names: list[str]) -> Pair:
+        """Stack pairs; lower ranks than the highest are filled up with zeros."""
+        chosen = [cast('LowRank', pairs[name]) for name in names]
+        gaps = [self.rank - len(pair.a) for pair in chosen]
+        down = [_lengthen(pair.a, gap) for pair, gap in zip(chosen, gaps, strict=True)]
+        up = [_lengthen(pair.scale * pair.b.T, gap) for pair, gap in zip(chosen, gaps, strict=True)]
+        return Pair(torch.stack(down), torch.stack(up))
+
+
+def layer_of(block: SwinBlock, name: str) -> AdaptedLinear:
+    """Return the linear layer with that name."""
+    return cast(
+        'AdaptedLinear', getattr(block.attn if name in ('qkv', 'proj') else block.mlp, name)
+    )
+
+
+def _lengthen(matrix: Tensor, gap: int) -> Tensor:
+    """Add rows of zeros."""
+    return functional.pad(matrix, (0, 0, 0, gap)) if gap else matrix
