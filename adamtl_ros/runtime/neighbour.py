@@ -9,13 +9,12 @@ the interpreter longer than it computes.
 from __future__ import annotations
 
 import atexit
-import os
 import pickle
 import signal
 import subprocess
 import sys
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from adamtl_ros.runtime.channel import Channel
@@ -41,12 +40,14 @@ class Call:
 
     Attributes:
         result: What it returned; known after the iteration.
+        returned: It did.
 
     """
 
     def __init__(self, process: _Process) -> None:
         self._process = process
         self.result: Any = None
+        self.returned = False
 
     def tell(self, message: object) -> None:
         """Tell the function something; waits while it is some messages behind.
@@ -70,7 +71,7 @@ class Call:
             if kind == FAILS:
                 raise content[0] from NeighbourError(content[1])
             if kind == RETURNS:
-                (self.result,) = content
+                (self.result,), self.returned = content, True
                 return
             yield content[0]
 
@@ -98,7 +99,7 @@ class Talk:
 
 def prepare() -> None:
     """Start a process for the next call, unless one waits; it takes some seconds to get ready."""
-    _idle.append(_take())
+    _idle.append(_free_process())
 
 
 @contextmanager
@@ -106,7 +107,8 @@ def calling(function: Callable[..., Any], *arguments: object) -> Iterator[Call]:
     """Call a function in a process of its own, to talk with it until it returns.
 
     The process is a new interpreter, which imports what the function needs; it is kept for later
-    calls. If the `with` block ends by an error, the function hears that nothing more will come.
+    calls. If the `with` block ends before the function has returned, the function hears that
+    nothing more will come, and is waited for.
 
     Args:
         function: Of a module; its first argument is a `Talk`.
@@ -116,39 +118,30 @@ def calling(function: Callable[..., Any], *arguments: object) -> Iterator[Call]:
         NeighbourError: The process is lost.
 
     """
-    process = _take()
+    process = _free_process()
+    call = Call(process)
     try:
         process.send((CALLS, function, arguments))
-        yield Call(process)
+        yield call
     except BaseException:
         process.end()
         raise
-    _idle.append(process)
-
-
-def _take() -> _Process:
-    while _idle:
-        process = _idle.pop()
-        if process.lives:
-            return process
+    if call.returned:
+        _idle.append(process)
+    else:
         process.end()
-    return _Process()
 
 
 class _Process:
     def __init__(self) -> None:
         self.channel, theirs = Channel.pair()
-        files = ','.join(map(str, theirs.files))
+        # Its own path would begin with the working folder, where anything may lie.
+        path = f'import sys; sys.path[:] = {sys.path!r}'
+        serving = f'import {__name__} as here; here.serve({list(theirs.files)!r})'
         self._process = subprocess.Popen(
-            [sys.executable, '-c', f'import {__name__} as here; here.serve([{files}])'],
-            pass_fds=theirs.files,
-            env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
+            [sys.executable, '-c', f'{path}; {serving}'], pass_fds=theirs.files
         )
         theirs.close()
-
-    @property
-    def lives(self) -> bool:
-        return self._process.poll() is None
 
     def send(self, message: object) -> None:
         try:
@@ -163,19 +156,37 @@ class _Process:
             raise self._lost() from error
 
     def _lost(self) -> NeighbourError:
-        code = self._process.wait(PATIENCE_S)
+        code = self._wait()
         return NeighbourError(f'the process beside this one is gone, with exit code {code}')
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
 
     def end(self) -> None:
         self.channel.close()
+        self._wait()
+
+    def _wait(self) -> int:
         try:
-            self._process.wait(PATIENCE_S)
+            return self._process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            return self._process.wait()
 
 
 _idle: list[_Process] = []
+
+
+def _free_process() -> _Process:
+    """Return a process that has nothing to do, a new one if need be."""
+    # Another thread may take the last one at any moment.
+    with suppress(IndexError):
+        while True:
+            process = _idle.pop()
+            if process.is_alive():
+                return process
+            process.end()
+    return _Process()
 
 
 @atexit.register
@@ -197,7 +208,7 @@ def serve(files: list[int]) -> None:
             # What was told to a function that has failed meanwhile is for nobody.
             if kind == CALLS:
                 channel.send(_answer(Talk(channel), *content))
-    except (EOFError, BrokenPipeError):
+    except (EOFError, ConnectionError):
         return
 
 
@@ -206,8 +217,6 @@ def _answer(
 ) -> tuple[Any, ...]:
     try:
         return RETURNS, function(talk, *arguments)
-    except (EOFError, BrokenPipeError):
-        raise
     except Exception as error:  # noqa: BLE001  the caller's, whatever it is
         return FAILS, _portable(error), traceback.format_exc()
 

@@ -64,9 +64,9 @@ def evaluate_bag(
     }
     subject = Subject(name or bag_name(path), engine.model.name, tasks, network.arch)
     # The other process may have started in another folder.
-    settings = replace(settings, out=settings.out and settings.out.resolve())
+    settings = replace(settings, out=settings.out and settings.out.absolute())
     answer = _Answering(engine, settings.budgets, tasks)
-    with calling(keep_desk, path.resolve(), subject, settings) as desk:
+    with calling(keep_desk, path.absolute(), subject, settings) as desk:
         for image in desk:
             desk.tell(answer(image))
             if progress:
