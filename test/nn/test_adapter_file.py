@@ -8,6 +8,7 @@ import shutil
 import pytest
 import small
 import torch
+from made_adapters import save, trained
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -21,28 +22,9 @@ from adamtl_ros.tasks import TASKS
 IMAGES = torch.randn(2, 3, 96, 128, generator=torch.Generator().manual_seed(1))
 
 
-def trained(source='scenes_nano', seed=0, **config):
-    """Return a model whose adapters, and what is trained with them, are not the base's."""
-    model = load_model(source)
-    ranks = {'rank': 8, 'task_rank': 4, 'merging': True, **config}
-    tasks = model.network.tasks
-    attach(model.network, LoraConfig.even(len(model.network.arch.depths), tasks, **ranks))
-    generator = torch.Generator().manual_seed(seed)
-    for part in trainable(model.network).values():
-        for weight in part.values():
-            noise = torch.randn(weight.shape, generator=generator)
-            weight.data += 0.05 * (weight.std(correction=0).item() or 0.1) * noise
-    return model.network.eval() and model
-
-
-def written(path, model, base='scenes_nano', **more):
-    save_adapter(model, base_digest(load_model(base).network), path, **more)
-    return path
-
-
 @pytest.fixture
 def file(tmp_path):
-    return written(tmp_path / 'kitchen.adapter.safetensors', trained(), notes={'seed': 7})
+    return save(tmp_path / 'kitchen.adapter.safetensors', trained(), notes={'seed': 7})
 
 
 def maps(model, budget=1.0):
@@ -63,7 +45,7 @@ def rewrite(path, change):
 @pytest.mark.parametrize('merging', [True, False])
 def test_round_trip(tmp_path, form, merging):
     model = trained(form=form, merging=merging)
-    read = adapted(load_model('scenes_nano'), written(tmp_path / 'a.safetensors', model))
+    read = adapted(load_model('scenes_nano'), save(tmp_path / 'a.safetensors', model))
     assert read.network.folded
     plain, before, after = maps(load_model('scenes_nano')), maps(model), maps(read)
     for name, raw in after.items():
@@ -131,7 +113,7 @@ def test_digest_knows_nothing_of_adapters():
 def test_size(tmp_path, source, rank, layers):
     """15 % of the base at most, the calibration included."""
     model = trained(source, rank=rank, task_layers=layers)
-    path = written(tmp_path / 'a.safetensors', model, source)
+    path = save(tmp_path / 'a.safetensors', model, source)
     save_model(load_model(source), tmp_path / 'base.safetensors')
     assert path.stat().st_size <= 0.15 * (tmp_path / 'base.safetensors').stat().st_size
 
@@ -143,12 +125,12 @@ def test_calibration_and_policy_come_along(tmp_path):
             weight.add_(0.01)
     model.network.calibration = calibrate(model.network, [IMAGES], [0.5, 0.8])
     base = load_model('scenes_nano')
-    read = adapted(base, written(tmp_path / 'with.safetensors', model, policy=True)).network
+    read = adapted(base, save(tmp_path / 'with.safetensors', model, policy=True)).network
     assert read.calibration == model.network.calibration
     for name, value in model.network.policy.state_dict().items():
         torch.testing.assert_close(read.policy.state_dict()[name], value, atol=1e-3, rtol=1e-3)
     model.network.calibration = None
-    read = adapted(base, written(tmp_path / 'without.safetensors', model)).network
+    read = adapted(base, save(tmp_path / 'without.safetensors', model)).network
     assert read.calibration is None  # the base's belongs to other weights
     for name, value in base.network.policy.state_dict().items():
         assert torch.equal(read.policy.state_dict()[name], value)
@@ -158,7 +140,7 @@ def test_weights_too_far_apart_for_16_bits_keep_32(tmp_path):
     model = trained()
     name, weight = next(iter(trainable(model.network)['norm'].items()))
     weight.data[0] = 1e6
-    read = adapted(load_model('scenes_nano'), written(tmp_path / 'a.safetensors', model))
+    read = adapted(load_model('scenes_nano'), save(tmp_path / 'a.safetensors', model))
     assert torch.equal(read.network.get_parameter(name), weight)
 
 
@@ -231,6 +213,6 @@ def test_a_model_read_from_a_file_with_adapters_saves_the_same(file, tmp_path):
     base = load_model('scenes_nano')
     model = adapted(base, file)
     assert isinstance(model, Model)
-    again = adapted(base, written(tmp_path / 'kitchen.safetensors', model))
+    again = adapted(base, save(tmp_path / 'kitchen.safetensors', model))
     for name, raw in maps(model).items():
         assert torch.equal(maps(again)[name], raw)
