@@ -193,7 +193,8 @@ def _fill(network: AdaptiveNetwork, tensors: dict[str, Tensor]) -> None:
     if policy:
         network.policy.load_state_dict({k.removeprefix(POLICY): v for k, v in policy.items()})
     if packed is not None:
-        network.calibration = Calibration.from_dict(json.loads(zlib.decompress(bytes(packed))))
+        text = zlib.decompress(packed.numpy().tobytes())
+        network.calibration = Calibration.from_dict(json.loads(text))
 
 
 def _read(path: Path, *, weights: bool) -> tuple[AdapterHeader, dict[str, Tensor]]:
