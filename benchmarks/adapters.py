@@ -38,11 +38,14 @@ from adamtl_ros.nn.lora import LoraConfig
 from adamtl_ros.runtime.engine import Engine
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 MODEL, TASK = 'scenes_nano', 'depth'
 RATE_HZ, SHOTS, SIZE = 30.0, 3, (48, 64)
-PATIENCE_S = 600.0
+PATIENCE_S, REST_S = 600.0, 15.0
+FATES = ('processed', 'dropped', 'idle', 'refused')
 DEEP = QoSProfile(depth=1000)
 
 
@@ -151,30 +154,45 @@ def start(file: Path) -> subprocess.Popen[bytes]:
 def measure(robot: Robot, pid: int, adapters: list[tuple[str, str]], swaps: int) -> None:
     """Swap, and print what became of time, memory and frames."""
     robot.wait_until(adapters[0][1])
+    with counted(robot, 'at rest'):
+        time.sleep(REST_S)
+    with counted(robot, 'while swapping'):
+        took = swap(robot, pid, adapters, swaps)
+    robot.timer.cancel()
+    time.sleep(2)  # the last statistics come with the next report
+    half = np.quantile(took, [0.5, 0.95])
+    print(f'a swap takes {half[0]:.2f} s, 95 % within {half[1]:.2f} s')
+    books(robot.last)
+    print(f'{robot.right} frames of exactly the adapter that they name, {robot.wrong} others')
+
+
+def swap(robot: Robot, pid: int, adapters: list[tuple[str, str]], swaps: int) -> list[float]:
+    """Swap to and fro, print how much memory the node has, and return the times [s]."""
     took = []
-    sent, received = robot.sent, robot.last.frames_received
     for number in range(1, swaps + 1):
         took.append(robot.swap(*adapters[number % 2]))
         if number % max(1, swaps // 10) == 0:
             print(f'{number} swaps: {resident_mb(pid):.1f} MB resident', flush=True)
-    robot.timer.cancel()
-    time.sleep(2)  # the last statistics come with the next report
-    last, half = robot.last, np.quantile(took, [0.5, 0.95])
-    print(f'a swap takes {half[0]:.2f} s, 95 % within {half[1]:.2f} s')
-    low, high = np.quantile(robot.latencies, [0.5, 0.95])
-    print(f'latency while swapping: median {low:.1f} ms, 95 % within {high:.1f} ms')
-    gone = last.frames_dropped + last.frames_idle + last.frames_refused
-    missed = robot.sent - sent - (last.frames_received - received)
-    print(
-        f'{robot.sent - sent} images sent while swapping, about {missed} of them overwritten in DDS'
-    )
-    print(
-        f'{last.frames_received} received = {last.frames_processed} '
-        f'processed + {last.frames_dropped} dropped by the mailbox + {last.frames_idle} before '
-        f'anybody listened + {last.frames_refused} refused; lost in the node: '
-        f'{last.frames_received - last.frames_processed - gone}'
-    )
-    print(f'{robot.right} frames of exactly the adapter that they name, {robot.wrong} others')
+    return took
+
+
+@contextlib.contextmanager
+def counted(robot: Robot, when: str) -> Iterator[None]:
+    """Print how long frames take meanwhile, and how many images DDS overwrites with newer ones."""
+    sent, received, frames = robot.sent, robot.last.frames_received, len(robot.latencies)
+    yield
+    sent, received = robot.sent - sent, robot.last.frames_received - received
+    low, high = np.quantile(robot.latencies[frames:], [0.5, 0.95])
+    print(f'{when}: {sent} images sent, {received} received; '
+          f'latency {low:.1f} ms, 95 % within {high:.1f} ms', flush=True)  # fmt: skip
+
+
+def books(last: ComputeStats) -> None:
+    """Print what became of the images that the node received."""
+    parts = {name: getattr(last, f'frames_{name}') for name in FATES}
+    left = last.frames_received - sum(parts.values())
+    told = ', '.join(f'{count} {name}' for name, count in parts.items())
+    print(f'{last.frames_received} received: {told}, {left} unaccounted for')
 
 
 def adapter(seed: int, path: Path) -> Path:

@@ -150,19 +150,20 @@ def check_base(header: AdapterHeader, base: Model, digest: str, path: Path) -> N
         )
 
 
-def adapted(base: Model, path: Path) -> Model:
+def adapted(base: Model, path: Path, digest: str = '') -> Model:
     """Return a new model: the base with the adapters of a file, folded where they can be.
 
     Args:
         base: The model that they belong to; it stays as it is, and may run meanwhile.
         path: File of `save_adapter()`.
+        digest: `base_digest()` of the base where it is known already.
 
     Raises:
         CheckpointError: A missing or damaged file, or adapters of another base.
 
     """
     header, tensors = _read(path, weights=True)
-    check_base(header, base, base_digest(base.network), path)
+    check_base(header, base, digest or base_digest(base.network), path)
     network = _copy(base.network)
     try:
         attach(network, header.config)

@@ -107,7 +107,7 @@ class EngineSwitch:
     def _prepare(self, adapter: str) -> Engine:
         if not adapter:
             return self._base_engine
-        engine = self._make(adapted(self._base, Path(adapter)))
+        engine = self._make(adapted(self._base, Path(adapter), self._digest))
         engine.warm_up()
         return engine
 
