@@ -48,6 +48,11 @@ ARGUMENTS = [
         description=f'Path of a .safetensors file or name of an architecture ({KEEP}).',
     ),
     DeclareLaunchArgument(
+        'adapter',
+        default_value='',
+        description=f'Path of an adapter file for that model ({KEEP}).',
+    ),
+    DeclareLaunchArgument(
         'device', default_value='', description=f'Torch device, or auto ({KEEP}).'
     ),
     DeclareLaunchArgument(
@@ -117,7 +122,7 @@ def perception_node(context: LaunchContext) -> list[LifecycleNode]:
 def overrides(value: dict[str, str]) -> dict[str, object]:
     """Return the parameters that were given as arguments, with their types."""
     given: dict[str, object] = {}
-    for name in ('image_transport', 'model', 'device'):
+    for name in ('image_transport', 'model', 'adapter', 'device'):
         if value[name]:
             given[name] = value[name]
     if value['budget']:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from adamtl_ros.ros.governing import Governing
     from adamtl_ros.ros.settings import Settings
-    from adamtl_ros.runtime.engine import Engine
+    from adamtl_ros.runtime.engine_switch import EngineSwitch
     from adamtl_ros.runtime.mailbox import Mailbox
 
 
@@ -40,7 +40,7 @@ class CameraChannel:
         self,
         node: LifecycleNode,
         name: str,
-        engine: Engine,
+        switch: EngineSwitch,
         settings: Callable[[], Settings],
         governing: Governing,
     ) -> None:
@@ -49,7 +49,7 @@ class CameraChannel:
         Args:
             node: Node to publish and subscribe with.
             name: Of the camera; '' for the only one.
-            engine: Runs the network; shared by all cameras.
+            switch: Has the engine; shared by all cameras.
             settings: Gives the run-time parameters of this moment.
             governing: Decides on the budget of every frame; shared by all cameras.
 
@@ -58,8 +58,8 @@ class CameraChannel:
         self._node = node
         self._mailbox: Mailbox[Job] | None = None
         self._inputs: list[Subscription[Any]] = []
-        self.reporter = Reporter(node, name, engine, settings, governing)
-        self.processor = Processor(node, name, engine, settings, self.reporter, governing)
+        self.reporter = Reporter(node, name, switch, settings, governing)
+        self.processor = Processor(node, name, switch, settings, self.reporter, governing)
 
     def advertise(self) -> None:
         """Make the topics of the results."""

@@ -26,6 +26,7 @@ OLDEST_S = 60.0
 def frame_stats(
     header: Header,
     inference: Inference,
+    model: str,
     decision: Decision,
     decode_ms: float,
     publish_ms: float,
@@ -33,10 +34,11 @@ def frame_stats(
     age_ms: float,
     energy: float,
 ) -> ComputeStats:
-    """Describe a processed frame; counters and model are left to `complete()`."""
+    """Describe a processed frame; the counters are left to `complete()`."""
     cost = inference.cost
     stats = ComputeStats(
         header=header,
+        model=model,
         tasks=list(inference.results),
         **_governed(decision),
         macs=cost.macs,
@@ -61,9 +63,10 @@ def frame_stats(
     return stats
 
 
-def idle_stats(decision: Decision) -> ComputeStats:
+def idle_stats(model: str, decision: Decision) -> ComputeStats:
     """Describe a moment at which no frame is processed: every time is unknown."""
     return ComputeStats(
+        model=model,
         **_governed(decision),
         decode_ms=NAN,
         preprocess_ms=NAN,
@@ -76,12 +79,9 @@ def idle_stats(decision: Decision) -> ComputeStats:
     )
 
 
-def complete(
-    stats: ComputeStats, sequence: int, model: str, device: str, counts: Counts
-) -> ComputeStats:
+def complete(stats: ComputeStats, sequence: int, device: str, counts: Counts) -> ComputeStats:
     """Fill in what all such messages share, but for what the sensors say."""
     stats.sequence = sequence
-    stats.model = model
     stats.device = device
     stats.frames_received = counts.received
     stats.frames_processed = counts.processed

@@ -28,6 +28,7 @@ class Health:
         camera: Name of the camera; '' for the only one.
         model: Name of the network.
         trained: The weights are not random.
+        adapter_failure: Why the adapter that was asked for last is not in force; empty if it is.
         device: Torch device.
         image_topic: Topic of the camera.
         silent_s: Seconds since the last image; infinite before the first.
@@ -46,6 +47,7 @@ class Health:
     camera: str
     model: str
     trained: bool
+    adapter_failure: str
     device: str
     image_topic: str
     silent_s: float
@@ -131,6 +133,8 @@ def _governor(health: Health) -> DiagnosticStatus:
 def _model(health: Health) -> DiagnosticStatus:
     level = DiagnosticStatus.OK if health.trained else DiagnosticStatus.WARN
     message = 'loaded' if health.trained else 'random weights: the results mean nothing'
+    if health.adapter_failure:
+        level, message = DiagnosticStatus.WARN, f'adapter not changed: {health.adapter_failure}'
     return _status(health, 'model', level, message, {'name': health.model})
 
 

@@ -14,9 +14,9 @@ from adamtl_ros.nn.checkpoint import load_model
 from adamtl_ros.ros.camera_channel import CameraChannel, Job
 from adamtl_ros.ros.governing import Governing
 from adamtl_ros.ros.images import converter
+from adamtl_ros.ros.live_adapter import LiveAdapter
 from adamtl_ros.ros.parameters import Parameters
 from adamtl_ros.ros.topics import HAS_LABEL_INFO
-from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.runtime.threads import set_threads
 from adamtl_ros.runtime.worker import Worker
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rclpy.timer import Timer
 
     from adamtl_ros.ros.settings import Settings
+    from adamtl_ros.runtime.engine import Engine
 
 REPORT_PERIOD_S = 1.0
 """Time between two diagnostics, and between two statistics while nothing is processed."""
@@ -37,7 +38,7 @@ class PerceptionNode(LifecycleNode):
 
     Attributes:
         parameters: The declared parameters.
-        engine: Runs the network; None until configured.
+        live_adapter: Has what runs the network; None until configured.
         cameras: What belongs to each camera, by name; empty until configured.
         governing: Decides on the budget of each frame; None until configured.
 
@@ -54,7 +55,7 @@ class PerceptionNode(LifecycleNode):
 
         """
         super().__init__('adamtl', **options)
-        self.engine: Engine | None = None
+        self.live_adapter: LiveAdapter | None = None
         self.cameras: dict[str, CameraChannel] = {}
         self.governing: Governing | None = None
         self._worker: Worker[Job] | None = None
@@ -62,11 +63,16 @@ class PerceptionNode(LifecycleNode):
         # Last, since it may raise and rclpy then destroys what is there of the node.
         self.parameters = Parameters(self)
 
+    @property
+    def engine(self) -> Engine | None:
+        """Runs the next frame; None until configured."""
+        return None if self.live_adapter is None else self.live_adapter.switch.engine
+
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm the model and advertise the topics."""
         try:
-            self.engine = self._load()
-            self._advertise(self.engine)
+            self._load()
+            self._advertise()
         except Exception as error:  # noqa: BLE001  rclpy would swallow it without a word
             self.get_logger().error(f'Cannot configure: {_reason(error)}')
             self._free()
@@ -109,35 +115,37 @@ class PerceptionNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def destroy_node(self) -> None:
-        """Stop the worker before the publishers go."""
+        """Stop the threads before the publishers go."""
         self._stop()
+        if self.live_adapter is not None:
+            self.live_adapter.stop()
         super().destroy_node()
 
     def _settings(self) -> Settings:
         return self.parameters.settings
 
-    def _load(self) -> Engine:
+    def _load(self) -> None:
         parameters, logger = self.parameters, self.get_logger()
         threads = set_threads(parameters['threads'])
         converter()  # a missing one is a reason not to start, not to refuse every frame
         model = load_model(parameters['model'])
         parameters.restrict_tasks(model.network.tasks)
-        engine = Engine(model, parameters['device'], parameters['output_size'])
-        engine.warm_up()
-        size = sum(weight.numel() for weight in model.network.parameters()) / 1e6
-        logger.info(
-            f"Model '{model.name}': {size:.1f} M weights on {engine.device}, {threads} threads"
-        )
+        self.live_adapter = LiveAdapter(self, parameters, model)
+        engine = self.live_adapter.switch.engine
+        size = sum(weight.numel() for weight in engine.model.network.parameters()) / 1e6
+        name = engine.model.name
+        logger.info(f"Model '{name}': {size:.1f} M weights on {engine.device}, {threads} threads")
         if not model.trained:
             logger.warning(f"Model '{model.name}' is not trained: its results mean nothing")
         if not HAS_LABEL_INFO:
             logger.warning('vision_msgs is not installed: no label_info topics')
-        return engine
 
-    def _advertise(self, engine: Engine) -> None:
+    def _advertise(self) -> None:
+        assert self.live_adapter is not None
+        switch = self.live_adapter.switch
         self.governing = Governing(self, self._settings)
         for name in self.parameters['cameras']:
-            camera = CameraChannel(self, name, engine, self._settings, self.governing)
+            camera = CameraChannel(self, name, switch, self._settings, self.governing)
             self.cameras[name] = camera  # before it can fail, so that it is freed then
             camera.advertise()
 
@@ -177,7 +185,9 @@ class PerceptionNode(LifecycleNode):
         for camera in self.cameras.values():
             camera.destroy()
         self.cameras = {}
-        self.governing = self.engine = None
+        if self.live_adapter is not None:
+            self.live_adapter.stop()
+        self.governing = self.live_adapter = None
 
 
 def _process(job: Job) -> None:

@@ -24,7 +24,7 @@ from adamtl_ros.ros.specs import CHOICES, SPECS, Spec
 from adamtl_ros.tasks import TASKS, select
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from rclpy.node import Node
 
@@ -56,6 +56,8 @@ class Parameters:
         """
         self._node = node
         self._available: tuple[str, ...] = tuple(TASKS)
+        self._putting_back = False
+        self.watch_adapter()
         defaults = default_values()
         for spec in SPECS:
             self._declare(spec, defaults[spec.name])
@@ -81,6 +83,31 @@ class Parameters:
         available = tuple(available)
         select(self['tasks'], available)
         self._available = available
+
+    def watch_adapter(
+        self,
+        check: Callable[[str], None] = lambda _: None,
+        request: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Say who wants to know of the parameter `adapter`; nobody if nothing is given.
+
+        Args:
+            check: Raises ValueError for a path that cannot be used; quick.
+            request: Called with the new path once it is set.
+
+        """
+        self._check_adapter, self._request_adapter = check, request
+
+    def put_back(self, name: str, value: Any) -> None:  # noqa: ANN401
+        """Let a parameter say what is in force; neither checked nor passed on.
+
+        Only where the parameter services run.
+        """
+        self._putting_back = True
+        try:
+            self._node.set_parameters([Parameter(name, value=value)])
+        finally:
+            self._putting_back = False
 
     def _declare(self, spec: Spec, default: Any) -> None:  # noqa: ANN401
         """Declare with the default's type; a whole number is good enough for a double."""
@@ -122,17 +149,29 @@ class Parameters:
 
     def _validate(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
         for parameter in parameters:
-            if parameter.name == 'tasks':
-                problem = _tasks_problem(parameter.value, self._available)
-                if problem:
-                    return SetParametersResult(successful=False, reason=problem)
+            problem = self._problem_of(parameter)
+            if problem:
+                return SetParametersResult(successful=False, reason=problem)
         now = {spec.name: self[spec.name] for spec in SPECS}
         wanted = {p.name: p.value for p in parameters if p.name in now}
         problem = settings_of(now | wanted).governor.contradiction
         return SetParametersResult(successful=not problem, reason=problem)
 
-    def _apply(self, _parameters: list[Parameter[Any]]) -> None:
+    def _problem_of(self, parameter: Parameter[Any]) -> str:
+        if parameter.name == 'tasks':
+            return _tasks_problem(parameter.value, self._available)
+        if parameter.name == 'adapter' and not self._putting_back:
+            try:
+                self._check_adapter(parameter.value)
+            except ValueError as error:
+                return str(error)
+        return ''
+
+    def _apply(self, parameters: list[Parameter[Any]]) -> None:
         self.settings = self._read()
+        for parameter in parameters:
+            if parameter.name == 'adapter' and not self._putting_back:
+                self._request_adapter(parameter.value)
 
 
 def _like(example: Any, value: Any) -> Any:  # noqa: ANN401

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from adamtl_ros.ros.governing import Governing
     from adamtl_ros.ros.reporter import Reporter
     from adamtl_ros.ros.settings import Settings
-    from adamtl_ros.runtime.engine import Engine, Inference
+    from adamtl_ros.runtime.engine import Inference
+    from adamtl_ros.runtime.engine_switch import EngineSwitch
     from adamtl_ros.runtime.governor import Decision
 
 THROTTLE_S = 5.0
@@ -55,6 +56,7 @@ class Answer:
     header: Header
     size: tuple[int, int]
     inference: Inference
+    model: str
     decision: Decision
     started: float
     decode_ms: float
@@ -68,7 +70,7 @@ class Processor:
         self,
         node: LifecycleNode,
         camera: str,
-        engine: Engine,
+        switch: EngineSwitch,
         settings: Callable[[], Settings],
         reporter: Reporter,
         governing: Governing,
@@ -78,7 +80,7 @@ class Processor:
         Args:
             node: Node to publish with.
             camera: Name of the camera, before its topics; '' for the only one.
-            engine: The engine; used on one thread only.
+            switch: Has the engine of each frame, which is used on one thread only.
             settings: Gives the run-time parameters of this moment.
             reporter: Told of every frame.
             governing: Decides on the budget of every frame.
@@ -86,7 +88,7 @@ class Processor:
         """
         self._governing = governing
         self._node, self._camera = node, camera
-        self._engine = engine
+        self._switch = switch
         self._settings = settings
         self._reporter = reporter
         self._topics: dict[str, TaskTopics] = {}
@@ -94,7 +96,7 @@ class Processor:
 
     def advertise(self) -> None:
         """Make the topics of all tasks of the engine."""
-        for name, task in self._engine.model.network.tasks.items():
+        for name, task in self._switch.engine.model.network.tasks.items():
             self._topics[name] = TaskTopics(self._node, task, self._camera)
             self._topics[name].advertise()
 
@@ -142,9 +144,19 @@ class Processor:
         message = deserialize_message(frame.raw, frame.kind)
         image = to_rgb(message)
         decode_ms = 1000 * (time.perf_counter() - started)
-        inference = self._engine.run(image, decision.budget, wanted)
+        engine = self._switch.engine  # once: the next frame may have another one
+        inference = engine.run(image, decision.budget, wanted)
         size = (image.shape[0], image.shape[1])
-        return Answer(message.header, size, inference, decision, started, decode_ms, joules)
+        return Answer(
+            message.header,
+            size,
+            inference,
+            engine.model.name,
+            decision,
+            started,
+            decode_ms,
+            joules,
+        )
 
     def _publish(self, answer: Answer) -> None:
         results = answer.inference.results
@@ -186,6 +198,7 @@ class Processor:
                 frame_stats(
                     answer.header,
                     answer.inference,
+                    answer.model,
                     answer.decision,
                     decode_ms=answer.decode_ms,
                     publish_ms=publish_ms,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from adamtl_ros.ros.governing import Governing
     from adamtl_ros.ros.settings import Settings
-    from adamtl_ros.runtime.engine import Engine
+    from adamtl_ros.runtime.engine_switch import EngineSwitch
 
 
 class Reporter:
@@ -42,7 +42,7 @@ class Reporter:
         self,
         node: LifecycleNode,
         camera: str,
-        engine: Engine,
+        switch: EngineSwitch,
         settings: Callable[[], Settings],
         governing: Governing,
     ) -> None:
@@ -51,7 +51,7 @@ class Reporter:
         Args:
             node: Node to publish with.
             camera: Name of the camera, before its topics; '' for the only one.
-            engine: What runs the network.
+            switch: Has what runs the network.
             settings: Gives the run-time parameters of this moment.
             governing: Knows what limits the budget.
 
@@ -60,7 +60,8 @@ class Reporter:
         self.statistics = Statistics()
         self.refusal = ''
         self._node, self._camera, self._settings = node, camera, settings
-        self._model, self._device = engine.model, str(engine.device)
+        self._switch = switch
+        self._device = str(switch.engine.device)
         self._publishers: list[LifecyclePublisher[Any]] = []
         self._lock = threading.Lock()
         self.image_topic = ''
@@ -97,7 +98,7 @@ class Reporter:
         with self._lock:
             self._sequence += 1
             counts = self.statistics.counts
-            complete(stats, self._sequence, self._model.name, self._device, counts)
+            complete(stats, self._sequence, self._device, counts)
             stats.battery, stats.temperature = self._governing.battery, self._governing.celsius
             self._publishers[0].publish(stats)
 
@@ -109,12 +110,14 @@ class Reporter:
 
         """
         settings, fresh = self._settings(), self._fresh_counts()
+        model = self._switch.engine.model
         decision = self._governing.decide()
         health = Health(
             node=self._node.get_fully_qualified_name(),
             camera=self._camera,
-            model=self._model.name,
-            trained=self._model.trained,
+            model=model.name,
+            trained=model.trained,
+            adapter_failure=self._switch.failure,
             device=self._device,
             image_topic=self.image_topic,
             silent_s=time.monotonic() - self._last_image,
@@ -129,7 +132,7 @@ class Reporter:
         )
         self._publishers[1].publish(diagnostics(health, self._node.get_clock().now()))
         if not fresh.processed:
-            self.publish_stats(idle_stats(decision))
+            self.publish_stats(idle_stats(model.name, decision))
 
     def _fresh_counts(self) -> Counts:
         """Return what was counted since the last report."""

@@ -32,6 +32,7 @@ class Spec:
 STRUCTURE = (
     Spec('autostart', 'Configure and activate the node when it starts.'),
     Spec('model', 'Weights: scenes_nano (shipped), or the path of a .safetensors file.'),
+    Spec('adapter', 'Path of an adapter file for this model; empty: none.', live=True),
     Spec('device', "Torch device such as cpu or cuda:0, or 'auto': the GPU if there is one."),
     Spec('threads', 'CPU threads of the network; 0 leaves one core to the robot.', 0, 1024),
     Spec('cameras', 'Names before the topics of several cameras; one empty name: only one.'),

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The thread that runs the engine, so that nothing else ever waits for it."""
+"""A thread that runs what takes long, so that nothing else ever waits for it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ SLICE_S = 0.1
 class Worker(Generic[T]):
     """Takes the newest item of its mailbox, handles it, and again, on a thread of its own."""
 
-    def __init__(self, handle: Callable[[T], None], min_period: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        handle: Callable[[T], None],
+        min_period: Callable[[], float],
+        name: str = 'adamtl-worker',
+    ) -> None:
         """Prepare; `start()` starts it.
 
         Args:
@@ -29,13 +34,14 @@ class Worker(Generic[T]):
                 deal with its own.
             min_period: Gives the seconds from one start of work to the next; it may change at
                 any time.
+            name: Of the thread.
 
         """
         self.mailbox: Mailbox[T] = Mailbox()
         self._handle = handle
         self._min_period = min_period
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name='adamtl-worker', daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Start the thread."""

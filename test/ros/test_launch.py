@@ -52,7 +52,13 @@ def test_nothing_given_overrides_nothing(module):
 
 def test_given_arguments_have_the_types_of_the_parameters(module):
     given = values(
-        module, budget='1', tasks='edges, depth', autostart='false', model='tiny', device='cpu'
+        module,
+        budget='1',
+        tasks='edges, depth',
+        autostart='false',
+        model='tiny',
+        device='cpu',
+        adapter='kitchen.safetensors',
     )
     assert module.overrides(given) == {
         'budget': 1.0,
@@ -60,6 +66,7 @@ def test_given_arguments_have_the_types_of_the_parameters(module):
         'autostart': False,
         'model': 'tiny',
         'device': 'cpu',
+        'adapter': 'kitchen.safetensors',
     }
     assert isinstance(module.overrides(given)['budget'], float)
 

@@ -70,6 +70,7 @@ def test_inactive_node_does_not_subscribe(graph):
     ('parameters', 'text'),
     [
         ({'model': '/nowhere/kitchen.safetensors'}, '/nowhere/kitchen.safetensors'),
+        ({'adapter': '/nowhere/a.safetensors'}, "adapter '/nowhere/a.safetensors': no such file"),
         ({'device': 'toaster'}, "device 'toaster' cannot be used"),
     ],
 )
