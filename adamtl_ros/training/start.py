@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from adamtl_ros.nn.adapting import attach, unfold
-from adamtl_ros.nn.architecture import ARCHITECTURES, architecture
+from adamtl_ros.nn.architecture import architecture
 from adamtl_ros.nn.checkpoint import load_model
 from adamtl_ros.nn.foreign import load_swin
 from adamtl_ros.nn.initialise import initialise
