@@ -1,0 +1,236 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Adapters as files: round trips, size, the base they belong to, and files that are not right."""
+
+import json
+import shutil
+
+import pytest
+import small
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from adamtl_ros.nn.adapter_file import HEADER_KEY, adapted, base_digest, read_header, save_adapter
+from adamtl_ros.nn.adapting import attach, detach, fold, trainable
+from adamtl_ros.nn.calibration import calibrate
+from adamtl_ros.nn.checkpoint import CheckpointError, Model, load_model, save_model
+from adamtl_ros.nn.lora import LoraConfig
+from adamtl_ros.tasks import TASKS
+
+IMAGES = torch.randn(2, 3, 96, 128, generator=torch.Generator().manual_seed(1))
+
+
+def trained(source='scenes_nano', seed=0, **config):
+    """Return a model whose adapters, and what is trained with them, are not the base's."""
+    model = load_model(source)
+    ranks = {'rank': 8, 'task_rank': 4, 'merging': True, **config}
+    tasks = model.network.tasks
+    attach(model.network, LoraConfig.even(len(model.network.arch.depths), tasks, **ranks))
+    generator = torch.Generator().manual_seed(seed)
+    for part in trainable(model.network).values():
+        for weight in part.values():
+            noise = torch.randn(weight.shape, generator=generator)
+            weight.data += 0.05 * (weight.std(correction=0).item() or 0.1) * noise
+    return model.network.eval() and model
+
+
+def written(path, model, base='scenes_nano', **more):
+    save_adapter(model, base_digest(load_model(base).network), path, **more)
+    return path
+
+
+@pytest.fixture
+def file(tmp_path):
+    return written(tmp_path / 'kitchen.adapter.safetensors', trained(), notes={'seed': 7})
+
+
+def maps(model, budget=1.0):
+    with torch.inference_mode():
+        return model.network(IMAGES, budget).maps
+
+
+def rewrite(path, change):
+    """Change header and tensors of a file in place."""
+    tensors = load_file(path)
+    with safe_open(path, 'pt') as file:
+        header = json.loads(file.metadata()[HEADER_KEY])
+    change(header, tensors)
+    save_file(tensors, path, {HEADER_KEY: json.dumps(header)})
+
+
+@pytest.mark.parametrize('form', ['matrix', 'foldable'])
+@pytest.mark.parametrize('merging', [True, False])
+def test_round_trip(tmp_path, form, merging):
+    model = trained(form=form, merging=merging)
+    read = adapted(load_model('scenes_nano'), written(tmp_path / 'a.safetensors', model))
+    assert read.network.folded
+    plain, before, after = maps(load_model('scenes_nano')), maps(model), maps(read)
+    for name, raw in after.items():
+        change = (before[name] - plain[name]).abs().mean()
+        assert (raw - before[name]).abs().mean() < 0.02 * change
+
+
+def test_it_says_what_it_is(file):
+    header = read_header(file)
+    base = load_model('scenes_nano')
+    assert header.base == base_digest(base.network)
+    assert (header.base_name, header.notes) == ('scenes_nano', {'seed': 7})
+    assert header.config == trained().network.adapters
+    assert list(header.tasks) == list(TASKS)
+    model = adapted(base, file)
+    assert model.name == 'scenes_nano+kitchen'
+    assert (model.mean, model.std, model.trained) == (base.mean, base.std, base.trained)
+    assert model.notes == {**base.notes, 'adapter': {'seed': 7}}
+
+
+def test_the_base_stays_bit_for_bit_and_a_copy_of_its_file_will_do(file, tmp_path):
+    shutil.copy(load_path(tmp_path), tmp_path / 'renamed.safetensors')
+    base = load_model(str(tmp_path / 'renamed.safetensors'))
+    before, digest = maps(base), base_digest(base.network)
+    state = {name: value.clone() for name, value in base.network.state_dict().items()}
+    model = adapted(base, file)
+    assert model.name == 'renamed+kitchen'
+    assert base_digest(base.network) == digest
+    assert all(torch.equal(base.network.state_dict()[name], state[name]) for name in state)
+    for name, raw in maps(base).items():
+        assert torch.equal(raw, before[name])
+        assert not torch.allclose(raw, maps(model)[name], atol=1e-3)
+
+
+def load_path(folder):
+    save_model(load_model('scenes_nano'), folder / 'base.safetensors')
+    return folder / 'base.safetensors'
+
+
+def test_digest_knows_nothing_of_adapters():
+    network = small.network()
+    digest = base_digest(network)
+    attach(network, LoraConfig.even(2, TASKS, 3, 2, merging=True))
+    assert base_digest(network) == digest
+    for name, weight in network.named_parameters():
+        if name.endswith('.b'):
+            torch.nn.init.normal_(weight)
+    fold(network)
+    assert base_digest(network) == digest
+    detach(network)
+    assert base_digest(network) == digest
+    next(network.decoders.parameters()).data.view(-1)[0] += 1e-3
+    assert base_digest(network) != digest
+
+
+@pytest.mark.parametrize(
+    ('source', 'rank', 'layers'),
+    [
+        ('scenes_nano', 8, ('proj', 'fc1', 'fc2')),
+        ('scenes_nano', 12, ('proj', 'fc1', 'fc2')),
+        ('scenes_nano', 16, ('proj', 'fc2')),
+        ('tiny', 16, ('proj', 'fc1', 'fc2')),
+    ],
+)
+def test_size(tmp_path, source, rank, layers):
+    """15 % of the base at most, the calibration included."""
+    model = trained(source, rank=rank, task_layers=layers)
+    path = written(tmp_path / 'a.safetensors', model, source)
+    save_model(load_model(source), tmp_path / 'base.safetensors')
+    assert path.stat().st_size <= 0.15 * (tmp_path / 'base.safetensors').stat().st_size
+
+
+def test_calibration_and_policy_come_along(tmp_path):
+    model = trained()
+    with torch.no_grad():
+        for weight in model.network.policy.parameters():
+            weight.add_(0.01)
+    model.network.calibration = calibrate(model.network, [IMAGES], [0.5, 0.8])
+    base = load_model('scenes_nano')
+    read = adapted(base, written(tmp_path / 'with.safetensors', model, policy=True)).network
+    assert read.calibration == model.network.calibration
+    for name, value in model.network.policy.state_dict().items():
+        torch.testing.assert_close(read.policy.state_dict()[name], value, atol=1e-3, rtol=1e-3)
+    model.network.calibration = None
+    read = adapted(base, written(tmp_path / 'without.safetensors', model)).network
+    assert read.calibration is None  # the base's belongs to other weights
+    for name, value in base.network.policy.state_dict().items():
+        assert torch.equal(read.policy.state_dict()[name], value)
+
+
+def test_weights_too_far_apart_for_16_bits_keep_32(tmp_path):
+    model = trained()
+    name, weight = next(iter(trainable(model.network)['norm'].items()))
+    weight.data[0] = 1e6
+    read = adapted(load_model('scenes_nano'), written(tmp_path / 'a.safetensors', model))
+    assert torch.equal(read.network.get_parameter(name), weight)
+
+
+def test_another_base_is_refused(file):
+    other = load_model('nano', seed=3)
+    with pytest.raises(CheckpointError) as error:
+        adapted(other, file)
+    for part in (
+        "'scenes_nano'",
+        "'nano (random weights)'",
+        base_digest(other.network),
+        base_digest(load_model('scenes_nano').network),
+        'load that base, or adapt this model anew',
+    ):
+        assert part in str(error.value)
+
+
+def test_adapters_upon_adapters_are_refused(file):
+    with pytest.raises(CheckpointError, match="'scenes_nano' has adapters; give one without"):
+        adapted(trained(), file)
+
+
+def test_without_adapters_there_is_nothing_to_save(tmp_path):
+    with pytest.raises(ValueError, match='has no adapters to save'):
+        save_adapter(load_model('nano'), '', tmp_path / 'a.safetensors')
+
+
+@pytest.mark.parametrize(
+    ('change', 'text'),
+    [
+        (lambda h, _: h.update(format=9), 'format 9, this version reads 1'),
+        (lambda h, _: h.pop('adapters'), "unusable header: KeyError: 'adapters'"),
+        (lambda h, _: h['adapters'].update(form='cubic'), "'foldable|cubic"),
+        (lambda h, _: h['adapters']['shared'].update(ranks=[8]), 'one scale for each rank'),
+        (lambda h, _: h['tasks'].update(semseg=['sky']), 'tasks and classes'),
+        (lambda _, t: t.pop('decoders.edges.' + _some(t)), 'is missing'),
+        (lambda _, t: t.update(extra=torch.zeros(1)), "'extra' belongs to no adapter"),
+        (
+            lambda _, t: t.update(calibration=torch.zeros(3, dtype=torch.uint8)),
+            'while decompressing',
+        ),
+    ],
+)
+def test_changed_files(file, change, text):
+    rewrite(file, change)
+    with pytest.raises(CheckpointError, match=text):
+        adapted(load_model('scenes_nano'), file)
+
+
+def _some(tensors):
+    mark = 'decoders.edges.'
+    return next(name for name in tensors if name.startswith(mark)).removeprefix(mark)
+
+
+def test_files_that_are_none(file, tmp_path):
+    base = load_model('scenes_nano')
+    with pytest.raises(CheckpointError, match=r"nowhere\.safetensors': no such file"):
+        adapted(base, tmp_path / 'nowhere.safetensors')
+    with pytest.raises(CheckpointError, match='no such file'):
+        adapted(base, tmp_path)
+    with pytest.raises(CheckpointError, match='so it holds no adapters'):
+        adapted(base, load_path(tmp_path))
+    file.write_bytes(file.read_bytes()[:-100])
+    for read in (read_header, lambda path: adapted(base, path)):
+        with pytest.raises(CheckpointError, match='not a whole safetensors file'):
+            read(file)
+
+
+def test_a_model_read_from_a_file_with_adapters_saves_the_same(file, tmp_path):
+    base = load_model('scenes_nano')
+    model = adapted(base, file)
+    assert isinstance(model, Model)
+    again = adapted(base, written(tmp_path / 'kitchen.safetensors', model))
+    for name, raw in maps(model).items():
+        assert torch.equal(maps(again)[name], raw)
