@@ -4,14 +4,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import torch
 
 from adamtl_ros.nn.adapting import PARTS, trainable
 from adamtl_ros.nn.lora import LoraConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from adamtl_ros.nn.network import AdaptiveNetwork
     from adamtl_ros.training.recipe import Recipe
@@ -89,3 +92,14 @@ def task_weights(recipe: Recipe, network: AdaptiveNetwork) -> dict[str, float]:
         for name, share in shares.items()
         if share
     }
+
+
+@contextmanager
+def same_dropout(seed: int, device: torch.device) -> Iterator[None]:
+    """Let dropout follow a seed meanwhile, so that a training can go on where it was.
+
+    The global random state is left as it was.
+    """
+    with torch.random.fork_rng([device] if device.type == 'cuda' else []):
+        torch.manual_seed(seed)
+        yield

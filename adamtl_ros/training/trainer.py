@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from adamtl_ros.data.batches import Order, batches
 from adamtl_ros.nn.checkpoint import IMAGENET_MEAN, IMAGENET_STD
-from adamtl_ros.training.adapters import learning, task_weights
+from adamtl_ros.training.adapters import learning, same_dropout, task_weights
 from adamtl_ros.training.journal import Journal
 from adamtl_ros.training.objective import Objective
 from adamtl_ros.training.optimisation import cosine_schedule, parameter_groups, warmed_up
@@ -159,9 +159,9 @@ class Trainer:
             share = step / stage.steps
             first, last = stage.temperature
             temperature = first * (last / first) ** share
-            losses = objective(
-                batch.images, batch.labels, temperature, seed * 4096 + self.fabric.global_rank
-            )
+            seed = seed * 4096 + self.fabric.global_rank
+            with same_dropout(seed, self.fabric.device):
+                losses = objective(batch.images, batch.labels, temperature, seed)
             optimiser.zero_grad()
             self.fabric.backward(losses['loss'])
             norm = self.fabric.clip_gradients(objective, optimiser, max_norm=self.recipe.clip)

@@ -17,7 +17,8 @@ from adamtl_ros.training import run
 from adamtl_ros.training.adapters import Adapters, learning, task_weights
 from adamtl_ros.training.optimisation import parameter_groups
 from adamtl_ros.training.recipe import Recipe, RecipeError, Source, Stage, read_recipe
-from adamtl_ros.training.run import MODEL, train
+from adamtl_ros.training.run import MODEL, calibration_batches, train
+from adamtl_ros.training.sources import open_source
 from adamtl_ros.training.start import starting_network
 
 torch.set_num_threads(1)
@@ -118,8 +119,8 @@ def test_an_interruption_changes_nothing(base, tmp_path, first):
 
 
 def test_tasks_without_labels_are_held_to_the_base(base, tmp_path):
-    images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    long = (Stage('static', 12, batch=4, size=(64, 64), lr=1e-2),)
+    images = torch.cat(list(calibration_batches(open_source(SOURCE), (64, 64), 4)))
+    long = (Stage('static', 20, batch=4, size=(64, 64), lr=1e-2),)
     drifted = {}
     for keep in (0.0, 10.0):
         recipe = recipe_from(base, stages=long, adapters=replace(ADAPTERS, keep=keep))
@@ -177,7 +178,7 @@ def test_adapters_of_random_weights_are_refused():
 
 def test_adapters_of_official_weights_begin_with_new_decoders(monkeypatch):
     monkeypatch.setattr('adamtl_ros.training.start.load_swin', lambda *_: None)
-    recipe = recipe_from('', pretrained='swin.pth')
+    recipe = replace(recipe_from('base'), start='', pretrained='swin.pth')
     network, fresh = starting_network(recipe, tasks_of(recipe))
     assert (list(network.tasks), fresh) == (list(LABELLED), ())
     assert network.adapters == ADAPTERS.config(2, LABELLED)
