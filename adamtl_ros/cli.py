@@ -118,6 +118,7 @@ def _evaluate_options(verb: argparse.ArgumentParser) -> None:
     verb.set_defaults(run=_evaluate)
     _recipe_options(verb)
     verb.add_argument('--model', default='scenes_nano', help='file or name (scenes_nano)')
+    verb.add_argument('--adapter', type=Path, help='file of `adamtl adapt` for the model')
     verb.add_argument('--budgets', default='1.0,0.75,0.57,0.5,0.4', help='separated by commas')
     verb.add_argument('--threads', type=int, default=1, help='of the network (1)')
     verb.add_argument('--out', type=Path, help='JSON file for all values')
@@ -192,7 +193,11 @@ def _evaluate(options: argparse.Namespace) -> None:
     from adamtl_ros.verbs import run_evaluation
 
     budgets = [float(text) for text in options.budgets.split(',')]
-    print(run_evaluation(options.model, _recipe(options), budgets, options.threads, options.out))
+    print(
+        run_evaluation(
+            options.model, _recipe(options), budgets, options.threads, options.out, options.adapter
+        )
+    )
 
 
 def _calibrate(options: argparse.Namespace) -> None:

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verb `adapt`: adapters from a labelled bag, and what they gain where it was held out."""
 
+import hashlib
+import json
 from dataclasses import replace
 
 import pytest
@@ -140,3 +142,23 @@ def test_a_base_with_adapters_is_refused(bag, tmp_path):
     save_model(Model(small.adapted(tasks=TASKS, arch=ARCH), 'more'), tmp_path / 'more')
     with pytest.raises(ValueError, match="base 'more' has adapters already; give the one without"):
         run_adaptation(wish_for(bag, tmp_path, base='more'))
+
+
+def test_adapters_can_be_evaluated_like_models(bag, tmp_path, capsys):
+    wish = wish_for(bag, tmp_path, tasks=('depth',), lr=1e-2)
+    after = rows_of(run_adaptation(wish))['after', '1.00']
+    held_out = {'kind': 'bags', 'root': str(bag), 'split': 'val', 'options': {'holdout': 0.2}}
+    recipe = {'name': 'x', 'data': held_out, 'validation': held_out}
+    recipe['stages'] = [{'kind': 'static', 'steps': 1}]
+    (tmp_path / 'data.yaml').write_text(yaml.safe_dump(recipe))
+    model = ['--model', 'b', '--adapter', str(wish.out), '--budgets', '1']
+    assert main(['evaluate', '--config', 'data.yaml', *model]) == 0
+    head, row = (line.split(' | ') for line in capsys.readouterr().out.splitlines())
+    assert dict(zip(head, row, strict=True))['depth rmse'] == after['depth rmse']
+    assert main(['evaluate-bag', str(bag), *model, '--shown', '1', '--out', 'found']) == 0
+    found = json.loads((tmp_path / 'found' / 'metrics.json').read_text())['settings']['model']
+    assert found['name'] == 'b+room'
+    assert found['adapter_sha256'] == hashlib.sha256(wish.out.read_bytes()).hexdigest()
+    other = ['--model', 'speck', *model[2:]]
+    assert main(['evaluate', '--config', 'data.yaml', *other]) == 1
+    assert 'made for the base' in capsys.readouterr().err
