@@ -29,6 +29,7 @@ def _evaluate_options(verb: argparse.ArgumentParser) -> None:
     add = verb.add_argument
     add('bags', type=Path, nargs='+', metavar='BAG', help='folders, or single .mcap files')
     add('--model', default='scenes_nano', help='file or name (scenes_nano)')
+    add('--adapter', type=Path, help='file of `adamtl adapt` for the model')
     add('--budgets', default=BUDGETS, help=f'separated by commas ({BUDGETS}); 1.0 is added')
     add('--tasks', default='', help='separated by commas; all of the model if not given')
     add('--camera', default='', metavar='TOPIC', help='found if not given')
@@ -81,6 +82,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     budgets = _budgets(options.budgets)
     settings = Settings(
         model=options.model,
+        adapter=options.adapter,
         budgets=budgets,
         tasks=_names(options.tasks),
         camera=options.camera,

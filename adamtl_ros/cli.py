@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adamtl_ros.adapt_verb import add_adapt_verb
 from adamtl_ros.bag_verbs import add_bag_verbs
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 NEEDS = {
     'demo': "ROS 2, this package built in a workspace, and pip install 'adamtl_ros[demo]'",
     'train': "pip install 'adamtl_ros[train]'",
+    'adapt': "pip install 'adamtl_ros[train]'",
     'evaluate': "pip install 'adamtl_ros[train]'",
     'calibrate': "pip install 'adamtl_ros[train]'",
     'import-mtlora': "pip install 'adamtl_ros[train]'",
@@ -34,9 +36,9 @@ def main(args: Sequence[str] | None = None) -> int:
         args: Arguments; those of the process if not given.
 
     Returns:
-        Exit status: 0; 1 with a sentence on the standard error stream. It is 2 there for `compare`
-        and `evaluate-bag`, whose 1 says that something is worse, or that some bags could not be
-        evaluated.
+        Exit status: 0; 1 with a sentence on the standard error stream. It is 2 there for `adapt`,
+        and for `compare` and `evaluate-bag`, whose 1 says that something is worse, or that some
+        bags could not be evaluated.
 
     """
     options = _parser().parse_args(args)
@@ -75,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     _simulate_options(
         verbs.add_parser('simulate-governor', help='play hours of battery, heat and load')
     )
+    add_adapt_verb(verbs)
     add_bag_verbs(verbs)
     return parser
 
@@ -115,6 +118,7 @@ def _evaluate_options(verb: argparse.ArgumentParser) -> None:
     verb.set_defaults(run=_evaluate)
     _recipe_options(verb)
     verb.add_argument('--model', default='scenes_nano', help='file or name (scenes_nano)')
+    verb.add_argument('--adapter', type=Path, help='file of `adamtl adapt` for the model')
     verb.add_argument('--budgets', default='1.0,0.75,0.57,0.5,0.4', help='separated by commas')
     verb.add_argument('--threads', type=int, default=1, help='of the network (1)')
     verb.add_argument('--out', type=Path, help='JSON file for all values')
@@ -189,7 +193,11 @@ def _evaluate(options: argparse.Namespace) -> None:
     from adamtl_ros.verbs import run_evaluation
 
     budgets = [float(text) for text in options.budgets.split(',')]
-    print(run_evaluation(options.model, _recipe(options), budgets, options.threads, options.out))
+    print(
+        run_evaluation(
+            options.model, _recipe(options), budgets, options.threads, options.out, options.adapter
+        )
+    )
 
 
 def _calibrate(options: argparse.Namespace) -> None:

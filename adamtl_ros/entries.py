@@ -48,9 +48,11 @@ def build(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401
         EntryError: An entry that is unknown, missing, of another type, or refused.
 
     """
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is UnionType and isinstance(value, dict):
+        kind = next(filter(dataclasses.is_dataclass, parts), kind)
     if dataclasses.is_dataclass(kind):
         return _build_record(kind, value, place)
-    origin, parts = get_origin(kind), get_args(kind)
     if origin is tuple and isinstance(value, list):
         inner = [parts[0]] * len(value) if parts[-1] is Ellipsis else parts
         if len(inner) == len(value):

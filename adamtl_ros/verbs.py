@@ -18,6 +18,7 @@ from adamtl_ros.data.messages import camera_images
 from adamtl_ros.evaluation.evaluate import evaluate
 from adamtl_ros.nn.calibration import calibrate
 from adamtl_ros.nn.checkpoint import load_model, save_model
+from adamtl_ros.nn.opening import open_model
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.runtime.preprocess import Preprocessor
 from adamtl_ros.training.sources import open_source
@@ -32,7 +33,12 @@ if TYPE_CHECKING:
 
 
 def run_evaluation(
-    model: str, recipe: Recipe, budgets: Sequence[float], threads: int, out: Path | None
+    model: str,
+    recipe: Recipe,
+    budgets: Sequence[float],
+    threads: int,
+    out: Path | None,
+    adapter: Path | None = None,
 ) -> str:
     """Score a model on the validation data of a recipe.
 
@@ -42,13 +48,14 @@ def run_evaluation(
         budgets: Each in (0, 1].
         threads: CPU threads of the network.
         out: JSON file for all values, none if not given.
+        adapter: File of adapters for the model, none if not given.
 
     Returns:
         A table for people.
 
     """
     torch.set_num_threads(threads)
-    engine = Engine(load_model(model))
+    engine = Engine(open_model(model, adapter))
     dataset = open_source(recipe.validation, workers=os.cpu_count() or 1)
     with tqdm(total=len(dataset), unit='image') as bar:
         found = evaluate(engine, dataset, budgets, progress=bar.update)

@@ -15,11 +15,12 @@ from adamtl_ros.nn.gating import GRANULARITIES
 from adamtl_ros.nn.plan import uniform_plan
 from adamtl_ros.nn.relaxed import RelaxedExecution
 from adamtl_ros.training.flips import FRAME_GATES, flip_one
+from adamtl_ros.training.keeping import answers, drift
 from adamtl_ros.training.losses import task_loss
 from adamtl_ros.training.targets import reduced
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from adamtl_ros.nn.gating import Gates
     from adamtl_ros.nn.network import AdaptiveNetwork
@@ -44,6 +45,8 @@ class Objective(nn.Module):
         normalisation: tuple[tuple[float, ...], tuple[float, ...]],
         label_stride: int,
         weights: Mapping[str, float],
+        before: AdaptiveNetwork | None = None,
+        labelled: Collection[str] = (),
     ) -> None:
         """Prepare.
 
@@ -53,10 +56,13 @@ class Objective(nn.Module):
             normalisation: Mean and standard deviation of RGB in 0..1.
             label_stride: Predictions and labels meet at one pixel in so many.
             weights: Weight of each task's loss.
+            before: The network that tasks without labels are held to; none if all have some.
+            labelled: Tasks with labels, if not all have.
 
         """
         super().__init__()
-        self.network, self.stage = network, stage
+        self.network, self.stage, self.before = network, stage, before
+        self.kept = [name for name in weights if name not in labelled] if before else []
         self.label_stride = label_stride
         self.weights = dict(weights)
         for name, values in zip(('mean', 'std'), normalisation, strict=True):
@@ -76,6 +82,8 @@ class Objective(nn.Module):
 
         """
         images = (images.float() - self.mean) / self.std
+        if self.before is not None:
+            labels = {**labels, **answers(self.before, images, self.kept)}
         generator = torch.Generator(images.device).manual_seed(seed)
         if self.stage.kind in ('policy', 'joint'):
             budgets = self._budgets(len(images), seed).to(images.device)
@@ -183,6 +191,8 @@ class Objective(nn.Module):
 
     def _loss(self, name: str, raw: Tensor, label: Tensor) -> Tensor:
         task = self.network.tasks[name]
+        if name in self.kept:
+            return drift(task, raw, label)
         label = reduced(task, label, self.label_stride)
         if raw.shape[-2:] != label.shape[-2:]:
             size = (label.shape[-2], label.shape[-1])

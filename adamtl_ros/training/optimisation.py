@@ -10,6 +10,8 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from torch import nn
     from torch.optim import Optimizer
 
@@ -18,18 +20,29 @@ if TYPE_CHECKING:
 
 
 def parameter_groups(
-    network: AdaptiveNetwork, stage: Stage, weight_decay: float
+    network: AdaptiveNetwork,
+    stage: Stage,
+    weight_decay: float,
+    learning: Container[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Return what a stage trains, and freeze the rest.
 
     Matrices decay; biases, norms and the position bias tables do not (Liu et al. 2021).
+
+    Args:
+        network: The network.
+        stage: The stage.
+        weight_decay: Of matrices.
+        learning: Names of all that learns beside the policy; everything if not given.
+
     """
     policy = stage.kind in ('policy', 'joint')
     backbone = stage.kind != 'policy'
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         is_policy = name.startswith('policy.')
-        parameter.requires_grad_(policy if is_policy else backbone)
+        learns = backbone and (learning is None or name in learning)
+        parameter.requires_grad_(policy if is_policy else learns)
         if parameter.requires_grad:
             decays = parameter.dim() > 1 and 'bias' not in name
             groups.setdefault((is_policy, decays), []).append(parameter)

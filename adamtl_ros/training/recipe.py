@@ -14,6 +14,7 @@ from adamtl_ros.data.transforms import Augmentation
 from adamtl_ros.entries import EntryError, build, replace_entry
 from adamtl_ros.nn.policy import PolicyConfig
 from adamtl_ros.tasks import TASKS
+from adamtl_ros.training.adapters import Adapters  # noqa: TC001  read by `build()`
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,7 @@ class Source:
     Attributes:
         kind: 'scenes', 'pascal_context', 'nyud' or 'bags'.
         root: Folder of the data; of drawn scenes: where they are kept, none to draw each time.
-        split: Of a published data set.
+        split: Of a published data set; of bags with a 'holdout': 'train' or 'val'.
         options: What else the data set takes; see `open_source()`.
 
     """
@@ -113,6 +114,10 @@ class Recipe:
         seed: Of weights, order, augmentation and gates.
         start: Weights to start from, a file; random ones if empty.
         pretrained: Official ImageNet file of a Swin for the encoder, if not empty.
+        adapters: Low-rank adapters that learn in the place of the encoder; none if not given.
+            With 'static', 'policy' and 'joint' stages the policy learns too, after them and then
+            together with them. A start then gives the whole network, with tasks that are not
+            trained, and its policy.
         label_stride: Predictions and labels meet at one pixel in so many.
         weights: Weights of the tasks' losses that differ from the table's.
         weight_decay: Of AdamW, for matrices.
@@ -138,6 +143,7 @@ class Recipe:
     seed: int = 0
     start: str = ''
     pretrained: str = ''
+    adapters: Adapters | None = None
     label_stride: int = 4
     weights: dict[str, float] = field(default_factory=dict)
     weight_decay: float = 0.02
@@ -161,6 +167,10 @@ class Recipe:
             raise RecipeError(f'tasks {unknown} are unknown, choose from: {", ".join(TASKS)}')
         if not self.stages:
             raise RecipeError('a recipe needs at least one stage')
+        if self.adapters and not (self.start or self.pretrained):
+            raise RecipeError(
+                'adapters need weights to adapt: name them with start, or with pretrained'
+            )
         if min(self.label_stride, self.checkpoint_steps, self.calibration_images - 1) < 1:
             raise RecipeError(
                 'label_stride and checkpoint_steps must be positive, calibration_images at least 2'

@@ -18,6 +18,7 @@ from lightning_fabric import Fabric
 import adamtl_ros
 from adamtl_ros.data.batches import collate
 from adamtl_ros.data.transforms import resized
+from adamtl_ros.nn.adapting import fold
 from adamtl_ros.nn.calibration import calibrate
 from adamtl_ros.nn.checkpoint import IMAGENET_MEAN, IMAGENET_STD, Model, save_model
 from adamtl_ros.training.journal import plot_curves
@@ -81,7 +82,8 @@ def _finish(
     recipe: Recipe, network: AdaptiveNetwork, dataset: Dataset, seconds: float, folder: Path
 ) -> None:
     """Fit the budgets and write the model."""
-    if recipe.adaptive:
+    fold(network)
+    if recipe.adaptive or network.calibration:
         count = min(recipe.calibration_images, len(dataset))
         images = calibration_batches(dataset, network.arch.input_size, count)
         together = None if recipe.combinations else [tuple(network.tasks)]

@@ -7,10 +7,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adamtl_ros.data.parts import Joined, Part, Resized, split_in_time
 from adamtl_ros.sample import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from adamtl_ros.sample import Dataset
     from adamtl_ros.training.recipe import Source
@@ -21,7 +22,8 @@ def open_source(source: Source, workers: int = 1) -> Dataset:
 
     Args:
         source: What the recipe says. Options of scenes are those of `ScenesConfig`; of bags
-            those of `LabelledBag`.
+            those of `LabelledBag`, and `more` bags, `holdout` and `gap` of `split_in_time()`
+            for the split 'train' or 'val', and a `size` at which images are learned from.
         workers: Processes that draw scenes which are not there yet.
 
     Raises:
@@ -77,6 +79,27 @@ def _nyud(source: Source, workers: int) -> Dataset:  # noqa: ARG001
 
 
 def _bags(source: Source, workers: int) -> Dataset:  # noqa: ARG001
+    return _open_bags(source.root, source.split, **source.options)
+
+
+def _open_bags(
+    root: str,
+    split: str,
+    more: Sequence[str] = (),
+    holdout: float = 0.0,
+    gap: float = 0.0,
+    size: tuple[int, int] | None = None,
+    **options: Any,  # noqa: ANN401
+) -> Dataset:
+    """Open bags, all of each or its part of a split, at their size or another one."""
     from adamtl_ros.data.labelled_bags import LabelledBag
 
-    return LabelledBag(Path(source.root).expanduser(), **source.options)
+    if holdout and split not in ('train', 'val'):
+        raise DataError(f"split of bags with a holdout must be 'train' or 'val', got '{split}'")
+    members = []
+    for path in (root, *more):
+        bag = LabelledBag(Path(path).expanduser(), **options)
+        parts = split_in_time(len(bag), holdout, gap)
+        members.append(Part(bag, parts[1 if holdout and split == 'val' else 0]))
+    joined = Joined(members)
+    return Resized(joined, (size[0], size[1])) if size else joined

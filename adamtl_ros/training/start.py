@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from adamtl_ros.nn.adapting import attach, unfold
 from adamtl_ros.nn.architecture import architecture
 from adamtl_ros.nn.checkpoint import load_model
 from adamtl_ros.nn.foreign import load_swin
@@ -28,32 +29,44 @@ def starting_network(
     """Return the network, and the parts of it that a recipe's `start` has no weights for.
 
     The encoder is always taken from there; a decoder if the task is there with the same
-    classes; the policy if it decides the same for the same tasks.
+    classes; the policy if it decides the same for the same tasks. With adapters, of the recipe
+    or of the start, it is the whole network of the start, with its calibration.
 
     Args:
         recipe: Says where to start.
-        tasks: Those of the network, with the classes of the data.
+        tasks: Those that are trained, with the classes of the data.
 
     Raises:
-        ValueError: The file to start from has another architecture, or cannot be used.
+        ValueError: The file to start from has another architecture, or cannot be used; with
+            adapters also if it has other adapters, or not these tasks and classes.
 
     """
+    path = str(Path(recipe.start).expanduser())
+    source = load_model(path).network if recipe.start else None
+    if source and (recipe.adapters or source.adapters):
+        return _adapted(source, recipe, tasks), ()
     with torch.random.fork_rng(devices=[]):
         network = AdaptiveNetwork(architecture(recipe.architecture), tasks, recipe.policy)
     initialise(network, torch.Generator().manual_seed(recipe.seed))
     if recipe.pretrained:
         load_swin(network.encoder, Path(recipe.pretrained).expanduser())
-    fresh = _take(network, recipe.start) if recipe.start else ()
+    fresh = _take(network, source, recipe) if source else ()
+    if recipe.adapters:
+        _attach(network, recipe)
     return network.train(), fresh
 
 
-def _take(network: AdaptiveNetwork, start: str) -> tuple[str, ...]:
-    """Copy what fits from weights; return the names of what does not."""
-    source = load_model(str(Path(start).expanduser())).network
-    if source.arch != network.arch:
+def _check_kind(source: AdaptiveNetwork, recipe: Recipe, *, same: bool) -> None:
+    if not same:
         raise ValueError(
-            f"start '{start}' is {source.arch.name}, the recipe asks for {network.arch.name}"
+            f"start '{recipe.start}' is {source.arch.name}, the recipe asks for "
+            f'{recipe.architecture}'
         )
+
+
+def _take(network: AdaptiveNetwork, source: AdaptiveNetwork, recipe: Recipe) -> tuple[str, ...]:
+    """Copy what fits; return the names of what does not."""
+    _check_kind(source, recipe, same=source.arch == network.arch)
     same = [name for name, task in network.tasks.items() if source.tasks.get(name) == task]
     fits = {'encoder': True, **{f'decoders.{name}': name in same for name in network.tasks}}
     fits['policy'] = (
@@ -63,3 +76,40 @@ def _take(network: AdaptiveNetwork, start: str) -> tuple[str, ...]:
         if taken:
             network.get_submodule(name).load_state_dict(source.get_submodule(name).state_dict())
     return tuple(name for name, taken in fits.items() if not taken)
+
+
+def _adapted(
+    network: AdaptiveNetwork, recipe: Recipe, tasks: Mapping[str, Task]
+) -> AdaptiveNetwork:
+    """Return the network of a start, with the recipe's adapters."""
+    _check_kind(network, recipe, same=network.arch.name == recipe.architecture)
+    for name, task in tasks.items():
+        own = network.tasks.get(name)
+        if own is None or own.classes != task.classes:
+            found = 'none' if own is None else list(own.classes)
+            raise ValueError(
+                f"adapters keep the tasks of their base and their classes: for '{name}' it has "
+                f'{found}, the data {list(task.classes)}; choose other tasks, or train without '
+                'adapters'
+            )
+    unfold(network)
+    _attach(network, recipe)
+    network.train()
+    for name in network.tasks:
+        # Their norms must not go on counting either.
+        network.decoders[name].train(name in recipe.tasks)
+    return network
+
+
+def _attach(network: AdaptiveNetwork, recipe: Recipe) -> None:
+    """Put the recipe's adapters on; those that are there already go on learning."""
+    if recipe.adapters is None:
+        return
+    config = recipe.adapters.config(len(network.arch.depths), recipe.tasks)
+    if network.adapters is None:
+        attach(network, config, torch.Generator().manual_seed(recipe.seed))
+    elif network.adapters != config:
+        raise ValueError(
+            f"start '{recipe.start}' has adapters of its own, {network.adapters}; leave "
+            f'`adapters` out to train these, or ask for the same, got {config}'
+        )

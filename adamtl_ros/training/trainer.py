@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from tqdm import tqdm
 
 from adamtl_ros.data.batches import Order, batches
 from adamtl_ros.nn.checkpoint import IMAGENET_MEAN, IMAGENET_STD
+from adamtl_ros.training.adapters import learning, same_dropout, task_weights
 from adamtl_ros.training.journal import Journal
 from adamtl_ros.training.objective import Objective
 from adamtl_ros.training.optimisation import cosine_schedule, parameter_groups, warmed_up
@@ -76,9 +78,10 @@ class Trainer:
         self.recipe, self.network, self.dataset = recipe, network, dataset
         self.folder, self.fabric = folder, fabric
         self.progress = Progress()
-        self.weights = {
-            name: recipe.weights.get(name, task.loss_weight) for name, task in network.tasks.items()
-        }
+        self.weights = task_weights(recipe, network)
+        self.before = None
+        if len(self.weights) > len(recipe.tasks):
+            self.before = copy.deepcopy(network).eval().requires_grad_(False)
         self.mean = AveragedModel(
             network,
             multi_avg_fn=warmed_up(recipe.ema),
@@ -110,9 +113,10 @@ class Trainer:
         stage = self.recipe.stages[number]
         objective = Objective(
             self.network, stage, (IMAGENET_MEAN, IMAGENET_STD), self.recipe.label_stride,
-            self.weights,
+            self.weights, self.before, self.recipe.tasks,
         )  # fmt: skip
-        groups = parameter_groups(self.network, stage, self.recipe.weight_decay)
+        learns = learning(self.network, self.recipe)
+        groups = parameter_groups(self.network, stage, self.recipe.weight_decay, learns)
         optimiser = torch.optim.AdamW(groups)
         schedule = cosine_schedule(optimiser, stage)
         if self._saved and self._saved['optimiser']:
@@ -155,9 +159,9 @@ class Trainer:
             share = step / stage.steps
             first, last = stage.temperature
             temperature = first * (last / first) ** share
-            losses = objective(
-                batch.images, batch.labels, temperature, seed * 4096 + self.fabric.global_rank
-            )
+            seed = seed * 4096 + self.fabric.global_rank
+            with same_dropout(seed, self.fabric.device):
+                losses = objective(batch.images, batch.labels, temperature, seed)
             optimiser.zero_grad()
             self.fabric.backward(losses['loss'])
             norm = self.fabric.clip_gradients(objective, optimiser, max_norm=self.recipe.clip)
@@ -173,7 +177,7 @@ class Trainer:
         )  # fmt: skip
         found = batches(
             self.dataset, self.recipe.augmentation, stage.size, order,
-            tuple(self.network.tasks), self.recipe.workers,
+            self.recipe.tasks, self.recipe.workers,
         )  # fmt: skip
         bar = tqdm(
             found, f'{self.recipe.name}: {stage.kind}', stage.steps, initial=first,
@@ -200,7 +204,7 @@ class Trainer:
         if not self.fabric.is_global_zero:
             return None
         done = sum(stage.steps for stage in self.recipe.stages[: self.progress.stage])
-        columns = ('gradient', *self.network.tasks, 'share', 'budget', 'spending')
+        columns = ('gradient', *self.weights, 'share', 'budget', 'spending')
         return Journal(self.folder / JOURNAL, columns, done + self.progress.step)
 
     def _save(self, optimiser: torch.optim.Optimizer | None, schedule: SequentialLR | None) -> None:

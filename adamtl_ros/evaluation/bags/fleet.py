@@ -24,7 +24,8 @@ from adamtl_ros.evaluation.bags.notes import Notes
 from adamtl_ros.evaluation.bags.outputs import remove_outputs
 from adamtl_ros.evaluation.bags.result import BagResult
 from adamtl_ros.nn.architecture import ARCHITECTURES
-from adamtl_ros.nn.checkpoint import load_model, shipped_weights
+from adamtl_ros.nn.checkpoint import shipped_weights
+from adamtl_ros.nn.opening import open_model
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.runtime.neighbour import NeighbourError, prepare
 from adamtl_ros.runtime.threads import set_threads
@@ -157,7 +158,9 @@ def for_elsewhere(settings: Settings) -> Settings:
     """Return settings whose files are found from any working folder."""
     model, out = settings.model, settings.out and settings.out.absolute()
     named = model in shipped_weights() or model in ARCHITECTURES
-    return replace(settings, model=model if named else str(Path(model).absolute()), out=out)
+    adapter = settings.adapter and settings.adapter.absolute()
+    model = model if named else str(Path(model).absolute())
+    return replace(settings, model=model, out=out, adapter=adapter)
 
 
 def _fetch(ray: Any, reference: Any, job: Job) -> BagResult:  # noqa: ANN401
@@ -179,7 +182,7 @@ def _leave_interrupts() -> None:
 
 def _evaluate(job: Job, settings: Settings, progress: Progress | None = None) -> BagResult:
     """Evaluate a recording; whatever goes wrong is said in its result, and costs no other one."""
-    engine = _engine(settings.model, settings.threads)
+    engine = _engine(settings.model, settings.threads, settings.adapter)
     try:
         for _ in range(ATTEMPTS):
             with suppress(NeighbourError):
@@ -196,10 +199,10 @@ def _failed(job: Job, settings: Settings, why: str) -> BagResult:
 
 
 @lru_cache(maxsize=1)
-def _engine(model: str, threads: int) -> Engine:
+def _engine(model: str, threads: int, adapter: Path | None) -> Engine:
     """Return the engine of this process, made for its first recording."""
     prepare()
     set_threads(threads)
-    engine = Engine(load_model(model))
+    engine = Engine(open_model(model, adapter))
     engine.warm_up()
     return engine

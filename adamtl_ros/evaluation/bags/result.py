@@ -37,6 +37,7 @@ class Settings:
         realtime: Emulate a live node too.
         out: Folder for predictions and videos; none if not given.
         shown: The budget whose results are kept and drawn.
+        adapter: File of adapters for the model; none if not given.
 
     """
 
@@ -50,6 +51,7 @@ class Settings:
     realtime: bool = False
     out: Path | None = None
     shown: float = 0.35
+    adapter: Path | None = None
 
     def __post_init__(self) -> None:
         """Check the budgets.

@@ -104,7 +104,7 @@ def versions() -> dict[str, str]:
 def _settings(settings: Settings, tasks: Mapping[str, Task]) -> dict[str, Any]:
     """Return all that decides what is found, without the places of files on this machine."""
     return {
-        'model': {'name': Path(settings.model).stem, 'sha256': _model_digest(settings.model)},
+        'model': _model(settings),
         'budgets': settings.budgets,
         'tasks': list(tasks),
         'camera': settings.camera,
@@ -178,10 +178,22 @@ def _percentiles(values: np.ndarray[Any, Any]) -> dict[str, float | None]:
     return {f'p{p}': float(value) for p, value in zip(PERCENTILES, found, strict=True)}
 
 
+def _model(settings: Settings) -> dict[str, str]:
+    found = {'name': Path(settings.model).stem, 'sha256': _model_digest(settings.model)}
+    if settings.adapter:
+        found['name'] += f'+{settings.adapter.stem.removesuffix(".adapter")}'
+        found['adapter_sha256'] = _digest(settings.adapter)
+    return found
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _model_digest(model: str) -> str:
     """Return the SHA-256 of a model's file; empty for seeded random weights."""
     path = find_file(model)
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path else ''
+    return _digest(path) if path else ''
 
 
 def _processor() -> str:

@@ -94,7 +94,7 @@ def test_settings_say_all_that_decides_but_no_place_on_this_machine(tmp_path):
         'classes': {'semseg': {'3': 'person'}}, 'threads': 3, 'realtime': True, 'shown': 0.5,
     }  # fmt: skip
     fields = {field.name for field in dataclasses.fields(Settings)}
-    assert fields - set(found) == {'out'}
+    assert fields - set(found) == {'out', 'adapter'}  # which the model's entry names
 
 
 def test_times():

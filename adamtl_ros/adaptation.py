@@ -1,0 +1,192 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What `adamtl adapt` does: adapters for a model from labelled recordings, and what they gain."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from adamtl_ros.evaluation.evaluate import evaluate
+from adamtl_ros.nn.adapter_file import adapted, base_digest, save_adapter
+from adamtl_ros.nn.checkpoint import load_model
+from adamtl_ros.runtime.engine import Engine
+from adamtl_ros.runtime.preprocess import network_size
+from adamtl_ros.tasks import select
+from adamtl_ros.training.adapters import Adapters, learning
+from adamtl_ros.training.recipe import Recipe, Source, Stage
+from adamtl_ros.training.run import train
+from adamtl_ros.training.sources import open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from adamtl_ros.evaluation.evaluate import Evaluation
+    from adamtl_ros.nn.checkpoint import Model
+    from adamtl_ros.sample import Dataset
+    from adamtl_ros.tasks import Task
+
+GAP = 0.05
+"""Share of a recording between what is learned from and what is held out."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be adapted to what.
+
+    Attributes:
+        base: File or name of the model.
+        out: File of adapters to write; the training keeps its checkpoint beside it.
+        bags: Labelled recordings.
+        recipe: Whose data, validation, weights and augmentation are taken in the place of bags.
+        tasks: Those to train; all with labels and the classes of the base if empty.
+        adapters: Ranks, and what learns.
+        steps: Of the training.
+        batch: Images of a step.
+        lr: Learning rate.
+        holdout: Share of each bag, at its end, that is not learned from.
+        budget: The lower one at which results are compared.
+        options: Of the bags: topics of the camera and of ground truth, names of classes.
+        seed: Of the order, the augmentation and the pairs.
+
+    """
+
+    base: str
+    out: Path
+    bags: tuple[Path, ...] = ()
+    recipe: Recipe | None = None
+    tasks: tuple[str, ...] = ()
+    adapters: Adapters = field(default_factory=Adapters)
+    steps: int = 400
+    batch: int = 8
+    lr: float = 3e-3
+    holdout: float = 0.2
+    budget: float = 0.57
+    options: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+
+def run_adaptation(wish: Wish) -> str:
+    """Train adapters, write them, and compare on what was held out.
+
+    Returns:
+        What was trained, and a table of before and after, for people.
+
+    Raises:
+        ValueError: No labels for any task of the base, or other classes; a base that has
+            adapters already; or what `train()` refuses.
+
+    """
+    base = load_model(wish.base)
+    if base.network.adapters is not None:
+        raise ValueError(f"base '{wish.base}' has adapters already; give the one without any")
+    recipe = _recipe(wish, base)
+    held_out = open_source(recipe.validation, workers=os.cpu_count() or 1)
+    recipe = replace(recipe, tasks=_trained(wish, base, held_out))
+    folder = wish.out.with_name(f'{_stem(wish.out)}.training')
+    trained = train(recipe, folder)
+    model = load_model(str(trained))
+    network = model.network
+    learned = learning(network, recipe) or set()
+    count = sum(p.numel() for name, p in network.named_parameters() if name in learned)
+    notes = {**model.notes, 'trained_tasks': list(recipe.tasks), 'trained_parameters': count}
+    save_adapter(replace(model, name=base.name), base_digest(base.network), wish.out, notes)
+    found = _compare(base, wish, held_out, recipe.tasks)
+    return '\n'.join([_sentence(wish, base, recipe, count), '', _table(found, base.network.tasks)])
+
+
+def _recipe(wish: Wish, base: Model) -> Recipe:
+    """Return the training: adapters with everything on; the policy stays the base's."""
+    arch = base.network.arch
+    stage = Stage('static', wish.steps, wish.batch, arch.input_size, wish.lr)
+    common: dict[str, Any] = {
+        'name': _stem(wish.out), 'stages': (stage,), 'architecture': arch.name,
+        'start': wish.base, 'pretrained': '', 'adapters': wish.adapters, 'seed': wish.seed,
+    }  # fmt: skip
+    if wish.recipe:
+        return replace(wish.recipe, **common)
+    root, *more = [str(path) for path in wish.bags]
+    options = {'more': more, 'holdout': wish.holdout, 'gap': GAP, **wish.options}
+    whole = Source('bags', root, 'val', options)
+    height, width = open_source(whole)[0].image.shape[:2]
+    size = network_size(height, width, arch.input_size, arch.stride)
+    # Training images are as large as the network's: a cut of the full image would change what
+    # a length in pixels means for the depth.
+    learned = replace(whole, split='train', options={**options, 'size': list(size)})
+    common['stages'] = (replace(stage, size=size),)
+    return Recipe(data=learned, validation=whole, **common)
+
+
+def _trained(wish: Wish, base: Model, data: Dataset) -> tuple[str, ...]:
+    """Return the tasks that can be trained, or those that are asked for.
+
+    Raises:
+        ValueError: There is none, or not these.
+
+    """
+    known = base.network.tasks
+    same = [n for n in known if n in data.tasks and data.tasks[n].classes == known[n].classes]
+    wanted = select(wish.tasks or same, known)
+    missing = [name for name in wanted if name not in same]
+    if missing or not wanted:
+        raise ValueError(
+            f"nothing to learn for {', '.join(missing) or 'any task'}: the model '{base.name}' has "
+            f'{_named(known)}; the data has labels for {_named(data.tasks)}; tasks and classes '
+            'must be the same, so name the topics with --truth, or the classes with --classes'
+        )
+    return tuple(wanted)
+
+
+def _compare(
+    base: Model, wish: Wish, held_out: Dataset, tasks: Sequence[str]
+) -> list[tuple[str, Evaluation]]:
+    """Score the base and what the file makes of it, at full budget and at a lower one."""
+    rows = []
+    for label, model in (('before', base), ('after', adapted(base, wish.out))):
+        with tqdm(total=len(held_out), desc=label, unit='image') as bar:
+            found = evaluate(Engine(model), held_out, (1.0, wish.budget), tasks, bar.update)
+        rows += [(label, one) for one in found]
+    return rows
+
+
+def _sentence(wish: Wish, base: Model, recipe: Recipe, count: int) -> str:
+    kept = [name for name in base.network.tasks if name not in recipe.tasks]
+    every = sum(p.numel() for p in base.network.parameters())
+    lines = [
+        f'{wish.out}: {wish.out.stat().st_size / 1e3:.0f} kB, for {base.name}',
+        f'trained: {", ".join(recipe.tasks)}; {count} parameters, {100 * count / every:.1f} % of '
+        f'{every}',
+    ]
+    if kept:
+        held = 'held to what the base answers' if wish.adapters.keep else 'not held, so they drift'
+        lines.append(f'without labels: {", ".join(kept)}; {held}')
+    return '\n'.join(lines)
+
+
+def _table(rows: Sequence[tuple[str, Evaluation]], tasks: dict[str, Task]) -> str:
+    names = list(rows[0][1].metrics)
+    head = [f'{name} {tasks[name].metric}' for name in names]
+    lines = [' | '.join(['held out', 'budget', 'share', 'ms', *head])]
+    for label, row in rows:
+        values = row.headline(tasks)
+        shown = [f'{values[name]:.4f}' for name in names]
+        lines.append(
+            ' | '.join([label, f'{row.budget:.2f}', f'{row.share:.3f}', f'{row.infer_ms:.1f}'])
+            + ' | '
+            + ' | '.join(shown)
+        )
+    return '\n'.join(lines)
+
+
+def _named(tasks: Any) -> str:  # noqa: ANN401
+    """Return the names of tasks, with the number of classes where there are some."""
+    counts = {name: f' ({len(task.classes)} classes)' for name, task in tasks.items()}
+    return ', '.join(name + (counts[name] if tasks[name].classes else '') for name in tasks)
+
+
+def _stem(out: Path) -> str:
+    return out.name.removesuffix('.safetensors').removesuffix('.adapter')
