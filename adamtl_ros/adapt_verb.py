@@ -7,6 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adamtl_ros.bag_verbs import add_topic_options
+
 if TYPE_CHECKING:
     import argparse
 
@@ -41,16 +43,7 @@ def add_adapt_verb(verbs: Any) -> None:  # noqa: ANN401  argparse does not name 
         default=1.0,
         help='weight of holding tasks without labels to what the base answers (1)',
     )
-    add('--camera', default='', metavar='TOPIC', help='of the bags; found if not given')
-    add(
-        '--truth',
-        nargs='+',
-        action='extend',
-        default=[],
-        metavar='TASK=TOPIC',
-        help='ground truth, besides /ground_truth/<task>/image',
-    )
-    add('--classes', type=Path, help='YAML: for a task, the classes that the ids of the bags mean')
+    add_topic_options(verb)
 
 
 def _adapt(options: argparse.Namespace) -> None:

@@ -24,6 +24,21 @@ def add_bag_verbs(verbs: Any) -> None:  # noqa: ANN401  argparse does not name t
     )
 
 
+def add_topic_options(verb: argparse.ArgumentParser) -> None:
+    """Add what says which topics of a bag are images and ground truth, and what ids mean."""
+    add = verb.add_argument
+    add('--camera', default='', metavar='TOPIC', help='of the images; found if not given')
+    add(
+        '--truth',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='TASK=TOPIC',
+        help='ground truth, besides what is found, such as /ground_truth/<task>/image',
+    )
+    add('--classes', type=Path, help='YAML: what the class ids of the bag mean to the model')
+
+
 def _evaluate_options(verb: argparse.ArgumentParser) -> None:
     verb.set_defaults(run=_evaluate, failure=2)
     add = verb.add_argument
@@ -32,16 +47,7 @@ def _evaluate_options(verb: argparse.ArgumentParser) -> None:
     add('--adapter', type=Path, help='file of `adamtl adapt` for the model')
     add('--budgets', default=BUDGETS, help=f'separated by commas ({BUDGETS}); 1.0 is added')
     add('--tasks', default='', help='separated by commas; all of the model if not given')
-    add('--camera', default='', metavar='TOPIC', help='found if not given')
-    add(
-        '--truth',
-        nargs='+',
-        action='extend',
-        default=[],
-        metavar='TASK=TOPIC',
-        help='ground truth, besides /ground_truth/<task>/image and a depth camera',
-    )
-    add('--classes', type=Path, help='YAML: what the class ids of the bag mean to the model')
+    add_topic_options(verb)
     add('--realtime', action='store_true', help='also what a live node would have answered in time')
     add('--shown', type=float, help='budget whose results are kept and drawn (the least)')
     add('--threads', type=int, default=1, help='of the network (1); part of the result')

@@ -69,7 +69,6 @@ def _cross(one: Planes, other: Planes) -> Planes:
 
 
 def _dot(one: Planes, other: Planes) -> Planes:
-    # Plane by plane: a sum along the first axis reads everything twice.
     (a, b, c), (u, v, w) = one, other
     return a * u + b * v + c * w
 

@@ -28,8 +28,8 @@ class Channel:
     """One end of a connection between two processes; not for several threads at once.
 
     Arrays travel beside the pickled rest (protocol 5, PEP 574), both through shared memory, and
-    arrive as copies of their own. A pipe would be ten times slower, and takes so little at once
-    that two who send would wait for each other.
+    arrive as copies of their own. A pipe takes so little at once that two who send would wait for
+    each other.
     """
 
     def __init__(self, files: Sequence[int]) -> None:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading, scoring and drawing, by somebody who answers at once and in the same process."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -208,6 +209,31 @@ def test_no_more_images_wait_than_are_allowed(tmp_path, count):
     assert found.frames == count
     assert answering.most == min(count, AHEAD + 1)
     assert answering.most <= SLOTS  # else both could wait for each other
+
+
+@pytest.mark.parametrize('cores', [1, 3])
+def test_threads_where_there_are_cores_for_them_change_nothing(
+    bag, result, tmp_path, monkeypatch, cores
+):
+    """Cores beside the network's."""
+    threads = set()
+    add = desk.Predictions.add
+
+    def noted(*arguments):
+        threads.add(threading.get_ident())
+        add(*arguments)
+
+    monkeypatch.setattr(desk, 'default_threads', lambda: cores)
+    monkeypatch.setattr(desk.Predictions, 'add', noted)
+    found = at_desk(bag, chosen(out=tmp_path))[0]
+    assert (threads == {threading.get_ident()}) == (cores == 1)
+    for part, expected in zip(found.budgets, result.budgets, strict=True):
+        # As text, in which NaN is NaN.
+        assert repr(part.scores.truth.compute()) == repr(expected.scores.truth.compute())
+        assert [cost.macs for cost in part.costs] == [cost.macs for cost in expected.costs]
+    with open_bag(tmp_path / 'run' / 'predictions') as reader:
+        counts = {c.topic: c.msgcount for c in reader.connections}
+    assert counts['/adamtl/compute_stats'] == COUNT
 
 
 def test_the_energy_is_that_of_the_answer(result):
