@@ -16,7 +16,8 @@ from adamtl_ros.nn.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.runtime.preprocess import network_size
 from adamtl_ros.tasks import select
-from adamtl_ros.training.adapters import Adapters, learning
+from adamtl_ros.training.adapters import Adapters
+from adamtl_ros.training.optimisation import trained_parameters
 from adamtl_ros.training.recipe import Recipe, Source, Stage
 from adamtl_ros.training.run import train
 from adamtl_ros.training.sources import open_source
@@ -91,8 +92,7 @@ def run_adaptation(wish: Wish) -> str:
     trained = train(recipe, folder)
     model = load_model(str(trained))
     network = model.network
-    learned = learning(network, recipe) or set()
-    count = sum(p.numel() for name, p in network.named_parameters() if name in learned)
+    count = trained_parameters(network, recipe)
     notes = {**model.notes, 'trained_tasks': list(recipe.tasks), 'trained_parameters': count}
     save_adapter(replace(model, name=base.name), base_digest(base.network), wish.out, notes)
     found = _compare(base, wish, held_out, recipe.tasks)

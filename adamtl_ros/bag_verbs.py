@@ -66,6 +66,10 @@ def _draw_options(verb: argparse.ArgumentParser) -> None:
     verb.set_defaults(run=_draw)
     verb.add_argument('bag', type=Path, help='folder to make')
     verb.add_argument('--frames', type=int, default=150, help='at 15 Hz (150)')
+    verb.add_argument('--seed', type=int, help='of a room drawn at random (that of the demo)')
+    verb.add_argument(
+        '--domain', default='room', help='room, or cellar: other textures, light and camera (room)'
+    )
 
 
 def _compare_options(verb: argparse.ArgumentParser) -> None:
@@ -120,13 +124,18 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _draw(options: argparse.Namespace) -> None:
-    from adamtl_ros.data.scene_bag import write_scene_bag
+    from adamtl_ros.data.scene_bag import RATE_HZ, write_scene_bag
+    from adamtl_ros.scenes.compose import random_scene
+    from adamtl_ros.scenes.domains import in_domain
+    from adamtl_ros.scenes.story import story
 
     if options.bag.exists():
         raise ValueError(f'{options.bag} is there already; choose another folder or remove it')
     if options.frames < 1:
         raise ValueError(f'--frames takes 1 or more, got {options.frames}')
-    write_scene_bag(options.bag, frames=options.frames, truth=True)
+    drawn = story(options.frames / RATE_HZ) if options.seed is None else random_scene(options.seed)
+    scene = in_domain(drawn, options.domain)
+    write_scene_bag(options.bag, scene, frames=options.frames, truth=True)
     print(f'in {options.bag}: {options.frames} images, and ground truth of all tasks')
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from adamtl_ros.sample import DataError, Sample
 from adamtl_ros.scenes.classes import SCENE_TASKS
 from adamtl_ros.scenes.compose import random_scene
+from adamtl_ros.scenes.domains import DOMAINS, in_domain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,6 +56,7 @@ class ScenesConfig:
         step: Time between two images of a scene [s].
         samples: Rays per pixel and axis.
         difficulty: Of all scenes, 0..1; drawn for each if not given.
+        domain: World that they are in, of `DOMAINS`.
 
     """
 
@@ -66,14 +68,18 @@ class ScenesConfig:
     step: float = 2.0
     samples: int = 2
     difficulty: float | None = None
+    domain: str = DOMAINS[0]
 
     def __post_init__(self) -> None:
         """Check the values.
 
         Raises:
-            ValueError: A size that is not positive.
+            ValueError: A size that is not positive, or an unknown domain.
 
         """
+        if self.domain not in DOMAINS:
+            known = ', '.join(DOMAINS)
+            raise ValueError(f"unknown domain '{self.domain}' of scenes, choose from: {known}")
         if min(self.scenes, self.frames, self.height, self.width, self.samples) < 1:
             raise ValueError(f'sizes of a set of scenes must be positive: {self}')
 
@@ -144,14 +150,14 @@ class GeneratedScenes:
 
 def draw(config: ScenesConfig, index: int) -> Sample:
     """Draw one image of a set."""
-    scene = _scene(_seed(config, index), config.difficulty)
+    scene = _scene(_seed(config, index), config.difficulty, config.domain)
     time = (index % config.frames) * config.step
     return scene.frame(time, (config.height, config.width), config.samples)
 
 
 @lru_cache(maxsize=4)
-def _scene(seed: int, difficulty: float | None) -> Scene:
-    return random_scene(seed, difficulty)
+def _scene(seed: int, difficulty: float | None, domain: str) -> Scene:
+    return in_domain(random_scene(seed, difficulty), domain)
 
 
 def _seed(config: ScenesConfig, index: int) -> int:
@@ -163,8 +169,9 @@ def _write(
 ) -> None:
     """Draw all images into a folder, unless they are there."""
     mark = folder / 'scenes.json'
-    wanted = json.dumps({'version': VERSION, **asdict(config)}, sort_keys=True)
-    if mark.is_file() and mark.read_text() == wanted:
+    wanted = {'version': VERSION, **asdict(config)}
+    # Sets that were drawn before there were domains do not name theirs.
+    if mark.is_file() and {'domain': DOMAINS[0], **json.loads(mark.read_text())} == wanted:
         return
     if folder.exists() and any(folder.iterdir()):
         if not (mark.is_file() or (folder / 'unfinished').is_file()):
@@ -181,7 +188,7 @@ def _write(
         for done, job in enumerate(jobs, 1):
             job.result()
             progress(done, config.scenes)
-    mark.write_text(wanted)
+    mark.write_text(json.dumps(wanted, sort_keys=True))
     (folder / 'unfinished').unlink()
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The scores of many trainings as one table, and as plots."""
+"""The scores of many trainings as one table."""
 
 from __future__ import annotations
 
@@ -10,22 +10,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adamtl_ros.evaluation.metrics import delta_m
-from adamtl_ros.evaluation.ranks import rank_correlation
 from adamtl_ros.tasks import TASKS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping
 
     Scores = Mapping[str, Mapping[str, Any]]
 
-LABELS = {
-    'static': 'static multi-task',
-    'pico': 'smaller static multi-task',
-    'adamtl_agnostic': 'AdaMTL, task-agnostic (blocks, tokens)',
-    'adamtl_aware': 'AdaMTL, task-aware (blocks, tokens)',
-    'ours': 'ours',
-}
+BASELINE = 'single'
+"""Name of the entry that all are compared with: a network for each task."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What was trained, and what its scores are called.
+
+    Attributes:
+        name: Scores are at '<name>_<seed>'; see `alone`.
+        label: For people.
+        alone: A network for each task, '<name>_<task>_<seed>', whose MACs, times and parameters
+            add up.
+        adaptive: Its budgets are shown.
+
+    """
+
+    name: str
+    label: str
+    alone: bool = False
+    adaptive: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,7 @@ class Row:
         values: Headline value by task, (seeds,) each.
         macs: Of an image.
         milliseconds: Of the network on an image.
+        trained: Parameters that learned; NaN where nobody counted them.
         delta: Relative gain over single-task networks by seed [%].
 
     """
@@ -47,100 +60,87 @@ class Row:
     values: dict[str, np.ndarray]
     macs: float
     milliseconds: float
+    trained: float
     delta: np.ndarray
 
 
-def rows(scores: Scores) -> list[Row]:
+def rows(scores: Scores, entries: Iterable[Entry]) -> list[Row]:
     """Return the lines of the table.
 
     Args:
-        scores: By '<row>_<seed>' and budget, as `Evaluation.to_dict()` has them; of single-task
-            networks by 'single_<task>_<seed>'.
+        scores: By '<row>_<seed>' and budget, as `Evaluation.to_dict()` has them, and maybe with
+            the number of parameters that learned, as 'trained'.
+        entries: What to show, in this order; those without scores are left out.
 
     Raises:
         ValueError: No single-task networks, which all are compared with.
 
     """
-    single = {task: _runs(scores, f'single_{task}', '1.0') for task in TASKS}
+    single = _alone(scores, BASELINE)
     missing = [task for task, runs in single.items() if not runs]
     if missing:
         raise ValueError(f'there are no scores of single-task networks for {", ".join(missing)}')
     base = {task: float(np.mean(_headline(runs, task))) for task, runs in single.items()}
-    found = [_single_row(single)]
-    for name, label in LABELS.items():
-        budgets = list(dict.fromkeys(b for key in _keys(scores, name) for b in scores[key]))
-        for budget in budgets:
-            runs = _runs(scores, name, budget)
-            found.append(_row(label, budget, runs, base, adaptive=name not in ('static', 'pico')))
-    return found
+    return [row for entry in entries for row in _rows_of(entry, scores, base)]
 
 
-def markdown(scores: Scores) -> str:
+def markdown(scores: Scores, entries: Iterable[Entry]) -> str:
     """Return the table for a README."""
-    head = ['network', 'budget', 'MMACs', 'ms', *(f'{n} {t.metric}' for n, t in TASKS.items())]
-    lines = [_line([*head, 'Δm %']), _line(['---'] * (len(head) + 1))]
-    for row in rows(scores):
+    found = rows(scores, entries)
+    counted = all(np.isfinite(row.trained) for row in found)
+    head = ['network', 'budget', *['trained'] * counted, 'MMACs', 'ms',
+            *(f'{n} {t.metric}' for n, t in TASKS.items()), 'Δm %']  # fmt: skip
+    lines = [_line(head), _line(['---'] * len(head))]
+    for row in found:
         values = [_mean_and_spread(row.values[task], 2 if task == 'normals' else 3)
                   for task in TASKS]  # fmt: skip
-        numbers = [f'{row.macs / 1e6:.0f}', f'{row.milliseconds:.1f}']
+        trained = [f'{row.trained:,.0f}'] * counted
+        numbers = [*trained, f'{row.macs / 1e6:.0f}', f'{row.milliseconds:.1f}']
         delta = _mean_and_spread(row.delta, 2, sign='+')
         lines.append(_line([row.label, row.budget, *numbers, *values, delta]))
     return '\n'.join(lines)
 
 
-def draw_plots(scores: Scores, folder: Path) -> None:
-    """Draw relative gain against MACs, and MACs of each image against its difficulty."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 4.2), layout='constrained')
-    FigureCanvasAgg(figure)
-    gain, hard = figure.subplots(1, 2)
-    lines = rows(scores)
-    for label in dict.fromkeys(row.label for row in lines if 'random' not in row.label):
-        some = [row for row in lines if row.label == label]
-        macs = [row.macs / 1e6 for row in some]
-        spread = [row.delta.std() for row in some]
-        gain.errorbar(macs, [r.delta.mean() for r in some], spread, fmt='o-', ms=4, label=label)
-    random = [row for row in lines if 'random' in row.label]
-    gain.plot([r.macs / 1e6 for r in random], [r.delta.mean() for r in random], 'kx',
-              label='ours, random blocks')  # fmt: skip
-    gain.set(xlabel='MMACs of an image', ylabel='Δm over single-task networks [%]')
-    gain.legend(fontsize=7)
-    _plot_difficulty(hard, scores)
-    figure.savefig(folder / 'comparison.png', dpi=100)
+def _rows_of(entry: Entry, scores: Scores, base: dict[str, float]) -> list[Row]:
+    """Return the lines of an entry, one for each budget."""
+    if entry.alone:
+        runs = _alone(scores, entry.name)
+        return [_summed(entry, runs, base)] if all(runs.values()) else []
+    budgets = dict.fromkeys(b for key in _keys(scores, entry.name) for b in scores[key])
+    return [_row(entry, b, _runs(scores, entry.name, b), base) for b in budgets]
 
 
-def _plot_difficulty(axes: Any, scores: Scores) -> None:  # noqa: ANN401
-    run = scores[_keys(scores, 'ours')[0]]['0.57']
-    difficulty, shares = np.array(run['difficulty']), np.array(run['shares'])
-    axes.scatter(difficulty, shares, s=6, alpha=0.5)
-    found = rank_correlation(difficulty, shares)
-    axes.set(xlabel='difficulty of the scene', ylabel='share of the full MACs',
-             title=f'ours at budget 0.57: rank correlation {found:.2f}')  # fmt: skip
-
-
-def _row(
-    label: str, budget: str, runs: list[Any], base: dict[str, float], *, adaptive: bool
-) -> Row:  # fmt: skip
-    values = {task: _headline(runs, task) for task in TASKS}
-    seeds = range(len(runs))
-    delta = [delta_m({t: float(values[t][s]) for t in TASKS}, base, TASKS) for s in seeds]
+def _row(entry: Entry, budget: str, runs: list[Any], base: dict[str, float]) -> Row:
+    label = entry.label
     if budget == 'random':
         label, budget = f'{label}, random blocks instead', '0.57'
+    values = {task: _headline(runs, task) for task in TASKS}
     return Row(
-        label, budget if adaptive else '', values, _mean(runs, 'macs'), _mean(runs, 'infer_ms'),
-        np.array(delta),
+        label, budget if entry.adaptive else '', values, _mean(runs, 'macs'),
+        _mean(runs, 'infer_ms'), _mean(runs, 'trained'), _gains(values, base),
     )  # fmt: skip
 
 
-def _single_row(single: dict[str, list[Any]]) -> Row:
-    """Return the single-task networks as one line: their MACs and times add up."""
-    return Row(
-        'six single-task networks', '', {t: _headline(runs, t) for t, runs in single.items()},
-        sum(_mean(runs, 'macs') for runs in single.values()),
-        sum(_mean(runs, 'infer_ms') for runs in single.values()), np.zeros(1),
-    )  # fmt: skip
+def _summed(entry: Entry, runs: dict[str, list[Any]], base: dict[str, float]) -> Row:
+    """Return networks for one task each as one line: their MACs, times and parameters add up."""
+    values = {task: _headline(some, task) for task, some in runs.items()}
+    macs, milliseconds, trained = (
+        sum(_mean(some, name) for some in runs.values()) for name in ('macs', 'infer_ms', 'trained')
+    )
+    own = entry.name == BASELINE
+    delta = np.zeros(1) if own else _gains(values, base)
+    return Row(entry.label, '', values, macs, milliseconds, trained, delta)
+
+
+def _gains(values: dict[str, np.ndarray], base: dict[str, float]) -> np.ndarray:
+    seeds = range(min(map(len, values.values())))
+    return np.array([
+        delta_m({t: float(values[t][s]) for t in TASKS}, base, TASKS) for s in seeds
+    ])  # fmt: skip
+
+
+def _alone(scores: Scores, name: str) -> dict[str, list[Any]]:
+    return {task: _runs(scores, f'{name}_{task}', '1.0') for task in TASKS}
 
 
 def _keys(scores: Scores, name: str) -> list[str]:
@@ -156,7 +156,7 @@ def _headline(runs: list[Any], task: str) -> np.ndarray:
 
 
 def _mean(runs: list[Any], name: str) -> float:
-    return float(np.mean([run[name] for run in runs]))
+    return float(np.mean([run.get(name, np.nan) for run in runs]))
 
 
 def _mean_and_spread(values: np.ndarray, digits: int, sign: str = '') -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from adamtl_ros.training.adapters import learning
+
 if TYPE_CHECKING:
     from collections.abc import Container
 
@@ -16,14 +18,17 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from adamtl_ros.nn.network import AdaptiveNetwork
-    from adamtl_ros.training.recipe import Stage
+    from adamtl_ros.training.recipe import Recipe, Stage
+
+POLICY = 'policy.'
+"""How the names of the policy's parameters begin."""
 
 
 def parameter_groups(
     network: AdaptiveNetwork,
     stage: Stage,
     weight_decay: float,
-    learning: Container[str] | None = None,
+    names: Container[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Return what a stage trains, and freeze the rest.
 
@@ -33,19 +38,15 @@ def parameter_groups(
         network: The network.
         stage: The stage.
         weight_decay: Of matrices.
-        learning: Names of all that learns beside the policy; everything if not given.
+        names: Of all that learns beside the policy; everything if not given.
 
     """
-    policy = stage.kind in ('policy', 'joint')
-    backbone = stage.kind != 'policy'
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
-        is_policy = name.startswith('policy.')
-        learns = backbone and (learning is None or name in learning)
-        parameter.requires_grad_(policy if is_policy else learns)
+        parameter.requires_grad_(_learns(name, stage, names))
         if parameter.requires_grad:
             decays = parameter.dim() > 1 and 'bias' not in name
-            groups.setdefault((is_policy, decays), []).append(parameter)
+            groups.setdefault((name.startswith(POLICY), decays), []).append(parameter)
     return [
         {
             'params': members,
@@ -54,6 +55,22 @@ def parameter_groups(
         }
         for (is_policy, decays), members in groups.items()
     ]
+
+
+def trained_parameters(network: AdaptiveNetwork, recipe: Recipe) -> int:
+    """Return how many parameters of a network the stages of a recipe train."""
+    names = learning(network, recipe)
+    return sum(
+        parameter.numel()
+        for name, parameter in network.named_parameters()
+        if any(_learns(name, stage, names) for stage in recipe.stages)
+    )
+
+
+def _learns(name: str, stage: Stage, names: Container[str] | None) -> bool:
+    if name.startswith(POLICY):
+        return stage.kind in ('policy', 'joint')
+    return stage.kind != 'policy' and (names is None or name in names)
 
 
 def cosine_schedule(optimiser: Optimizer, stage: Stage) -> SequentialLR:

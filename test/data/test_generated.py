@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drawn scenes as a data set, on the fly and from disk."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -113,6 +114,27 @@ def test_numbers_out_of_range_are_refused(folder):
 def test_sizes_that_are_not_positive_are_refused(name):
     with pytest.raises(ValueError, match='sizes of a set of scenes must be positive'):
         replace(CONFIG, **{name: 0})
+
+
+def test_domains_differ_in_images_alone():
+    data, cellar = (GeneratedScenes(replace(CONFIG, domain=name)) for name in ('room', 'cellar'))
+    assert (data[1].image != cellar[1].image).any()
+    assert data[1].difficulty == cellar[1].difficulty
+    with pytest.raises(ValueError, match=r"unknown domain 'attic' of scenes, choose from: room"):
+        replace(CONFIG, domain='attic')
+
+
+def test_images_drawn_before_there_were_domains_are_kept(tmp_path):
+    one = replace(CONFIG, scenes=1, frames=1)
+    GeneratedScenes(one, tmp_path)
+    mark = json.loads((tmp_path / 'scenes.json').read_text())
+    del mark['domain']
+    (tmp_path / 'scenes.json').write_text(json.dumps(mark))
+    before = state(tmp_path)
+    GeneratedScenes(one, tmp_path)
+    assert state(tmp_path) == before
+    moved = GeneratedScenes(replace(one, domain='cellar'), tmp_path)[0]
+    assert (moved.image == draw(replace(one, domain='cellar'), 0).image).all()
 
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path):

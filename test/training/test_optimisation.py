@@ -11,8 +11,14 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from adamtl_ros.training.optimisation import cosine_schedule, parameter_groups, warmed_up
-from adamtl_ros.training.recipe import KINDS, Stage
+from adamtl_ros.training.adapters import Adapters
+from adamtl_ros.training.optimisation import (
+    cosine_schedule,
+    parameter_groups,
+    trained_parameters,
+    warmed_up,
+)
+from adamtl_ros.training.recipe import KINDS, Recipe, Source, Stage
 
 torch.set_num_threads(1)
 
@@ -58,6 +64,32 @@ def test_policy_and_backbone_have_rates_of_their_own():
     }
     for name, weight in network.named_parameters():
         assert rates[id(weight)] == (0.2 if name.startswith('policy.') else 0.1)
+
+
+def recipe(*kinds, **entries):
+    data = Source('scenes')
+    return Recipe('some', data, data, tuple(Stage(kind, 1) for kind in kinds), **entries)
+
+
+def test_trained_parameters_are_those_of_all_stages_each_once():
+    network = small.network()
+    every = sum(weight.numel() for weight in network.parameters())
+    policy = sum(weight.numel() for weight in network.policy.parameters())
+    assert trained_parameters(network, recipe('static', 'backbone')) == every - policy
+    assert trained_parameters(network, recipe('policy')) == policy
+    assert trained_parameters(network, recipe('static', 'policy', 'joint')) == every
+
+
+def test_of_an_adapted_network_what_is_frozen_is_not_counted():
+    network = small.adapted()
+    only = Adapters(parts=('shared', 'decoders'))
+    found = trained_parameters(network, recipe('static', adapters=only, start='x', tasks=['depth']))
+    wanted = sum(
+        weight.numel()
+        for name, weight in network.named_parameters()
+        if '.shared.' in name or name.startswith('decoders.depth.')
+    )
+    assert found == wanted > 0
 
 
 def rates(steps, warmup):

@@ -9,6 +9,7 @@ import pytest
 
 from adamtl_ros.cli import main
 from adamtl_ros.data.bags import find_camera
+from adamtl_ros.data.labelled_bags import LabelledBag
 
 
 @pytest.fixture(scope='module')
@@ -135,6 +136,18 @@ def test_a_drawn_bag_is_not_written_over(room, capsys, tmp_path):
     assert f'{room} is there already' in capsys.readouterr().err
     assert main(['draw-bag', str(tmp_path / 'none'), '--frames', '0']) == 1
     assert '--frames takes 1 or more, got 0' in capsys.readouterr().err
+
+
+def test_a_bag_can_show_another_room_in_another_world(tmp_path, capsys):
+    images = []
+    for number, options in enumerate((['--seed', '3'], ['--seed', '3', '--domain', 'cellar'])):
+        bag = tmp_path / str(number)
+        assert main(['draw-bag', str(bag), '--frames', '1', *options]) == 0
+        images.append(LabelledBag(bag)[0].image)
+    assert images[1].mean() < 0.8 * images[0].mean()
+    assert main(['draw-bag', str(tmp_path / 'attic'), '--domain', 'attic']) == 1
+    assert "unknown domain 'attic', choose from: room, cellar" in capsys.readouterr().err
+    assert not (tmp_path / 'attic').exists()
 
 
 def test_spending_more_than_asked_for_is_said(room, tmp_path, capsys):

@@ -1,0 +1,171 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Trainings of several rows, scored alike: what the tables of the README are made of.
+
+train [ROW ...]    trains what is missing; may be interrupted
+score              scores what is there
+time               times it, all in turns
+table              prints the table, draws the plots
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from adamtl_ros.evaluation.comparison import markdown
+from adamtl_ros.evaluation.evaluate import evaluate
+from adamtl_ros.evaluation.random_policy import RandomBackend
+from adamtl_ros.nn.checkpoint import load_model
+from adamtl_ros.runtime.engine import Engine
+from adamtl_ros.training.optimisation import trained_parameters
+from adamtl_ros.training.recipe import read_recipe
+from adamtl_ros.training.run import MODEL, train
+from adamtl_ros.training.sources import open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from adamtl_ros.evaluation.comparison import Entry, Scores
+    from adamtl_ros.training.recipe import Recipe
+
+TARGET = 0.57
+TIMED = 100
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A row of a study.
+
+    Attributes:
+        changes: To the recipe.
+        seeds: Number of them.
+        budgets: At which it is scored, if not at 1 and no other.
+        random: Score a random policy in the place of its own, too.
+        weights: A model that is scored as it is, in the place of a training.
+
+    """
+
+    changes: dict[str, Any] = field(default_factory=dict)
+    seeds: int = 1
+    budgets: tuple[float, ...] = (1.0,)
+    random: bool = False
+    weights: str = ''
+
+
+@dataclass(frozen=True)
+class Study:
+    """A recipe, and what is made of it.
+
+    Attributes:
+        name: Of the recipe in `config/train`, and of the folder for results.
+        rows: By name.
+        entries: Lines of the table.
+        draw: Draws its plots into a file.
+
+    """
+
+    name: str
+    rows: Mapping[str, Trained]
+    entries: tuple[Entry, ...]
+    draw: Callable[[Scores, Iterable[Entry], Path], None]
+
+    def recipe(self, row: str, seed: int) -> Recipe:
+        """Return the recipe of a row."""
+        path = Path(__file__).parent.parent / 'config' / 'train' / f'{self.name}.yaml'
+        changes = self.rows[row].changes
+        return read_recipe(path, {**changes, 'seed': seed, 'name': f'{row}_{seed}'})
+
+    def model(self, folder: Path) -> str:
+        """Return the weights of the row that a folder belongs to."""
+        return self.rows[folder.name.rpartition('_')[0]].weights or str(folder / MODEL)
+
+    def main(self) -> None:
+        """Do what the command line says."""
+        parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter,
+                                         description=__doc__.partition('\n\n')[2])  # fmt: skip
+        parser.add_argument('what', choices=['train', 'score', 'time', 'table'])
+        parser.add_argument('rows', nargs='*', help='rows to train; all if not given')
+        parser.add_argument('--out', type=Path, default=Path('runs') / self.name)
+        parser.add_argument('--seeds', type=int, default=3, help='of a row, at most')
+        options = parser.parse_args()
+        torch.set_num_threads(1)
+        if options.what == 'train':
+            self.train(options.out, options.rows, options.seeds)
+        elif options.what == 'score':
+            self.score(options.out)
+        elif options.what == 'time':
+            measure(options.out, self)
+        else:
+            scores = json.loads((options.out / 'scores.json').read_text())
+            print(markdown(scores, self.entries))
+            self.draw(scores, self.entries, options.out / f'{self.name}.png')
+
+    def train(self, out: Path, rows: list[str], most: int) -> None:
+        """Train what is not there yet, the first seed of all rows first."""
+        for seed in range(most):
+            for row, trained in self.rows.items():
+                folder = out / f'{row}_{seed}'
+                wanted = seed < trained.seeds and (not rows or row in rows)
+                if wanted and not (trained.weights or (folder / MODEL).is_file()):
+                    train(self.recipe(row, seed), folder)
+
+    def score(self, out: Path) -> None:
+        """Score what is there and has no score, and join all scores."""
+        for row, trained in self.rows.items():
+            for seed in range(trained.seeds):
+                folder = out / f'{row}_{seed}'
+                there = trained.weights or (folder / MODEL).is_file()
+                if there and not (folder / 'scores.json').is_file():
+                    print(f'scoring {folder.name}', flush=True)
+                    folder.mkdir(parents=True, exist_ok=True)
+                    found = score(self.recipe(row, seed), trained, self.model(folder))
+                    (folder / 'scores.json').write_text(json.dumps(found))
+        every = sorted(out.glob('*/scores.json'))
+        joined = {path.parent.name: json.loads(path.read_text()) for path in every}
+        (out / 'scores.json').write_text(json.dumps(joined, indent=1))
+
+
+def score(recipe: Recipe, row: Trained, model: str) -> dict[str, Any]:
+    """Score a model at its budgets, and where that is wanted a random policy in its place."""
+    dataset = open_source(recipe.validation)
+    engine = Engine(load_model(model), 'cpu')
+    found = {str(e.budget): e for e in evaluate(engine, dataset, row.budgets, recipe.tasks)}
+    if row.random:
+        shares = found[str(TARGET)].shares
+        engine.backend = RandomBackend(engine.model.network, float(shares.mean()), recipe.seed)
+        found['random'] = evaluate(engine, dataset, (TARGET,))[0]
+    learned = 0 if row.weights else trained_parameters(engine.model.network, recipe)
+    return {
+        name: {**e.to_dict(), 'shares': e.shares.tolist(), 'trained': learned,
+               'difficulty': e.difficulty.tolist()}
+        for name, e in found.items()
+    }  # fmt: skip
+
+
+def measure(out: Path, study: Study) -> None:
+    """Time every network at every budget in turns, so that noise hits all alike."""
+    path = out / 'scores.json'
+    scores = json.loads(path.read_text())
+    recipes = {key: study.recipe(key.rpartition('_')[0], 0) for key in scores}
+    engines = {key: Engine(load_model(study.model(out / key)), 'cpu') for key in scores}
+    dataset = open_source(next(iter(recipes.values())).validation)
+    times: dict[tuple[str, str], list[float]] = {}
+    for index in range(0, len(dataset), len(dataset) // TIMED):
+        image = dataset[index].image
+        for key, engine in engines.items():
+            for budget in scores[key]:
+                if budget != 'random':  # which is of the same MACs as the policy
+                    took = engine.run(image, float(budget), recipes[key].tasks).infer_ms
+                    times.setdefault((key, budget), []).append(took)
+    for (key, budget), values in times.items():
+        scores[key][budget]['infer_ms'] = statistics.median(values)
+        if budget == str(TARGET) and 'random' in scores[key]:
+            scores[key]['random']['infer_ms'] = statistics.median(values)
+    path.write_text(json.dumps(scores, indent=1))
