@@ -4,9 +4,16 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_profile_sensor_data,
+)
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -37,10 +44,12 @@ HAS_LABEL_INFO = LabelInfo is not None
 
 
 def input_qos() -> QoSProfile:
-    """Match best-effort and reliable cameras alike; of images only the newest is worth anything."""
-    return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
-    )
+    """Match best-effort and reliable cameras alike, as ROS's own profile for sensor data does.
+
+    Only the newest image is worth anything, and the mailbox sees to that and counts the others;
+    a queue of one would overwrite some of them unseen while the process is busy.
+    """
+    return copy(qos_profile_sensor_data)
 
 
 def output_qos() -> QoSProfile:
