@@ -114,18 +114,21 @@ class AdaptedLinear(nn.Linear):
         return self.weight + self.shared.scale * self.shared.b @ self.shared.a
 
     def fold(self) -> None:
-        """Put the pair inside the weight, and keep the base; nothing to do without a pair."""
+        """Put the pair inside the weight, and keep the base; nothing to do without a pair.
+
+        The base itself is left alone, so that networks may share it.
+        """
         if self.shared is None or self.folded:
             return
         with torch.inference_mode(self.weight.is_inference()), torch.no_grad():
-            self.base = self.weight.detach().clone()
-            self.weight.copy_(self.base.double() + self.shared.product())
+            self.base = self.weight.detach()
+            self.weight.data = (self.base.double() + self.shared.product()).to(self.base.dtype)
 
     def unfold(self) -> None:
         """Restore the base, bit for bit."""
         if self.base is not None:
             with torch.inference_mode(self.weight.is_inference()), torch.no_grad():
-                self.weight.copy_(self.base)
+                self.weight.data = self.base
             self.base = None
 
     def _save_to_state_dict(

@@ -154,7 +154,8 @@ def adapted(base: Model, path: Path, digest: str = '') -> Model:
     """Return a new model: the base with the adapters of a file, folded where they can be.
 
     Args:
-        base: The model that they belong to; it stays as it is, and may run meanwhile.
+        base: The model that they belong to; it stays as it is, and may run meanwhile. The new
+            one shares the weights with it that adapters leave alone, so no training of either.
         path: File of `save_adapter()`.
         digest: `base_digest()` of the base where it is known already.
 
@@ -164,7 +165,7 @@ def adapted(base: Model, path: Path, digest: str = '') -> Model:
     """
     header, tensors = _read(path, weights=True)
     check_base(header, base, digest or base_digest(base.network), path)
-    network = _copy(base.network)
+    network = _sharing(base.network)
     try:
         attach(network, header.config)
         _fill(network, tensors)
@@ -176,14 +177,14 @@ def adapted(base: Model, path: Path, digest: str = '') -> Model:
     return Model(network, name, base.mean, base.std, base.trained, notes)
 
 
-def _copy(network: AdaptiveNetwork) -> AdaptiveNetwork:
-    """Return a network with the same weights, still without a calibration.
+def _sharing(network: AdaptiveNetwork) -> AdaptiveNetwork:
+    """Return a network with the same weights, in the same memory, still without a calibration.
 
     A deep copy would also copy what a running network keeps between frames, and change places
     with the thread that writes it.
     """
     made = AdaptiveNetwork(network.arch, network.tasks, network.policy.config).eval()
-    made.load_state_dict(network.state_dict())
+    made.load_state_dict(network.state_dict(), assign=True)
     return made
 
 
@@ -192,7 +193,11 @@ def _fill(network: AdaptiveNetwork, tensors: dict[str, Tensor]) -> None:
     policy = {name: value for name, value in tensors.items() if name.startswith(POLICY)}
     load_adapter_state(network, {name: v for name, v in tensors.items() if name not in policy})
     if policy:
-        network.policy.load_state_dict({k.removeprefix(POLICY): v for k, v in policy.items()})
+        held = network.policy.state_dict()
+        own = {name.removeprefix(POLICY): value for name, value in policy.items()}
+        network.policy.load_state_dict(
+            {name: value.to(held.get(name, value)) for name, value in own.items()}, assign=True
+        )
     if packed is not None:
         text = zlib.decompress(packed.numpy().tobytes())
         network.calibration = Calibration.from_dict(json.loads(text))

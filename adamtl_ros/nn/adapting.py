@@ -112,6 +112,8 @@ def adapter_state(network: AdaptiveNetwork) -> dict[str, Tensor]:
 def load_adapter_state(network: AdaptiveNetwork, state: Mapping[str, Tensor]) -> None:
     """Put in what `adapter_state()` gave; the network is unfolded then.
 
+    What was there is replaced, not overwritten: the network may share it with its base.
+
     Raises:
         ValueError: Missing or surplus names, or another shape; nothing is changed then.
 
@@ -126,7 +128,8 @@ def load_adapter_state(network: AdaptiveNetwork, state: Mapping[str, Tensor]) ->
             found, wanted = tuple(state[name].shape), tuple(expected[name].shape)
             raise ValueError(f"adapters: '{name}' has shape {found}, expected {wanted}")
     unfold(network)
-    network.load_state_dict(dict(state), strict=False)
+    own = {name: state[name].to(held, copy=True) for name, held in expected.items()}
+    network.load_state_dict(own, strict=False, assign=True)
 
 
 def _attach_stage(

@@ -85,6 +85,26 @@ def load_path(folder):
     return folder / 'base.safetensors'
 
 
+def storages(model):
+    """Return the bytes of each piece of memory that holds weights, folded ones too, by address."""
+    tensors = (*model.network.parameters(), *model.network.buffers())
+    pieces = (tensor.untyped_storage() for tensor in tensors)
+    return {piece.data_ptr(): piece.nbytes() for piece in pieces}
+
+
+def test_what_adapters_leave_alone_is_not_held_twice(file):
+    base = load_model('scenes_nano')
+    read, other = adapted(base, file), adapted(base, file)
+    plain, one, two = map(storages, (base, read, other))
+    shared = set(plain) & set(one)
+    assert sum(plain[place] for place in shared) > 0.8 * sum(plain.values())
+    # Only the base is shared; what learned, and what is folded, is of each network alone.
+    assert set(one) & set(two) == shared
+    folded = sum(4 * layer.weight.numel() for layer in read.network.encoder.linears if layer.folded)
+    own = sum(size for place, size in one.items() if place not in shared)
+    assert own < folded + 1.2 * file.stat().st_size * 2
+
+
 def test_digest_knows_nothing_of_adapters():
     network = small.network()
     digest = base_digest(network)
