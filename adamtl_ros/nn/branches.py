@@ -12,12 +12,16 @@ from torch.nn import functional
 
 from adamtl_ros.nn.adapted import LowRank
 from adamtl_ros.nn.factors import Factors, Pair
+from adamtl_ros.nn.kept import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from adamtl_ros.nn.adapted import AdaptedLinear
     from adamtl_ros.nn.block import SwinBlock
+
+CACHED_COMBINATIONS = 16
+"""So many combinations of tasks keep their pairs stacked in each block."""
 
 
 class TaskBranches(nn.Module):
@@ -53,6 +57,7 @@ class TaskBranches(nn.Module):
         self.bare, self.dropout = bare, dropout
         self.rank = max(rank for rank, _ in ranks.values())
         self.names = tuple(ranks)
+        self._kept: Kept[dict[str, Pair]] = Kept(CACHED_COMBINATIONS)
         for layer in layers:
             of = layer_of(block, layer)
             pairs = {
@@ -75,22 +80,27 @@ class TaskBranches(nn.Module):
         names = self.among(tasks)
         if not names:
             return None
-        stacked = {
-            layer: self._stack(cast('nn.ModuleDict', pairs), names)
+        layers = {
+            layer: [cast('LowRank', cast('nn.ModuleDict', pairs)[name]) for name in names]
             for layer, pairs in self.named_children()
         }
+        weights = [weight for pairs in layers.values() for x in pairs for weight in (x.a, x.b)]
+        stacked = self._kept.get(
+            tuple(names),
+            weights,
+            lambda: {layer: self._stack(pairs) for layer, pairs in layers.items()},
+        )
         dropout = self.dropout if self.training else 0.0
         return Factors(
             len(names), self.bare, dropout, stacked.get('proj'), stacked.get('fc1'),
             stacked.get('fc2'),
         )  # fmt: skip
 
-    def _stack(self, pairs: nn.ModuleDict, names: list[str]) -> Pair:
+    def _stack(self, pairs: list[LowRank]) -> Pair:
         """Stack pairs; lower ranks than the highest are filled up with zeros."""
-        chosen = [cast('LowRank', pairs[name]) for name in names]
-        gaps = [self.rank - len(pair.a) for pair in chosen]
-        down = [_lengthen(pair.a, gap) for pair, gap in zip(chosen, gaps, strict=True)]
-        up = [_lengthen(pair.scale * pair.b.T, gap) for pair, gap in zip(chosen, gaps, strict=True)]
+        gaps = [self.rank - len(pair.a) for pair in pairs]
+        down = [_lengthen(pair.a, gap) for pair, gap in zip(pairs, gaps, strict=True)]
+        up = [_lengthen(pair.scale * pair.b.T, gap) for pair, gap in zip(pairs, gaps, strict=True)]
         return Pair(torch.stack(down), torch.stack(up))
 
 
