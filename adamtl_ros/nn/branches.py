@@ -27,6 +27,10 @@ CACHED_COMBINATIONS = 16
 class TaskBranches(nn.Module):
     """Low-rank pairs of tasks on layers of one block.
 
+    They run where the block does and the task's own gate, if it has one, is open: a task that
+    would not have run the block is not served by a branch of its own, and gets the stream that
+    all share; see `gating.joined()`.
+
     Attributes:
         bare: A task's branch leaves out the shared pair of these layers (form 'matrix').
 
@@ -70,11 +74,6 @@ class TaskBranches(nn.Module):
         """Return those of the tasks that have branches here."""
         return [name for name in tasks if name in self.names]
 
-    def shared_by(self, tasks: Sequence[str], x: Tensor) -> Tensor | None:
-        """Return the streams of tasks where no branch ran, all as x; None if no task has any."""
-        names = self.among(tasks)
-        return x.expand(len(names), *x.shape).clone() if names else None
-
     def factors(self, tasks: Sequence[str]) -> Factors | None:
         """Return the matrices of tasks in use, stacked; None if none of them has any."""
         names = self.among(tasks)
@@ -102,6 +101,22 @@ class TaskBranches(nn.Module):
         down = [_lengthen(pair.a, gap) for pair, gap in zip(pairs, gaps, strict=True)]
         up = [_lengthen(pair.scale * pair.b.T, gap) for pair, gap in zip(pairs, gaps, strict=True)]
         return Pair(torch.stack(down), torch.stack(up))
+
+
+def for_all(tasks: Sequence[str], served: Sequence[str], streams: Tensor, shared: Tensor) -> Tensor:
+    """Return a stream for each task, the shared one where no branch ran.
+
+    Args:
+        tasks: Those in use.
+        served: Those whose branches ran, in the same order.
+        streams: Theirs, (served, ...).
+        shared: The shared one, (...).
+
+    """
+    if len(served) == len(tasks):
+        return streams
+    own = dict(zip(served, streams, strict=True))
+    return torch.stack([own.get(name, shared) for name in tasks])
 
 
 def layer_of(block: SwinBlock, name: str) -> AdaptedLinear:
