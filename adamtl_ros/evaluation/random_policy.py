@@ -51,7 +51,7 @@ class RandomBackend:
         blocks = [OFF] * len(counts.blocks)
         left = self.share * spending.full - counts.fixed_for(spending.tasks)
         for index in torch.randperm(len(blocks), generator=self._generator).tolist():
-            block = counts.blocks[index]
+            block = counts.blocks[index].serving(spending.tasks)
             window = block.of(FULL) / block.windows
             order = torch.randperm(block.windows, generator=self._generator).tolist()
             some = tuple(sorted(order[: max(0, int(left // window))]))

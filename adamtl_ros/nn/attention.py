@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adamtl_ros.nn.adapted import AdaptedLinear
+from adamtl_ros.nn.kept import Kept
 
 if TYPE_CHECKING:
     from adamtl_ros.nn.windows import WindowGrid
@@ -31,7 +32,7 @@ class WindowAttention(nn.Module):
         self.proj = AdaptedLinear(dim, dim)
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
         self.register_buffer('relative_position_index', _relative_index(window), persistent=False)
-        self._cache: dict[tuple[object, ...], tuple[Tensor, Tensor]] = {}
+        self._kept: Kept[Tensor] = Kept(CACHED_GRIDS)
 
     def forward(self, x: Tensor, grid: WindowGrid, windows: Tensor | None = None) -> Tensor:
         """Attend inside each window; the arguments are those of `mix()`."""
@@ -65,25 +66,16 @@ class WindowAttention(nn.Module):
     def bias(self, grid: WindowGrid, dtype: torch.dtype) -> Tensor:
         """Position bias with -inf where attention is not allowed.
 
-        Kept between calls for a few grids while no gradient is asked for and the table does not
-        change; writing into `table.data` goes unseen.
+        Kept between calls for a few grids; see `Kept`.
 
         Returns:
             (windows, heads, slots, slots), or (1, ...) where all windows are alike.
 
         """
         table = self.relative_position_bias_table
-        if torch.is_grad_enabled() or table.is_inference():
-            return self._make_bias(grid, dtype)
-        key = (grid, dtype, table.device, table.data_ptr(), table._version)  # noqa: SLF001
-        kept = self._cache.get(key)
-        if kept is None:
-            if len(self._cache) >= CACHED_GRIDS:
-                self._cache.clear()
-            # With the table's memory, so that no other table can get the same address.
-            kept = (table.detach(), self._make_bias(grid, dtype).contiguous())
-            self._cache[key] = kept
-        return kept[1]
+        return self._kept.get(
+            (grid, dtype), [table], lambda: self._make_bias(grid, dtype).contiguous()
+        )
 
     def _make_bias(self, grid: WindowGrid, dtype: torch.dtype) -> Tensor:
         table = self.relative_position_bias_table

@@ -103,11 +103,11 @@ class SwinBlock(nn.Module):
             x: (n, slots, C).
             grid: How the tokens were cut.
             extent: How much of the block runs.
-            tasks: Those in use that may have branches here.
+            tasks: Those whose branches run, where they have one.
 
         Returns:
-            The shared stream, as x; and one for each of the tasks that has a branch here, in
-            their order, or None where no task does.
+            The shared stream, as x; and one for each of `branching(tasks)`, or None where there
+            are none.
 
         """
         mixed = self.attn.mix(self.norm1(x), grid, extent.windows)
@@ -118,6 +118,10 @@ class SwinBlock(nn.Module):
         rows = picked(x, extent.tokens)
         change = self.mlp(self.norm2(rows), extent.width, extent.channels)
         return put(x, scaled(change, extent.mlp), extent.tokens), None
+
+    def branching(self, tasks: Sequence[str]) -> list[str]:
+        """Return those of the tasks that have branches here."""
+        return [] if self.branches is None else self.branches.among(tasks)
 
 
 def hidden_channels(full: int, width: float) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from adamtl_ros.nn.gating import union
+from adamtl_ros.nn.gating import joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -131,7 +131,8 @@ def calibrate(
     rises, so bisection over the scores finds it. A level that would spend less than the one
     below it is left out: more budget never spends less.
 
-    Only the policy runs, on the patch embedding; no block does.
+    Only the policy runs, on the patch embedding; no block does. Branches of tasks are counted by
+    the tasks' own gates, as the combination's votes have them.
 
     Args:
         network: Its weights; its own calibration is not touched.
@@ -155,7 +156,7 @@ def calibrate(
         for spending in combined:
             found = levels[','.join(spending.tasks)]
             heads = network.policy.heads_of(spending.tasks)
-            level = _level(_joined(votes, heads), spending, budget)
+            level = _level(_scores(votes, heads, spending), spending, budget)
             if level and (not found or level.share >= found[-1].share):
                 found.append(level)
     return Calibration(size, len(cells), {some: tuple(rows) for some, rows in levels.items()})
@@ -180,8 +181,8 @@ def _all_combinations(network: AdaptiveNetwork) -> list[tuple[str, ...]]:
     return [some for size in sizes for some in itertools.combinations(tasks, size)]
 
 
-def _joined(votes: Gates, heads: list[int]) -> Gates:
-    return votes.map(lambda vote: union(vote[..., heads]))
+def _scores(votes: Gates, heads: list[int], spending: Spending) -> Gates:
+    return joined(votes.map(lambda vote: vote[..., heads]), own=spending.own_gates)
 
 
 def _level(scores: Gates, spending: Spending, budget: float) -> Level | None:

@@ -135,13 +135,10 @@ class Complexity:
     def total(self, plan: Plan, tasks: Iterable[str]) -> int:
         """Return the MACs of a plan for these tasks, without the policy."""
         names = tuple(tasks)
-        costs = zip(self.serving(names), plan.blocks, strict=True)
-        return self.fixed_for(names) + sum(cost.of(block) for cost, block in costs)
-
-    def serving(self, tasks: Iterable[str]) -> list[BlockCost]:
-        """Return the costs of the blocks with the branches of these tasks."""
-        names = tuple(tasks)
-        return [cost.serving(names) for cost in self.blocks]
+        costs = zip(self.blocks, plan.blocks, strict=True)
+        return self.fixed_for(names) + sum(
+            cost.serving(block.served(names)).of(block) for cost, block in costs
+        )
 
     def asking(self, heads: Iterable[str]) -> int:
         """Return the MACs of asking these heads of the policy."""
@@ -152,7 +149,7 @@ class Complexity:
 
         Raises:
             ValueError: Another number of blocks; windows or tokens that are not there, named
-                twice or out of order; or a block that runs on no window.
+                twice or out of order; a block that runs on no window; or an unknown task.
 
         """
         depths = tuple(map(len, plan.stages))
@@ -164,6 +161,10 @@ class Complexity:
             _check_numbers(f'{where}, tokens', block.tokens, cost.windows * cost.slots)
             if block.run and block.windows == ():
                 raise ValueError(f'{where} runs on no window; say run=False')
+            for task in block.tasks or ():
+                if task not in self.decoders:
+                    known = ', '.join(self.decoders)
+                    raise ValueError(f"{where}: unknown task '{task}', choose from: {known}")
 
     def windows_run(self, plan: Plan) -> int:
         """Return the attention windows that a plan executes, summed over the blocks."""
@@ -175,11 +176,28 @@ class Complexity:
 
         Gates of 0 and 1 give exact counts, those between expected ones; gradients pass.
         """
-        windows, slots, attention, least, most = self.table(tasks).to(gates.device)
+        names = tuple(tasks)
+        shared = names if gates.branches is None else ()
+        windows, slots, *macs = self.table(shared).to(gates.device)
+        if gates.branches is not None:
+            macs = self._with_branches(macs, gates.branches, names)
+        attention, least, most = macs
         mlp = most if gates.widths is None else least + (most - least) * gates.widths
         count = windows if gates.windows is None else gates.windows.sum(-1)
         spent = count * attention + _passing(gates, count * slots) * mlp
         return (spent if gates.blocks is None else spent * gates.blocks).sum(-1)
+
+    def _with_branches(
+        self, macs: list[Tensor], gates: Tensor, tasks: tuple[str, ...]
+    ) -> list[Tensor]:
+        """Add the branches that gates of their own leave open, (blocks,) to (B, blocks)."""
+        branches = self.branch_table(tasks).to(gates.device)
+        own = torch.einsum('bkt,tmk->mbk', gates.double(), branches)
+        return [shared + more for shared, more in zip(macs, own, strict=True)]
+
+    def branch_table(self, tasks: Iterable[str]) -> Tensor:
+        """Return what the branch of each task adds to the MACs of a table, (tasks, 3, blocks)."""
+        return torch.stack([(self.table((task,)) - self.table(()))[2:] for task in tasks])
 
     def table(self, tasks: Iterable[str]) -> Tensor:
         """Sizes of the blocks for tasks as rows, (5, blocks) double; made once for each.
@@ -198,9 +216,10 @@ class Complexity:
 
     @torch.inference_mode(mode=False)
     def _table(self, tasks: tuple[str, ...]) -> Tensor:
+        serving = [cost.serving(tasks) for cost in self.blocks]
         rows = [
             (cost.windows, cost.slots, cost.attention, cost.mlp(self.narrow), cost.mlp(1.0))
-            for cost in self.serving(tasks)
+            for cost in serving
         ]
         return torch.tensor(rows, dtype=torch.double).T.contiguous()
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from adamtl_ros.nn.block import Extent
+from adamtl_ros.nn.branches import for_all
 from adamtl_ros.nn.swin import reorder
 from adamtl_ros.nn.windows import regather
 
@@ -25,7 +26,9 @@ class PlannedExecution:
     """Runs each image of a batch by its own plan.
 
     Blocks that run alike on all images run densely. Otherwise the windows that run are gathered,
-    of all images together, and put back; images whose widths differ take turns.
+    of all images together, and put back; images whose widths or branches differ take turns. A
+    task whose branch a plan leaves out gets the block's shared stream, and nothing of its branch
+    is computed.
     """
 
     def __init__(self, plans: Sequence[Plan]) -> None:
@@ -51,29 +54,64 @@ class PlannedExecution:
             return x, source, None
         first = plans[0]
         if first.windows is None and first.tokens is None and all(p == first for p in plans):
-            windows = reorder(x, source, grid).view(-1, grid.slots, x.shape[-1])
-            out, streams = block(windows, grid, Extent(first.width), tasks)
-            if streams is None:
-                return out.view_as(x), grid, None
-            x, streams = streams.reordered(out, grid)
-            return x, None, streams.written()
-        written = None if block.branches is None else block.branches.shared_by(tasks, x)
-        for width in sorted({plan.width for plan in plans if plan.run}):
-            alike = {i: p for i, p in enumerate(plans) if p.run and p.width == width}
-            x, written = _run_windows(block, x, written, source, grid, alike, tasks)
-        return x, source, written
+            return _run_densely(block, x, source, grid, first, tasks)
+        kinds = {
+            image: (plan.width, tuple(block.branching(plan.served(tasks))))
+            for image, plan in enumerate(plans)
+            if plan.run
+        }
+        branching = any(names for _, names in kinds.values())
+        streams = x.expand(len(tasks), *x.shape).clone() if branching else None
+        for kind in sorted(set(kinds.values())):
+            alike = {image: plans[image] for image in kinds if kinds[image] == kind}
+            rows, out, own = _run_windows(block, x, source, grid, alike, kind[1])
+            x = x.reshape(-1, x.shape[-1]).index_copy(0, rows, out).view_as(x)
+            if streams is not None:
+                _write(streams, rows, tasks, out, own)
+        return x, source, streams
+
+
+def _run_densely(
+    block: SwinBlock,
+    x: Tensor,
+    source: WindowGrid | None,
+    grid: WindowGrid,
+    plan: BlockPlan,
+    tasks: Sequence[str],
+) -> tuple[Tensor, WindowGrid | None, Tensor | None]:
+    """Run a block on all windows of all images."""
+    windows = reorder(x, source, grid).view(-1, grid.slots, x.shape[-1])
+    branches = block.branching(plan.served(tasks))
+    out, streams = block(windows, grid, Extent(plan.width), branches)
+    if streams is None:
+        return out.view_as(x), grid, None
+    x, streams = streams.reordered(out, grid)
+    return x, None, for_all(tasks, branches, streams.written(), x)
 
 
 def _run_windows(
     block: SwinBlock,
     x: Tensor,
-    streams: Tensor | None,
     source: WindowGrid | None,
     grid: WindowGrid,
     plans: dict[int, BlockPlan],
-    tasks: Sequence[str],
-) -> tuple[Tensor, Tensor | None]:
-    """Run a block on the windows of some images, whose plans have one width, by image."""
+    branches: Sequence[str],
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Run a block on the windows of some images, with one width and the same branches.
+
+    Args:
+        block: The block.
+        x: (B, padded tokens, C), of all images.
+        source: Its order.
+        grid: The block's.
+        plans: By image.
+        branches: Tasks whose branches run.
+
+    Returns:
+        Rows of x that ran, in any order, (n,); what became of them, (n, C); and likewise the
+        streams of the tasks whose branches ran.
+
+    """
     order = regather(source, grid, x.device)
     chosen = {image: _windows(plan, grid, x.device) for image, plan in plans.items()}
     rows = torch.cat([_rows(order, grid, chosen[image]) + image * len(order) for image in chosen])
@@ -84,12 +122,18 @@ def _run_windows(
         torch.cat(list(chosen.values())),
         _tokens(plans, chosen, grid),
     )
-    out, own = block(gathered, grid, extent, tasks)
-    x = flat.index_copy(0, rows, out.view(-1, x.shape[-1])).view_as(x)
-    if streams is not None and own is not None:
-        written = own.written().flatten(1, 2)
-        streams.flatten(1, 2).index_copy_(1, rows, written.to(streams.dtype))
-    return x, streams
+    out, streams = block(gathered, grid, extent, branches)
+    own = () if streams is None else streams.written().flatten(1, 2)
+    return rows, out.flatten(0, 1), dict(zip(branches, own, strict=True))
+
+
+def _write(
+    streams: Tensor, rows: Tensor, tasks: Sequence[str], shared: Tensor, own: dict[str, Tensor]
+) -> None:
+    """Write rows of the streams of all tasks; those without one of their own get the shared."""
+    for number, task in enumerate(tasks):
+        values = own.get(task, shared).to(streams.dtype)
+        streams[number].flatten(0, 1).index_copy_(0, rows, values)
 
 
 def _windows(plan: BlockPlan, grid: WindowGrid, device: torch.device) -> Tensor:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,12 +14,15 @@ from torch.nn import functional
 from adamtl_ros.nn.plan import OFF, BlockPlan, Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from adamtl_ros.nn.complexity import BlockCost, Complexity
 
 GRANULARITIES = ('blocks', 'widths', 'windows', 'tokens')
 """What gates can be put on: whole blocks, the MLP's width, windows, tokens of the MLP."""
+
+GATES = (*GRANULARITIES, 'branches')
+"""All that gates are on: the above, and the branch that a task has in a block."""
 
 SMALLEST = 1e-30
 """Keeps logarithms finite."""
@@ -37,6 +40,8 @@ class Gates:
         widths: (B, blocks); shut means the narrow MLP.
         windows: (B, blocks, windows), as many as the block with the most has.
         tokens: (B, blocks, windows, slots).
+        branches: (B, blocks, tasks in use, in their order), the task's own gate on its low-rank
+            branch; of no effect in blocks where it has none. See `joined()`.
 
     """
 
@@ -44,6 +49,7 @@ class Gates:
     widths: Tensor | None = None
     windows: Tensor | None = None
     tokens: Tensor | None = None
+    branches: Tensor | None = None
 
     @property
     def present(self) -> dict[str, Tensor]:
@@ -85,6 +91,30 @@ def union(scores: Tensor) -> Tensor:
     return joined.masked_fill(total == 0, float('-inf'))
 
 
+def joined(votes: Gates, *, own: bool = False) -> Gates:
+    """Join the votes of heads, those of the tasks in use.
+
+    Args:
+        votes: (B, ..., heads), of blocks or windows at least if `own`.
+        own: Also score the branches of tasks. The block runs for all tasks where one of them
+            needs it, but one that would not have run it is not served by a branch of its own:
+            its branch has the score that the block would have if all tasks voted as this one.
+            The score of the block lies between the least and the greatest of these, so where a
+            block runs at least one of its branches may.
+
+    """
+    scores = votes.map(union)
+    if not own:
+        return scores
+    if votes.blocks is not None:
+        vote = votes.blocks
+    else:
+        assert votes.windows is not None
+        vote = votes.windows.amax(2)
+    alike = vote[..., None].expand(*vote.shape, vote.shape[-1])
+    return replace(scores, branches=union(alike))
+
+
 def decide(scores: Gates, threshold: Tensor) -> Gates:
     """Open the gates whose score is above the threshold of their image, (B,)."""
     return scores.map(lambda score: score > threshold.view(-1, *[1] * (score.dim() - 1)))
@@ -119,34 +149,54 @@ def relax(scores: Gates, temperature: float, generator: torch.Generator | None =
     return scores.map(draw)
 
 
-def to_plans(gates: Gates, images: int, counts: Complexity) -> list[Plan]:
+def to_plans(
+    gates: Gates, images: int, counts: Complexity, tasks: Sequence[str] = ()
+) -> list[Plan]:
     """Say as plans what gates leave open.
 
     Args:
         gates: Open or shut.
         images: Number of images.
         counts: The blocks' sizes.
+        tasks: Those in use; needed where their branches have gates of their own.
 
     """
     lists = {name: value.tolist() for name, value in gates.present.items()}
     plans = []
     for image in range(images):
         blocks = [
-            _block_plan({name: rows[image][k] for name, rows in lists.items()}, cost, counts.narrow)
+            _block_plan(
+                {name: rows[image][k] for name, rows in lists.items()}, cost, counts.narrow, tasks
+            )
             for k, cost in enumerate(counts.blocks)
         ]
         plans.append(Plan.of(blocks, counts.depths))
     return plans
 
 
-def _block_plan(gates: dict[str, Any], cost: BlockCost, narrow: float) -> BlockPlan:
+def _block_plan(
+    gates: dict[str, Any], cost: BlockCost, narrow: float, tasks: Sequence[str]
+) -> BlockPlan:
     windows = _open(gates.get('windows'), cost.windows)
     tokens = gates.get('tokens')
     if tokens is not None:
         tokens = _open([slot for window in tokens for slot in window], cost.windows * cost.slots)
     if windows == () or not gates.get('blocks', True):
         return OFF
-    return BlockPlan(True, 1.0 if gates.get('widths', True) else narrow, windows, tokens)
+    width = 1.0 if gates.get('widths', True) else narrow
+    served = _served(gates.get('branches'), cost, tasks)
+    return BlockPlan(True, width, windows, tokens, served)
+
+
+def _served(
+    gates: list[bool] | None, cost: BlockCost, tasks: Sequence[str]
+) -> tuple[str, ...] | None:
+    """Tasks whose branch is open; None if those of all that have one are."""
+    if gates is None or cost.branch is None:
+        return None
+    own = dict(zip(tasks, gates, strict=True))
+    own = {task: gate for task, gate in own.items() if task in cost.branch.tasks}
+    return None if all(own.values()) else tuple(task for task, gate in own.items() if gate)
 
 
 def _open(gates: list[bool] | None, count: int) -> tuple[int, ...] | None:

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from adamtl_ros.nn.kept import Kept
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -49,26 +51,18 @@ class HrnetDecoder(nn.Module):
         self.mix = nn.Linear(sum(dims), 4 * sum(dims))
         self.norm = nn.BatchNorm1d(4 * sum(dims))
         self.head = nn.Linear(4 * sum(dims), channels)
-        self._kept: dict[int, tuple[tuple[object, ...], Tensor, Tensor, Tensor]] = {}
+        self._kept: Kept[Tensor] = Kept(len(arch.depths))
 
     def level(self, scale: int, merging: AdaptedLinear | None) -> Tensor:
         """Return the weight of a scale with the merging before it, (channels, inputs).
 
-        Kept between calls while no gradient is asked for and the weights do not change.
+        Kept between calls; see `Kept`.
         """
         weight = cast('nn.Linear', self.levels[scale]).weight
         if merging is None:
             return weight
         matrix = merging.matrix()
-        if torch.is_grad_enabled() or weight.is_inference() or matrix.is_inference():
-            return weight @ matrix
-        key = tuple((x.data_ptr(), x._version, x.dtype) for x in (weight, matrix))  # noqa: SLF001
-        kept = self._kept.get(scale)
-        if kept is None or kept[0] != key:
-            # With their memory, so that no others can get the same address.
-            kept = (key, weight.detach(), matrix.detach(), weight @ matrix)
-            self._kept[scale] = kept
-        return kept[3]
+        return self._kept.get(scale, [weight, matrix], lambda: weight @ matrix)
 
     def predict(self, x: Tensor) -> Tensor:
         """Make the map of all scales, (B, H, W, sum of channels) to (B, channels, H, W)."""

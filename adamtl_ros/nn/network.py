@@ -15,7 +15,7 @@ from adamtl_ros.nn.architecture import Architecture, architecture
 from adamtl_ros.nn.calibration import Calibration, Level, frame_limit
 from adamtl_ros.nn.decoders import Decoder, decode
 from adamtl_ros.nn.execution import PlannedExecution
-from adamtl_ros.nn.gating import GRANULARITIES, relax
+from adamtl_ros.nn.gating import GATES, relax
 from adamtl_ros.nn.hrnet import HrnetDecoder
 from adamtl_ros.nn.initialise import initialise
 from adamtl_ros.nn.macs import complexity
@@ -125,7 +125,7 @@ class AdaptiveNetwork(nn.Module):
         tasks: Iterable[str] | None = None,
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
-        through: Iterable[str] = GRANULARITIES,
+        through: Iterable[str] = GATES,
     ) -> RelaxedPrediction:
         """Predict under gates drawn from the policy's scores, with gradients, for training.
 
@@ -142,12 +142,12 @@ class AdaptiveNetwork(nn.Module):
             tasks: Names of the tasks in use; all if not given.
             temperature: See `relax()`; lower it as training goes on.
             generator: For the noise.
-            through: Granularities whose gates pass the gradient of the maps on to the policy.
+            through: Which of `GATES` pass the gradient of the maps on to the policy.
 
         """
         spending = self.spending(images.shape[-2:], tasks)
         tokens = self.encoder.patch_embed(images)
-        scores = self.policy(tokens, budgets, spending.tasks)
+        scores = self.policy(tokens, budgets, spending.tasks, own=spending.own_gates)
         gates = relax(scores, temperature, generator)
         gates = gates.map(lambda gate: _open_where(budgets == 1, gate))
         maps = self.under(tokens, gates.only_through(through), spending.tasks)
@@ -161,11 +161,11 @@ class AdaptiveNetwork(nn.Module):
         Args:
             tokens: (B, H/4, W/4, C), the patch embedding.
             gates: Open (1) or shut (0).
-            tasks: Names of the wanted tasks.
+            tasks: Names of the wanted tasks, in any order.
 
         """
         execution = RelaxedExecution(gates, self.arch.depths, self.policy.config.narrow)
-        return self.decode(tokens, execution, tasks)
+        return self.decode(tokens, execution, table.select(tasks, self.tasks))
 
     def decode(
         self, tokens: Tensor, execution: Execution, tasks: Iterable[str]
@@ -216,7 +216,7 @@ class AdaptiveNetwork(nn.Module):
         if level is None or spending.floor + spending.asking > limit * spending.full:
             return [spending.least] * len(tokens), False
         conditions = tokens.new_full((len(tokens),), level.budget, dtype=torch.float)
-        scores = self.policy(tokens, conditions, spending.tasks)
+        scores = self.policy(tokens, conditions, spending.tasks, own=spending.own_gates)
         return plans_within(scores, spending, level.threshold, limit, len(tokens)), True
 
 

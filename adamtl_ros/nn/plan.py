@@ -22,6 +22,8 @@ class BlockPlan:
             all. Attention and MLP run on their tokens only.
         tokens: Tokens that pass the MLP, as window * slots + slot, ascending, of the windows
             that run; None for all of these. Attention does not look at it.
+        tasks: Those whose low-rank branches run here; None for all in use. The others get the
+            stream that all tasks share.
 
     """
 
@@ -29,6 +31,7 @@ class BlockPlan:
     width: float = 1.0
     windows: tuple[int, ...] | None = None
     tokens: tuple[int, ...] | None = None
+    tasks: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check the width.
@@ -39,6 +42,10 @@ class BlockPlan:
         """
         if not 0 < self.width <= 1:
             raise ValueError(f'width of a block must lie in (0, 1], got {self.width}')
+
+    def served(self, tasks: Sequence[str]) -> Sequence[str]:
+        """Return those of the tasks in use whose branches run, if they have any here."""
+        return tasks if self.tasks is None else [name for name in tasks if name in self.tasks]
 
 
 OFF = BlockPlan(run=False)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from adamtl_ros.nn.gating import GRANULARITIES, Gates, union
+from adamtl_ros.nn.gating import GRANULARITIES, Gates, joined
 from adamtl_ros.nn.places import cell_grid, places
 from adamtl_ros.nn.plan import OFF, BlockPlan
 
@@ -142,20 +142,23 @@ class Policy(nn.Module):
         super()._apply(move, recurse)
         return self
 
-    def forward(self, tokens: Tensor, budget: Tensor, tasks: Iterable[str]) -> Gates:
+    def forward(
+        self, tokens: Tensor, budget: Tensor, tasks: Iterable[str], *, own: bool = False
+    ) -> Gates:
         """Score the gates.
 
         Args:
             tokens: (B, H/4, W/4, C), the patch embedding. No gradient goes back into it.
             budget: (B,), each in (0, 1].
             tasks: Those in use; the others have no say.
+            own: Score the tasks' branches too, each by its own vote; see `joined()`.
 
         Returns:
             Scores, always in float32.
 
         """
         height, width = tokens.shape[1:3]
-        return self.votes(self.look(tokens), (height, width), budget, tasks).map(union)
+        return joined(self.votes(self.look(tokens), (height, width), budget, tasks), own=own)
 
     def look(self, tokens: Tensor) -> Tensor:
         """Return the map of a frame, (B, H/16, W/16, 2 * channels), for `votes()`."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from adamtl_ros.nn.block import Extent, hidden_channels
+from adamtl_ros.nn.branches import for_all
 from adamtl_ros.nn.swin import reorder
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class RelaxedExecution:
     """Computes every block and lets through what the gates leave open.
 
     With gates of 0 and 1 the result equals that of the plans which say the same, and gradients
-    reach the gates.
+    reach the gates. Branches without gates of their own go with the block.
     """
 
     def __init__(self, gates: Gates, depths: Sequence[int], narrow: float) -> None:
@@ -64,8 +65,14 @@ class RelaxedExecution:
         channels = self._channels(block.mlp, here.get('widths'), grid)
         extent = Extent(attention=attended, mlp=passing, channels=channels)
         out, streams = block(tokens, grid, extent, tasks)
-        written = None if streams is None else streams.written().view(-1, *x.shape)
-        return out.view_as(x), grid, written
+        out = out.view_as(x)
+        if streams is None:
+            return out, grid, None
+        served, written = block.branching(tasks), streams.written().view(-1, *x.shape)
+        if 'branches' in here:
+            columns = [list(tasks).index(name) for name in served]
+            written = _let_through(written, out, here['branches'][:, columns])
+        return out, grid, for_all(tasks, served, written, out)
 
     def _channels(self, mlp: Mlp, wide: Tensor | None, grid: WindowGrid) -> Tensor | None:
         """Return what counts of the hidden channels, (images * windows, 1, hidden).
@@ -78,6 +85,15 @@ class RelaxedExecution:
         hidden = mlp.fc1.out_features
         always = torch.arange(hidden, device=wide.device) < hidden_channels(hidden, self.narrow)
         return torch.where(always, torch.ones_like(wide), wide)
+
+
+def _let_through(streams: Tensor, shared: Tensor, gates: Tensor) -> Tensor:
+    """Let through what streams of tasks, (tasks, B, ...), have more than the shared one.
+
+    A task whose gate, (B, tasks), is shut has just that, also where its branch would have left
+    out a shared pair.
+    """
+    return torch.lerp(shared, streams.to(shared), gates.T[..., None, None].to(shared))
 
 
 def _by_window(gates: dict[str, Tensor], grid: WindowGrid, x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from adamtl_ros.nn.gating import decide, to_plans
 from adamtl_ros.nn.macs import complexity
-from adamtl_ros.nn.plan import uniform_plan
+from adamtl_ros.nn.plan import OFF, uniform_plan
 
 if TYPE_CHECKING:
     from adamtl_ros.nn.architecture import Architecture
@@ -61,9 +61,29 @@ class Spending:
         return self.counts.fixed_for(self.tasks) + self.asking
 
     @cached_property
+    @torch.inference_mode(mode=False)
+    def _branches(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Numbers of the task and block of each branch, and its sizes as in a table, (5, n)."""
+        macs = self.counts.branch_table(self.tasks)
+        task, block = macs.any(1).nonzero().unbind(1)
+        sizes = self.counts.table(())[:2, block]
+        return task, block, torch.cat([sizes, macs[task, :, block].T])
+
+    @cached_property
     def windows(self) -> int:
         """Attention windows of all blocks."""
         return self.counts.windows_run(uniform_plan(self.counts.depths))
+
+    @cached_property
+    def own_gates(self) -> bool:
+        """Whether each task's branches have gates of their own, and do not go with the block.
+
+        Some of the tasks must have branches, and there must be votes of more than one task on
+        whether a block runs. Else the block's gate is each task's own.
+        """
+        having = {name for cost in self.counts.blocks if cost.branch for name in cost.branch.tasks}
+        several = len(self.policy.heads(self.tasks)) > 1
+        return several and self.policy.least == OFF and not having.isdisjoint(self.tasks)
 
     @property
     def least(self) -> Plan:
@@ -76,12 +96,31 @@ class Spending:
 
     def steps(self, scores: Gates) -> Steps:
         """Return the share of the full MACs as a function of the threshold."""
-        at, macs = _openings(scores, self.counts.table(self.tasks).to(scores.device))
+        at, macs = self._openings(scores)
         at, order = at.sort(1)
         # From the highest score down, what is open so far; and nothing above all of them.
         opened = macs[order].flip(1).cumsum(1).flip(1)
         opened = torch.cat([opened, opened.new_zeros(len(at), 1)], 1)
         return Steps(at, (self.always + opened) / self.full)
+
+    def _openings(self, scores: Gates) -> tuple[Tensor, Tensor]:
+        """Say below which threshold each part opens, (B, parts), and what it costs, (parts,).
+
+        It is +inf for what has no gate.
+        """
+        counts, device = self.counts, scores.device
+        table = counts.table(self.tasks if scores.branches is None else ()).to(device)
+        parts = _openings(scores, table)
+        if scores.branches is not None:
+            task, block, sizes = (part.to(device) for part in self._branches)
+            own = scores.branches[:, block, task]
+            there = scores.map(lambda score: score[:, block])
+            run = own if there.blocks is None else own.minimum(there.blocks)
+            parts += _openings(replace(there, blocks=run), sizes)
+        return (
+            torch.cat([at.flatten(1) for at, _ in parts], 1),
+            torch.cat([macs.repeat_interleave(at.shape[2:].numel()) for at, macs in parts]),
+        )
 
 
 @lru_cache(maxsize=256)
@@ -145,15 +184,16 @@ def plans_within(
     counts = spending.counts
     if threshold > float('-inf'):
         thresholds = torch.full((images,), threshold, device=scores.device)
-        plans = to_plans(decide(scores, thresholds), images, counts)
+        plans = to_plans(decide(scores, thresholds), images, counts, spending.tasks)
         spent = (counts.total(plan, spending.tasks) + spending.asking for plan in plans)
         if all(macs <= limit * spending.full for macs in spent):
             return plans
     lowest = spending.steps(scores).lowest_within(limit)
-    return to_plans(decide(scores, lowest.clamp_min(threshold)), images, counts)
+    gates = decide(scores, lowest.clamp_min(threshold))
+    return to_plans(gates, images, counts, spending.tasks)
 
 
-def _openings(scores: Gates, table: Tensor) -> tuple[Tensor, Tensor]:
+def _openings(scores: Gates, table: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Say below which threshold each part opens, and what it costs.
 
     A part runs where all the gates on it are open, that is below the least of their scores.
@@ -163,7 +203,7 @@ def _openings(scores: Gates, table: Tensor) -> tuple[Tensor, Tensor]:
         table: Sizes of the blocks, as `Complexity.table` has them.
 
     Returns:
-        (B, parts) thresholds, +inf for what has no gate, and (parts,) MACs.
+        Of parts, (B, blocks, ...) thresholds, +inf for what has no gate, and (blocks,) MACs.
 
     """
     windows, slots, attention, least, most = table
@@ -183,7 +223,4 @@ def _openings(scores: Gates, table: Tensor) -> tuple[Tensor, Tensor]:
     if scores.widths is not None:
         wide = scores.widths.view(*scores.widths.shape, *[1] * (passing.dim() - 2))
         parts.append((passing.minimum(wide), tokens * (most - least)))
-    return (
-        torch.cat([at.flatten(1) for at, _ in parts], 1),
-        torch.cat([macs.repeat_interleave(at[0, 0].numel()) for at, macs in parts]),
-    )
+    return parts

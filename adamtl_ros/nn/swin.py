@@ -88,8 +88,7 @@ class Execution(Protocol):
 
         Returns:
             Tokens of the same shape, and their order; and in the order of these, one stream for
-            each task that has a branch in the block, (tasks, B, padded tokens, C), or None for
-            tokens that all tasks share.
+            each task, (tasks, B, padded tokens, C), or None for tokens that all tasks share.
 
         """
 
@@ -138,18 +137,8 @@ class SwinStage(nn.Module):
         x = reorder(x, order, None).view(batch, *padded, dim)
         if streams is not None:
             streams = reorder(streams.flatten(0, 1), order, None)
-            streams = self._of_all(streams.view(-1, *x.shape), x, tasks)[:, :, :height, :width]
+            streams = streams.view(-1, *x.shape)[:, :, :height, :width]
         return x[:, :height, :width], streams
-
-    def _of_all(self, streams: Tensor, x: Tensor, tasks: Sequence[str]) -> Tensor:
-        """Give the shared stream to tasks without a branch."""
-        branches = cast('SwinBlock', self.blocks[-1]).branches
-        assert branches is not None
-        names = branches.among(tasks)
-        if len(names) == len(tasks):
-            return streams
-        own = dict(zip(names, streams, strict=True))
-        return torch.stack([own.get(name, x) for name in tasks])
 
 
 class SwinEncoder(nn.Module):

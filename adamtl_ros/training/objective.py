@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adamtl_ros.nn.execution import PlannedExecution
-from adamtl_ros.nn.gating import GRANULARITIES
+from adamtl_ros.nn.gating import GATES
 from adamtl_ros.nn.plan import uniform_plan
 from adamtl_ros.nn.relaxed import RelaxedExecution
 from adamtl_ros.training.flips import FRAME_GATES, flip_one
@@ -103,7 +103,7 @@ class Objective(nn.Module):
     ) -> dict[str, Tensor]:
         """Return the losses of a stage in which the policy decides."""
         tried = FRAME_GATES if self.stage.flips else ()
-        sloped = [name for name in GRANULARITIES if name not in tried]
+        sloped = [name for name in GATES if name not in tried]
         relaxed = self.network.relaxed(
             images, budgets, self.weights, temperature, generator, sloped
         )
@@ -206,7 +206,7 @@ def random_gates(
     """Open gates at random, all of them for some of the images.
 
     The others keep a share of their gates that is drawn for each, more often a large one, so
-    that the encoder learns to do without any part.
+    that the encoder learns to do without any part. Branches of tasks go with their blocks.
 
     Args:
         network: Whose gates.

@@ -63,6 +63,7 @@ def _block(windows, slots):
         width=st.sampled_from([1.0, 0.5, 0.3, 0.01]),
         windows=st.none() | some,
         tokens=st.none() | tokens,
+        tasks=st.none() | st.sets(st.sampled_from(list(TASKS))).map(sorted).map(tuple),
     )
 
 

@@ -122,6 +122,8 @@ def test_low_precision(dtype):
         for budget in (1.0, 0.7):
             maps = network(IMAGES, budget).maps
             assert all(raw.isfinite().all() for raw in maps.values())
+        maps = network.relaxed(IMAGES, torch.full((3,), 0.7)).maps
+        assert all(raw.isfinite().all() for raw in maps.values())
     network.to(dtype)
     with torch.inference_mode():
         for budget in (1.0, 0.7):

@@ -35,19 +35,20 @@ def test_gates_equal_the_plans_they_stand_for(layers, form, folded, arch):
     names = list(TASKS)[:3]
     with torch.no_grad():
         tokens = network.encoder.patch_embed(IMAGES)
-        votes = network.policy(tokens, torch.full((3,), 0.5), names)
+        votes = network.policy(tokens, torch.full((3,), 0.5), names, own=True)
         drawn = relax(
             votes.map(lambda s: s - s[s.isfinite()].median()),
             1.0,
             torch.Generator().manual_seed(2),
         )
-        plans = to_plans(drawn.map(lambda g: g > 0.5), 3, network.complexity(64, 64))
+        plans = to_plans(drawn.map(lambda g: g > 0.5), 3, network.complexity(64, 64), names)
         planned = network.follow(IMAGES, plans, names).maps
         small.close(network.under(tokens, drawn, names), planned)
         for index, plan in enumerate(plans):
             alone = network.follow(IMAGES[index : index + 1], [plan], names).maps
             small.close(alone, {name: raw[index : index + 1] for name, raw in planned.items()})
     assert len(set(plans)) == 3
+    assert len({plan.stages[0][1].tasks for plan in plans}) > 1
 
 
 @settings(max_examples=30, deadline=None)
@@ -84,7 +85,7 @@ def test_budgets_are_kept_and_shares_are_what_plans_cost(gates, folded):
             least = spending.floor / spending.full
             assert all(cost.share <= max(budget, least) for cost in prediction.costs)
         relaxed = network.relaxed(IMAGES, torch.full((3,), 0.5))
-        plans = to_plans(relaxed.gates.map(lambda g: g > 0.5), 3, spending.counts)
+        plans = to_plans(relaxed.gates.map(lambda g: g > 0.5), 3, spending.counts, TASKS)
     spent = [spending.counts.total(plan, TASKS) + spending.asking for plan in plans]
     expected = torch.tensor(spent, dtype=torch.double) / spending.full
     torch.testing.assert_close(relaxed.shares, expected)

@@ -115,6 +115,7 @@ def test_everything_off_is_the_floor():
         (BlockPlan(windows=(-1, 2)), 'windows must ascend'),
         (BlockPlan(tokens=(0, 256)), r'tokens must ascend within 0\.\.255'),
         (BlockPlan(windows=()), 'block 0 of the plan runs on no window'),
+        (BlockPlan(tasks=('depth', 'sky')), "block 0 of the plan: unknown task 'sky', choose from"),
     ],
 )
 def test_plans_that_do_not_fit(block, message):

@@ -20,6 +20,12 @@ def test_replace_leaves_the_original():
     assert plan == uniform_plan((1, 2), FULL)
 
 
+def test_tasks_whose_branches_run():
+    assert FULL.served(['depth', 'edges']) == ['depth', 'edges']
+    assert BlockPlan(tasks=('edges', 'depth')).served(['depth', 'normals']) == ['depth']
+    assert BlockPlan(tasks=()).served(['depth']) == []
+
+
 @pytest.mark.parametrize('width', [0, -0.5, 1.01, float('nan')])
 def test_impossible_widths(width):
     with pytest.raises(ValueError, match=r'width of a block must lie in \(0, 1\], got'):

@@ -11,15 +11,20 @@ from hypothesis import strategies as st
 from adamtl_ros.nn.gating import decide
 
 NETWORKS = {gates: small.network(gates) for gates in small.MIXES}
+# Tasks with branches have gates of their own where blocks or windows are gated.
+NETWORKS |= {('adapted', *gates): small.adapted(gates) for gates in small.MIXES}
+MIXES = list(NETWORKS)
 IMAGES = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 
 
 def scored(gates):
     network = NETWORKS[gates]
+    spending = network.spending((64, 64))
     with torch.inference_mode():
         tokens = network.encoder.patch_embed(IMAGES)
-        scores = network.policy(tokens, torch.full((3,), 0.5), network.tasks)
-    return scores, network.spending((64, 64))
+        half = torch.full((3,), 0.5)
+        scores = network.policy(tokens, half, network.tasks, own=spending.own_gates)
+    return scores, spending
 
 
 def every_step(scores, spending, image):
@@ -29,7 +34,7 @@ def every_step(scores, spending, image):
     return {at: spending.share(decide(one, torch.tensor([at]))).item() for at in candidates}
 
 
-@pytest.mark.parametrize('gates', small.MIXES)
+@pytest.mark.parametrize('gates', MIXES)
 def test_steps_equal_gates_tried_one_by_one(gates):
     scores, spending = scored(gates)
     steps = spending.steps(scores)
@@ -40,7 +45,7 @@ def test_steps_equal_gates_tried_one_by_one(gates):
 
 
 @settings(max_examples=60, deadline=None)
-@given(gates=st.sampled_from(small.MIXES), limit=st.floats(0, 1.1))
+@given(gates=st.sampled_from(MIXES), limit=st.floats(0, 1.1))
 def test_lowest_threshold_within_the_limit(gates, limit):
     scores, spending = scored(gates)
     found = spending.steps(scores).lowest_within(limit)

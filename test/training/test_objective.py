@@ -270,3 +270,17 @@ def test_what_is_tried_does_not_learn_by_slopes_too():
     made(images(), labels(), 1.0, 4096)['loss'].backward()
     # Blocks that change nothing are worth nothing.
     assert not made.network.policy.heads.weight.grad.any()
+
+
+def test_gates_of_branches_learn_by_slopes(monkeypatch):
+    """They are not turned over; here blocks do nothing but what their tasks' branches do."""
+    made = objective('policy', ('blocks',), full=0.0, spending_weight=0.0)
+    monkeypatch.setattr(made, '_worth', lambda *_: 0.0)
+    network = made.network = small.adapted(('blocks',)).train()
+    for linear in network.encoder.linears:
+        linear.shared = None
+    silence(block for layer in network.encoder.layers for block in layer.blocks)
+    made(images(8), labels(8), 1.0, 4096)['loss'].backward()
+    # (heads, blocks): every task, for the last block of each stage.
+    learnt = network.policy.heads.weight.grad.abs().sum(2) > 0
+    assert learnt.tolist() == [[False, True, False, True]] * len(TASKS)
