@@ -4,6 +4,7 @@
 # make lint                                        style and types
 # make benchmark                                   speed, in ratios
 # make comparison                                  trains and scores all rows of the comparison table
+# make shifted                                     the same for ways to adapt to another world
 # make setup                                       the environment only; the others call it
 
 SHELL := /bin/bash
@@ -17,7 +18,7 @@ RUN := . tools/activate.bash &&
 SOURCES := $(shell find adamtl_ros launch config msg scripts test/interfaces -type f -not -path '*/__pycache__/*') \
 	CMakeLists.txt package.xml
 
-.PHONY: setup demo test lint benchmark comparison clean
+.PHONY: setup demo test lint benchmark comparison shifted clean
 
 setup: install/.complete
 
@@ -31,10 +32,10 @@ lint: setup
 	@$(RUN) ruff check . && ruff format --check . && mypy
 
 benchmark: setup
-	@$(RUN) for part in engine network memory publishing governor bag_evaluation; do python benchmarks/$$part.py || exit 1; done
+	@$(RUN) for part in engine network lora memory publishing governor bag_evaluation; do python benchmarks/$$part.py || exit 1; done
 
-comparison: setup
-	@$(RUN) for what in train score time table; do python benchmarks/comparison.py $$what || exit 1; done
+comparison shifted: setup
+	@$(RUN) for what in train score time table; do python benchmarks/$@.py $$what || exit 1; done
 
 clean:
 	rm -rf .venv build install

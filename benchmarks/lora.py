@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What low-rank adapters cost at run time, in ratios to the network without them.
 
-`python benchmarks/lora.py --help` has options. Everything runs, at budget 1; the matrices are at
-random, which does not matter to the time.
+`python benchmarks/lora.py --help` has options. The matrices are at random, which does not matter to
+the time.
 """
 
 from __future__ import annotations
@@ -47,11 +47,13 @@ def main() -> None:
     }
     image = torch.randn(1, 3, *plain.arch.input_size)
     with torch.inference_mode():
-        runs = {name: partial(made, image, 1.0, TASKS) for name, made in networks.items()}
-        full = partial(plain, image, 1.0, TASKS)
-        macs = full().costs[0].macs
-        ratios, time = beside(runs, full, options.rounds)
-        print(f'{options.network}, {len(TASKS)} tasks, rank {RANK}, {TASK_RANK} for each task')
+        budget = options.budget
+        runs = {name: partial(made, image, budget, TASKS) for name, made in networks.items()}
+        bare = partial(plain, image, budget, TASKS)
+        macs = bare().costs[0].macs
+        ratios, time = beside(runs, bare, options.rounds)
+        print(f'{options.network}, {len(TASKS)} tasks, rank {RANK}, {TASK_RANK} for each task, '
+              f'budget {budget:g}')  # fmt: skip
         print(f'without adapters: {macs / 1e9:.3f} GMACs, {time * 1000:.1f} ms\n')
         print(f'{"":<38}{"MACs":>7}{"time":>7}')
         for name, run in runs.items():
@@ -73,6 +75,7 @@ def _adapted(
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--network', default='tiny', help='architecture (%(default)s)')
+    parser.add_argument('--budget', type=float, default=1.0, help='of all (%(default)s)')
     parser.add_argument('--threads', type=int, default=1, help='of torch (%(default)s)')
     parser.add_argument('--rounds', type=int, default=15, help='repetitions (%(default)s)')
     return parser.parse_args()

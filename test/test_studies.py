@@ -1,0 +1,83 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The studies behind the README's tables: their recipes, and one from training to table."""
+
+import importlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from adamtl_ros.evaluation.comparison import rows
+from adamtl_ros.tasks import TASKS
+
+torch.set_num_threads(1)
+FOLDER = Path(__file__).parent.parent / 'benchmarks'
+
+
+@pytest.fixture(params=['comparison', 'shifted'])
+def study(request, monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module(request.param).STUDY
+
+
+@pytest.fixture
+def shifted(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module('shifted').STUDY
+
+
+def test_every_row_is_a_recipe_and_has_its_line(study):
+    lines = {f'{e.name}_{task}' for e in study.entries if e.alone for task in TASKS}
+    lines |= {entry.name for entry in study.entries if not entry.alone}
+    assert set(study.rows) == lines
+    for row, trained in study.rows.items():
+        recipe = study.recipe(row, 1)
+        assert (recipe.name, recipe.seed) == (f'{row}_1', 1)
+        alone = [task for task in TASKS if row.endswith(f'_{task}')]
+        assert recipe.tasks == tuple(alone or TASKS)
+        assert recipe.adaptive == (trained.budgets != (1.0,)) or trained.weights
+
+
+def test_rows_see_as_many_images(study):
+    def seen(row):
+        return sum(stage.steps * stage.batch for stage in study.recipe(row, 0).stages)
+
+    trained = [row for row, one in study.rows.items() if not one.weights]
+    counts = {row: seen(row) for row in trained if 'start' not in study.rows[row].changes}
+    assert len(set(counts.values())) == 1, counts
+
+
+def test_from_training_to_table(shifted, tmp_path, monkeypatch, capsys):
+    """With a few tiny images and one step a stage; the numbers are worth nothing."""
+    few = {'scenes': 2, 'frames': 2, 'height': 64, 'width': 64, 'samples': 1}
+    plain = type(shifted).recipe
+
+    def shortened(self, row, seed):
+        recipe = plain(self, row, seed)
+        data = (replace(d, root='', options={**d.options, **few})
+                for d in (recipe.data, recipe.validation))  # fmt: skip
+        stages = tuple(replace(s, steps=1, batch=2, size=(64, 64)) for s in recipe.stages)
+        data, validation = data
+        return replace(recipe, data=data, validation=validation, stages=stages,
+                       calibration_images=2, combinations=False)  # fmt: skip
+
+    monkeypatch.setattr(type(shifted), 'recipe', shortened)
+    names = [*(f'single_{task}' for task in TASKS), 'heads', 'before']
+    shifted.train(tmp_path, names, 1)
+    shifted.score(tmp_path)
+    scores = json.loads((tmp_path / 'scores.json').read_text())
+    assert set(scores) == {f'{name}_0' for name in names}
+    found = {row.label: row for row in rows(scores, shifted.entries)}
+    baseline = next(entry.label for entry in shifted.entries if entry.name == 'single')
+    assert found[baseline].delta == pytest.approx([0])
+    assert found[baseline].trained > 6e6
+    # What is there is neither trained nor scored again.
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob('*.safetensors')}
+    shifted.train(tmp_path, names, 1)
+    capsys.readouterr()
+    shifted.score(tmp_path)
+    assert 'scoring' not in capsys.readouterr().out
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob('*.safetensors')}
