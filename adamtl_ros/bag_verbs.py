@@ -133,7 +133,8 @@ def _draw(options: argparse.Namespace) -> None:
         raise ValueError(f'{options.bag} is there already; choose another folder or remove it')
     if options.frames < 1:
         raise ValueError(f'--frames takes 1 or more, got {options.frames}')
-    drawn = story(options.frames / RATE_HZ) if options.seed is None else random_scene(options.seed)
+    length = options.frames / RATE_HZ
+    drawn = story(length) if options.seed is None else random_scene(options.seed)
     scene = in_domain(drawn, options.domain)
     write_scene_bag(options.bag, scene, frames=options.frames, truth=True)
     print(f'in {options.bag}: {options.frames} images, and ground truth of all tasks')

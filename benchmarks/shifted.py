@@ -32,7 +32,6 @@ def adapters(rank: int, **others: object) -> dict[str, Any]:
 FULL = {'stages.0.lr': FULL_LR}
 ALONE = adapters(8, task_rank=0, keep=0.0)
 POLICY = {
-    'start': f'runs/shifted/mtlora{BEST}_0/model.safetensors',
     'stages': [
         {'kind': 'policy', 'steps': 40, 'batch': 16, 'focus': 1.0},
         {'kind': 'joint', 'steps': 500, 'batch': 16, 'lr': 0.004, 'focus': 1.0},
@@ -45,11 +44,11 @@ STUDY = Study(
     {
         'before': Trained(weights='scenes_nano', budgets=(1.0, TARGET)),
         **{f'single_{task}': Trained({**FULL, 'tasks': [task]}) for task in TASKS},
-        'full': Trained(FULL, seeds=3),
+        'full': Trained(FULL),
         'heads': Trained(adapters(0, task_rank=0, parts=['decoders'])),
         **{f'lora_{task}': Trained({**ALONE, 'tasks': [task]}) for task in TASKS},
-        **{f'mtlora{rank}': Trained(adapters(rank), seeds=3) for rank in RANKS},
-        'ours': Trained(POLICY, budgets=(1.0, 0.75, TARGET, 0.4)),
+        **{f'mtlora{rank}': Trained(adapters(rank), budgets=(1.0, TARGET)) for rank in RANKS},
+        'ours': Trained(POLICY, budgets=(1.0, 0.75, TARGET, 0.4), after=f'mtlora{BEST}'),
     },
     (
         Entry('before', 'shipped weights', adaptive=True),
@@ -57,7 +56,7 @@ STUDY = Study(
         Entry('full', 'full fine-tuning'),
         Entry('heads', 'decoders only'),
         Entry('lora', 'LoRA r=8 for each task', alone=True),
-        *(Entry(f'mtlora{rank}', f'MTLoRA r={rank}') for rank in RANKS),
+        *(Entry(f'mtlora{rank}', f'MTLoRA r={rank}', adaptive=True) for rank in RANKS),
         Entry('ours', f'ours: MTLoRA r={BEST} and policy', adaptive=True),
     ),
     draw_adaptation,

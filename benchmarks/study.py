@@ -14,6 +14,7 @@ import argparse
 import json
 import statistics
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,7 @@ class Trained:
         budgets: At which it is scored, if not at 1 and no other.
         random: Score a random policy in the place of its own, too.
         weights: A model that is scored as it is, in the place of a training.
+        after: Row whose first model it starts from.
 
     """
 
@@ -57,6 +59,7 @@ class Trained:
     budgets: tuple[float, ...] = (1.0,)
     random: bool = False
     weights: str = ''
+    after: str = ''
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,13 @@ class Study:
     entries: tuple[Entry, ...]
     draw: Callable[[Scores, Iterable[Entry], Path], None]
 
-    def recipe(self, row: str, seed: int) -> Recipe:
-        """Return the recipe of a row."""
+    def recipe(self, row: str, seed: int, out: Path = Path()) -> Recipe:
+        """Return the recipe of a row; `out` is where the others are."""
         path = Path(__file__).parent.parent / 'config' / 'train' / f'{self.name}.yaml'
-        changes = self.rows[row].changes
-        return read_recipe(path, {**changes, 'seed': seed, 'name': f'{row}_{seed}'})
+        changes = {**self.rows[row].changes, 'seed': seed, 'name': f'{row}_{seed}'}
+        if self.rows[row].after:
+            changes['start'] = str(out / f'{self.rows[row].after}_0' / MODEL)
+        return read_recipe(path, changes)
 
     def model(self, folder: Path) -> str:
         """Return the weights of the row that a folder belongs to."""
@@ -114,7 +119,7 @@ class Study:
                 folder = out / f'{row}_{seed}'
                 wanted = seed < trained.seeds and (not rows or row in rows)
                 if wanted and not (trained.weights or (folder / MODEL).is_file()):
-                    train(self.recipe(row, seed), folder)
+                    train(self.recipe(row, seed, out), folder)
 
     def score(self, out: Path) -> None:
         """Score what is there and has no score, and join all scores."""
@@ -128,7 +133,8 @@ class Study:
                     found = score(self.recipe(row, seed), trained, self.model(folder))
                     (folder / 'scores.json').write_text(json.dumps(found))
         every = sorted(out.glob('*/scores.json'))
-        joined = {path.parent.name: json.loads(path.read_text()) for path in every}
+        known = [path for path in every if path.parent.name.rpartition('_')[0] in self.rows]
+        joined = {path.parent.name: json.loads(path.read_text()) for path in known}
         (out / 'scores.json').write_text(json.dumps(joined, indent=1))
 
 
@@ -156,14 +162,17 @@ def measure(out: Path, study: Study) -> None:
     recipes = {key: study.recipe(key.rpartition('_')[0], 0) for key in scores}
     engines = {key: Engine(load_model(study.model(out / key)), 'cpu') for key in scores}
     dataset = open_source(next(iter(recipes.values())).validation)
-    times: dict[tuple[str, str], list[float]] = {}
-    for index in range(0, len(dataset), len(dataset) // TIMED):
+    runs = {
+        (key, budget): partial(engines[key].run, budget=float(budget), tasks=recipes[key].tasks)
+        for key, some in scores.items()
+        for budget in some
+        if budget != 'random'  # which is of the same MACs as the policy
+    }
+    times: dict[tuple[str, str], list[float]] = {run: [] for run in runs}
+    for index in range(0, len(dataset), max(1, len(dataset) // TIMED)):
         image = dataset[index].image
-        for key, engine in engines.items():
-            for budget in scores[key]:
-                if budget != 'random':  # which is of the same MACs as the policy
-                    took = engine.run(image, float(budget), recipes[key].tasks).infer_ms
-                    times.setdefault((key, budget), []).append(took)
+        for name, run in runs.items():
+            times[name].append(run(image).infer_ms)
     for (key, budget), values in times.items():
         scores[key][budget]['infer_ms'] = statistics.median(values)
         if budget == str(TARGET) and 'random' in scores[key]:

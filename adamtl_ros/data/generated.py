@@ -17,7 +17,7 @@ import numpy as np
 from adamtl_ros.sample import DataError, Sample
 from adamtl_ros.scenes.classes import SCENE_TASKS
 from adamtl_ros.scenes.compose import random_scene
-from adamtl_ros.scenes.domains import DOMAINS, in_domain
+from adamtl_ros.scenes.domains import DOMAINS, check_domain, in_domain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -77,9 +77,7 @@ class ScenesConfig:
             ValueError: A size that is not positive, or an unknown domain.
 
         """
-        if self.domain not in DOMAINS:
-            known = ', '.join(DOMAINS)
-            raise ValueError(f"unknown domain '{self.domain}' of scenes, choose from: {known}")
+        check_domain(self.domain)
         if min(self.scenes, self.frames, self.height, self.width, self.samples) < 1:
             raise ValueError(f'sizes of a set of scenes must be positive: {self}')
 
@@ -170,8 +168,7 @@ def _write(
     """Draw all images into a folder, unless they are there."""
     mark = folder / 'scenes.json'
     wanted = {'version': VERSION, **asdict(config)}
-    # Sets that were drawn before there were domains do not name theirs.
-    if mark.is_file() and {'domain': DOMAINS[0], **json.loads(mark.read_text())} == wanted:
+    if _read_mark(mark) == wanted:
         return
     if folder.exists() and any(folder.iterdir()):
         if not (mark.is_file() or (folder / 'unfinished').is_file()):
@@ -190,6 +187,15 @@ def _write(
             progress(done, config.scenes)
     mark.write_text(json.dumps(wanted, sort_keys=True))
     (folder / 'unfinished').unlink()
+
+
+def _read_mark(mark: Path) -> dict[str, Any]:
+    """Return what is drawn in a folder; nothing if the mark is missing or damaged."""
+    try:
+        # Sets that were drawn before there were domains do not name theirs.
+        return {'domain': DOMAINS[0], **json.loads(mark.read_text())}
+    except (OSError, TypeError, ValueError):
+        return {}
 
 
 def _write_scene(config: ScenesConfig, folder: Path, scene: int) -> None:

@@ -168,10 +168,11 @@ def adapted(base: Model, path: Path, digest: str = '') -> Model:
     network = _sharing(base.network)
     try:
         attach(network, header.config)
+        network.to(next(base.network.parameters()).device)
         _fill(network, tensors)
+        fold(network)
     except (KeyError, RuntimeError, TypeError, ValueError, zlib.error) as error:
         raise CheckpointError(f'{path}: {error}') from error
-    fold(network)
     name = f'{base.name}+{path.stem.removesuffix(".adapter")}'
     notes = {**base.notes, 'adapter': header.notes}
     return Model(network, name, base.mean, base.std, base.trained, notes)

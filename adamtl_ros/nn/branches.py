@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from adamtl_ros.nn.adapted import AdaptedLinear
     from adamtl_ros.nn.block import SwinBlock
 
-CACHED_COMBINATIONS = 16
+CACHED_COMBINATIONS = 64
 """So many combinations of tasks keep their pairs stacked in each block."""
 
 

@@ -87,8 +87,8 @@ def union(scores: Tensor) -> Tensor:
         return scores[..., 0]
     total = functional.softplus(scores).sum(-1)
     # Inverse of softplus, in the form that neither overflows nor cancels.
-    joined = total + torch.log(-torch.expm1(-total.clamp_min(SMALLEST)))
-    return joined.masked_fill(total == 0, float('-inf'))
+    score = total + torch.log(-torch.expm1(-total.clamp_min(SMALLEST)))
+    return score.masked_fill(total == 0, float('-inf'))
 
 
 def joined(votes: Gates, *, own: bool = False) -> Gates:
@@ -98,19 +98,15 @@ def joined(votes: Gates, *, own: bool = False) -> Gates:
         votes: (B, ..., heads), of blocks or windows at least if `own`.
         own: Also score the branches of tasks. The block runs for all tasks where one of them
             needs it, but one that would not have run it is not served by a branch of its own:
-            its branch has the score that the block would have if all tasks voted as this one.
-            The score of the block lies between the least and the greatest of these, so where a
-            block runs at least one of its branches may.
+            its branch has the score that running the block at all would have if all tasks voted
+            as this one, that is of the block and, if windows vote, of the best of them.
 
     """
     scores = votes.map(union)
     if not own:
         return scores
-    if votes.blocks is not None:
-        vote = votes.blocks
-    else:
-        assert votes.windows is not None
-        vote = votes.windows.amax(2)
+    runs = [votes.blocks, None if votes.windows is None else votes.windows.amax(2)]
+    vote = torch.stack([one for one in runs if one is not None]).amin(0)
     alike = vote[..., None].expand(*vote.shape, vote.shape[-1])
     return replace(scores, branches=union(alike))
 

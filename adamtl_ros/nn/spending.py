@@ -96,14 +96,14 @@ class Spending:
 
     def steps(self, scores: Gates) -> Steps:
         """Return the share of the full MACs as a function of the threshold."""
-        at, macs = self._openings(scores)
+        at, macs = self._parts(scores)
         at, order = at.sort(1)
         # From the highest score down, what is open so far; and nothing above all of them.
         opened = macs[order].flip(1).cumsum(1).flip(1)
         opened = torch.cat([opened, opened.new_zeros(len(at), 1)], 1)
         return Steps(at, (self.always + opened) / self.full)
 
-    def _openings(self, scores: Gates) -> tuple[Tensor, Tensor]:
+    def _parts(self, scores: Gates) -> tuple[Tensor, Tensor]:
         """Say below which threshold each part opens, (B, parts), and what it costs, (parts,).
 
         It is +inf for what has no gate.

@@ -36,6 +36,17 @@ OTHER_PATTERN = {
 }
 
 
+def check_domain(domain: str) -> None:
+    """Check the name of a domain.
+
+    Raises:
+        ValueError: An unknown one.
+
+    """
+    if domain not in DOMAINS:
+        raise ValueError(f"unknown domain '{domain}', choose from: {', '.join(DOMAINS)}")
+
+
 def in_domain(scene: Scene, domain: str) -> Scene:
     """Return a scene as it is in a domain: what there is, and where, stays the same.
 
@@ -47,8 +58,7 @@ def in_domain(scene: Scene, domain: str) -> Scene:
         ValueError: An unknown domain.
 
     """
-    if domain not in DOMAINS:
-        raise ValueError(f"unknown domain '{domain}', choose from: {', '.join(DOMAINS)}")
+    check_domain(domain)
     return scene if domain == 'room' else _cellar(scene)
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,7 +109,7 @@ def _attach(network: AdaptiveNetwork, recipe: Recipe) -> None:
     config = recipe.adapters.config(len(network.arch.depths), recipe.tasks)
     if network.adapters is None:
         attach(network, config, torch.Generator().manual_seed(recipe.seed))
-    elif network.adapters != config:
+    elif replace(network.adapters, dropout=config.dropout) != config:
         raise ValueError(
             f"start '{recipe.start}' has adapters of its own, {network.adapters}; leave "
             f'`adapters` out to train these, or ask for the same, got {config}'

@@ -13,7 +13,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from adamtl_ros.nn.adapter_file import HEADER_KEY, adapted, base_digest, read_header, save_adapter
-from adamtl_ros.nn.adapting import attach, detach, fold, trainable
+from adamtl_ros.nn.adapting import (
+    adapter_state,
+    attach,
+    detach,
+    fold,
+    load_adapter_state,
+    trainable,
+    unfold,
+)
 from adamtl_ros.nn.calibration import calibrate
 from adamtl_ros.nn.checkpoint import CheckpointError, Model, load_model, save_model
 from adamtl_ros.nn.lora import LoraConfig
@@ -103,6 +111,31 @@ def test_what_adapters_leave_alone_is_not_held_twice(file):
     folded = sum(4 * layer.weight.numel() for layer in read.network.encoder.linears if layer.folded)
     own = sum(size for place, size in one.items() if place not in shared)
     assert own < folded + 1.2 * file.stat().st_size * 2
+
+
+def test_whatever_happens_to_an_adapted_network_its_base_stays(file, tmp_path):
+    base = load_model('scenes_nano')
+    before = {name: value.clone() for name, value in base.network.state_dict().items()}
+    with_policy = save(tmp_path / 'policy.safetensors', trained(seed=5), policy=True)
+    for path in (file, with_policy):
+        network = adapted(base, path).network
+        unfold(network)
+        load_adapter_state(network, adapter_state(adapted(base, file).network))
+        fold(network)
+        detach(network)
+    after = base.network.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_adapters_go_where_their_base_is(file):
+    """As on a GPU, to which the engine has moved the base."""
+    base = load_model('scenes_nano')
+    digest = base_digest(base.network)
+    base.network.to('meta')
+    made = adapted(base, file, digest).network
+    assert made.folded
+    places = {tensor.device.type for tensor in (*made.parameters(), *made.buffers())}
+    assert places == {'meta'}
 
 
 def test_digest_knows_nothing_of_adapters():

@@ -148,7 +148,7 @@ def test_a_start_with_adapters_goes_on_with_them(base, tmp_path):
     attach(network, ADAPTERS.config(2, LABELLED))
     more = tmp_path / 'more.safetensors'
     save_model(Model(network, 'more'), more)
-    for adapters in (ADAPTERS, None):
+    for adapters in (ADAPTERS, replace(ADAPTERS, dropout=0.1), None):
         begun, _ = starting_network(replace(recipe, start=str(more), adapters=adapters), {})
         assert begun.adapters == network.adapters
         assert not begun.folded
