@@ -25,8 +25,12 @@ FULL_LR, ADAPTERS_LR = 0.004, 0.008
 
 
 def adapters(rank: int, **others: object) -> dict[str, Any]:
-    """Return what changes where adapters learn in the place of the network."""
-    return {'adapters': {'rank': rank, **others}, 'stages.0.lr': ADAPTERS_LR}
+    """Return what changes where adapters learn in the place of the network.
+
+    Of rank 32 they fell apart at the rate of the others, to a gain of -28 %.
+    """
+    rate = ADAPTERS_LR if rank < 32 else ADAPTERS_LR / 2
+    return {'adapters': {'rank': rank, **others}, 'stages.0.lr': rate}
 
 
 FULL = {'stages.0.lr': FULL_LR}
