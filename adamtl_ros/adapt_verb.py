@@ -32,7 +32,7 @@ def add_adapt_verb(verbs: Any) -> None:  # noqa: ANN401  argparse does not name 
     add('--task-rank', type=int, default=4, help='of the pairs of each task; 0 for none (4)')
     add('--steps', type=int, default=400, help='of the training (400)')
     add('--batch', type=int, default=8, help='images of a step (8)')
-    add('--lr', type=float, default=3e-3, help='learning rate (0.003)')
+    add('--lr', type=float, default=4e-3, help='learning rate (0.004)')
     add('--seed', type=int, default=0, help='of the training (0)')
     add('--threads', type=int, help='of the CPU; as many as torch takes if not given')
     add('--holdout', type=float, default=0.2, help='share of each bag to compare on, its end (0.2)')

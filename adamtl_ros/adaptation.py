@@ -64,7 +64,7 @@ class Wish:
     adapters: Adapters = field(default_factory=Adapters)
     steps: int = 400
     batch: int = 8
-    lr: float = 3e-3
+    lr: float = 4e-3
     holdout: float = 0.2
     budget: float = 0.57
     options: dict[str, Any] = field(default_factory=dict)
@@ -100,9 +100,13 @@ def run_adaptation(wish: Wish) -> str:
 
 
 def _recipe(wish: Wish, base: Model) -> Recipe:
-    """Return the training: adapters with everything on; the policy stays the base's."""
+    """Return the training: half of the images with everything on, half under random gates.
+
+    With everything on alone, adapters forget how to do without parts, which the base had learned.
+    The policy stays the base's.
+    """
     arch = base.network.arch
-    stage = Stage('static', wish.steps, wish.batch, arch.input_size, wish.lr)
+    stage = Stage('backbone', wish.steps, wish.batch, arch.input_size, wish.lr, full=0.5)
     common: dict[str, Any] = {
         'name': _stem(wish.out), 'stages': (stage,), 'architecture': arch.name,
         'start': wish.base, 'pretrained': '', 'adapters': wish.adapters, 'seed': wish.seed,
