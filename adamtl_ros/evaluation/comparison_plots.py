@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from adamtl_ros.evaluation.comparison import Entry, Row, Scores
 
 GAIN = 'Δm over single-task networks [%]'
+TICKS = (100, 200, 400, 800, 1600)
 
 
 def draw_comparison(scores: Scores, entries: Iterable[Entry], path: Path) -> None:
@@ -41,17 +42,19 @@ def draw_comparison(scores: Scores, entries: Iterable[Entry], path: Path) -> Non
 
 
 def draw_adaptation(scores: Scores, entries: Iterable[Entry], path: Path) -> None:
-    """Draw relative gain against the parameters that learned, and against MACs."""
+    """Draw relative gain against the parameters that learned, at full budget, and against MACs."""
     figure, (learned, macs) = _figure()
     lines = [row for row in rows(scores, entries) if row.trained]
-    for number, row in enumerate(lines):
-        name = f'{row.label}, {row.budget}' if row.budget else row.label
-        for axes, x in ((learned, row.trained), (macs, row.macs / 1e6)):
-            axes.errorbar(x, row.delta.mean(), _spread(row), fmt='os^v'[number // 10 % 4], ms=5,
-                          color=f'C{number % 10}', label=name)  # fmt: skip
+    for label in dict.fromkeys(row.label for row in lines):
+        some = [row for row in lines if row.label == label]
+        full = max(some, key=lambda row: row.macs)
+        learned.errorbar(full.trained, full.delta.mean(), _spread(full), fmt='o', label=label)
+        _points(macs, some, label)
     learned.set(xscale='log', xlabel='parameters that learned', ylabel=GAIN)
     macs.set(xscale='log', xlabel='MMACs of an image')
-    macs.legend(fontsize=7)
+    macs.set_xticks(TICKS, map(str, TICKS))
+    macs.minorticks_off()
+    learned.legend(fontsize=7)
     figure.savefig(path, dpi=100)
 
 
