@@ -21,7 +21,7 @@ from bag_files import (
     truth,
     write,
 )
-from desks import BUDGETS, COUNT, DEPTH, EDGES, ENGINE, Answering, at_desk, chosen, true
+from desks import BUDGETS, COUNT, DEPTH, EDGES, ENGINE, Answering, at_desk, chosen
 
 from adamtl_ros.data.bags import open_bag
 from adamtl_ros.evaluation.bags import desk
@@ -34,17 +34,6 @@ from adamtl_ros.runtime.channel import SLOTS
 from adamtl_ros.tasks import TASKS
 
 COST = desk._cost
-
-
-@pytest.fixture(scope='module')
-def answers():
-    """Return what the engine makes of each picture, by budget."""
-    return {b: [ENGINE.run(picture(n), b) for n in range(COUNT)] for b in BUDGETS}
-
-
-@pytest.fixture(scope='module')
-def bag(tmp_path_factory):
-    return write(tmp_path_factory.mktemp('bags') / 'run', frames(range(COUNT)) + true())
 
 
 @pytest.fixture(scope='module')

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bag_files import CAMERA, counts, frames, image, picture, stamp, truth, write
-from desks import BUDGETS, COUNT, ENGINE, at_desk, chosen, true
+from bag_files import CAMERA, counts, image, picture, stamp, truth, write
+from desks import BUDGETS, COUNT, ENGINE, at_desk, chosen
 
 from adamtl_ros.data.bags import RAW, open_bag
 from adamtl_ros.evaluation.bags.evaluate import evaluate_bag
@@ -20,17 +20,6 @@ from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.tasks import TASKS
 
 TRAINED = Engine(load_model('scenes_nano'), 'cpu')
-
-
-@pytest.fixture(scope='module')
-def answers():
-    """Return what the engine makes of each picture, by budget."""
-    return {b: [ENGINE.run(picture(n), b) for n in range(COUNT)] for b in BUDGETS}
-
-
-@pytest.fixture(scope='module')
-def bag(tmp_path_factory):
-    return write(tmp_path_factory.mktemp('bags') / 'run', frames(range(COUNT)) + true())
 
 
 @pytest.fixture(scope='module')

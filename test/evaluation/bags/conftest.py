@@ -1,0 +1,18 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""A recording of a few pictures, and what the network makes of each of them."""
+
+import pytest
+from bag_files import frames, picture, write
+from desks import BUDGETS, COUNT, ENGINE, true
+
+
+@pytest.fixture(scope='module')
+def answers():
+    """Return what the engine makes of each picture, by budget."""
+    return {b: [ENGINE.run(picture(n), b) for n in range(COUNT)] for b in BUDGETS}
+
+
+@pytest.fixture(scope='module')
+def bag(tmp_path_factory):
+    return write(tmp_path_factory.mktemp('bags') / 'run', frames(range(COUNT)) + true())
