@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+
+LOG_DEPTH_LIMIT = 6.9
+"""The depth decoder gives the logarithm of metres, kept between 1 mm and 1 km."""
 UNLABELLED = 255
 """Class id of a pixel without a class, in PASCAL and in vision_msgs."""
-
 PASCAL_CLASSES = (
     'background', 'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair',
     'cow', 'diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa',

@@ -31,10 +31,10 @@ from rclpy.parameter_client import AsyncParameterClient
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
-from adamtl_ros.nn.adapter_file import adapted, base_digest, save_adapter
-from adamtl_ros.nn.adapting import attach, trainable
-from adamtl_ros.nn.checkpoint import load_model
-from adamtl_ros.nn.lora import LoraConfig
+from adamtl_ros.nn.adapters.config import LoraConfig
+from adamtl_ros.nn.adapters.inject import inject, trainable_parameters
+from adamtl_ros.nn.io.adapter_file import base_digest, load_adapted, save_adapter
+from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
 
 if TYPE_CHECKING:
@@ -199,9 +199,9 @@ def adapter(seed: int, path: Path) -> Path:
     """Write adapters that change visibly what the network says."""
     model = load_model(MODEL)
     digest = base_digest(model.network)
-    attach(model.network, LoraConfig.even(4, model.network.tasks, 8, 4, merging=True))
+    inject(model.network, LoraConfig.even(4, model.network.tasks, 8, 4, merging=True))
     generator = torch.Generator().manual_seed(seed)
-    for weights in trainable(model.network).values():
+    for weights in trainable_parameters(model.network).values():
         for weight in weights.values():
             size = 0.05 * (weight.std(correction=0).item() or 0.1)
             weight.data += size * torch.randn(weight.shape, generator=generator)
@@ -211,7 +211,7 @@ def adapter(seed: int, path: Path) -> Path:
 
 def answers(file: Path) -> list[NDArray[Any]]:
     """Return what the adapted network says of the shots."""
-    engine = Engine(adapted(load_model(MODEL), file), 'cpu')
+    engine = Engine(load_adapted(load_model(MODEL), file), 'cpu')
     return [engine.run(picture(seed), tasks=[TASK]).results[TASK] for seed in range(SHOTS)]
 
 

@@ -21,14 +21,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adamtl_ros.data.scene_bag import write_scene_bag
-from adamtl_ros.evaluation.bags.classes import ClassMap
+from adamtl_ros.bags.ground_truth import ClassMap, TruthConfig
+from adamtl_ros.bags.reader import IssueLog
+from adamtl_ros.data.synthetic_bag import write_synthetic_bag
 from adamtl_ros.evaluation.bags.evaluate import evaluate_bag
-from adamtl_ros.evaluation.bags.notes import Notes
 from adamtl_ros.evaluation.bags.recording import Recording
-from adamtl_ros.evaluation.bags.result import Settings
-from adamtl_ros.evaluation.bags.truth import Wanted
-from adamtl_ros.nn.checkpoint import load_model
+from adamtl_ros.evaluation.bags.result import EvaluationSettings
+from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.runtime.threads import set_threads
 
@@ -49,7 +48,7 @@ def main() -> None:
     engine.warm_up()
     with tempfile.TemporaryDirectory() as folder:
         drawn = Path(folder) / 'drawn'
-        write_scene_bag(drawn, frames=FRAMES, truth=True, workers=2)
+        write_synthetic_bag(drawn, frames=FRAMES, truth=True, workers=2)
         for bag in (Path(sys.argv[1]) if len(sys.argv) > 1 else BAG, drawn):
             throughput(engine, bag, Path(folder) / 'out')
     memory(engine)
@@ -57,9 +56,9 @@ def main() -> None:
 
 def throughput(engine: Engine, bag: Path, out: Path) -> None:
     """Compare frames per second with those of the engine alone."""
-    settings = Settings()
-    wanted = Wanted('', {}, ClassMap())
-    recording = Recording(bag, engine.model.network.tasks, wanted, Notes())
+    settings = EvaluationSettings()
+    wanted = TruthConfig('', {}, ClassMap())
+    recording = Recording(bag, engine.model.network.tasks, wanted, IssueLog())
     images = [frame.image for frame in recording.frames()][:FRAMES]
     rows = []
     evaluate_bag(bag, engine, settings)
@@ -81,7 +80,7 @@ def throughput(engine: Engine, bag: Path, out: Path) -> None:
           f'{whole_fps / alone:.2f}')  # fmt: skip
 
 
-def bare(engine: Engine, images: list[NDArray[np.uint8]], settings: Settings) -> float:
+def bare(engine: Engine, images: list[NDArray[np.uint8]], settings: EvaluationSettings) -> float:
     """Return the frames per second of the engine at all budgets."""
     begun = time.perf_counter()
     for image in images:
@@ -94,9 +93,11 @@ def memory(engine: Engine) -> None:
     """Fit the resident memory of both processes over the frames of a long recording."""
     with tempfile.TemporaryDirectory() as folder:
         bag = Path(folder) / 'long'
-        write_scene_bag(bag, frames=LONG, size=(120, 160), truth=True, workers=2)
+        write_synthetic_bag(bag, frames=LONG, size=(120, 160), truth=True, workers=2)
         used: list[float] = []
-        settings = Settings(budgets=(1.0, 0.5), shown=0.5, realtime=True, out=Path(folder) / 'out')
+        settings = EvaluationSettings(
+            budgets=(1.0, 0.5), shown=0.5, realtime=True, out=Path(folder) / 'out'
+        )
         evaluate_bag(bag, engine, settings, lambda: used.append(resident_mb()))
     settled = np.array(used[LONG // 4 :])
     slope = np.polyfit(np.arange(len(settled)), settled, 1)[0] * 1000

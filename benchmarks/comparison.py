@@ -9,10 +9,10 @@ Every row sees as many images, and is scored on the same scenes, which none has 
 
 from __future__ import annotations
 
+from comparison_plots import draw_comparison
+from comparison_table import Entry
 from study import TARGET, Study, Trained
 
-from adamtl_ros.evaluation.comparison import Entry
-from adamtl_ros.evaluation.comparison_plots import draw_comparison
 from adamtl_ros.tasks import TASKS
 
 STATIC = {'stages.0.kind': 'static', 'stages.1.kind': 'static', 'stages.2.kind': 'static',

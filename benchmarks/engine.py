@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from adamtl_ros.nn.checkpoint import load_model
+from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
-from adamtl_ros.runtime.memory import keep_freed_memory
-from adamtl_ros.runtime.threads import set_threads
+from adamtl_ros.runtime.threads import keep_freed_memory, set_threads
 from adamtl_ros.scenes.compose import random_scene
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from scipy.stats import spearmanr
 from sensor_msgs.msg import BatteryState, CompressedImage, Image
 
-from adamtl_ros.data.bags import find_camera, open_bag
+from adamtl_ros.bags.reader import find_camera, open_bag
 from adamtl_ros.tasks import TASKS
 
 BAG = Path('../shared/bags/indoor_rgbd')

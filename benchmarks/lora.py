@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING
 import torch
 from timing import beside
 
-from adamtl_ros.nn.adapting import attach, fold
-from adamtl_ros.nn.lora import LoraConfig
+from adamtl_ros.nn.adapters.config import LoraConfig
+from adamtl_ros.nn.adapters.inject import inject, merge
 from adamtl_ros.nn.network import random_network
-from adamtl_ros.runtime.memory import keep_freed_memory
-from adamtl_ros.runtime.threads import set_threads
+from adamtl_ros.runtime.threads import keep_freed_memory, set_threads
 
 if TYPE_CHECKING:
     from adamtl_ros.nn.network import AdaptiveNetwork
@@ -66,9 +65,9 @@ def _adapted(
     network = random_network(name)
     stages = len(network.arch.depths)
     config = LoraConfig.even(stages, TASKS, RANK, TASK_RANK, task_layers=layers, form=form)
-    attach(network, config)
+    inject(network, config)
     if folded:
-        fold(network)
+        merge(network)
     return network.eval()
 
 

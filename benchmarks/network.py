@@ -22,13 +22,12 @@ from timing import beside
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from adamtl_ros.nn.calibration import calibrate
-from adamtl_ros.nn.checkpoint import Model
+from adamtl_ros.nn.calibrate import calibrate
+from adamtl_ros.nn.gating.policy import PolicyConfig
+from adamtl_ros.nn.io.checkpoint import Model
 from adamtl_ros.nn.network import AdaptiveNetwork, random_network
-from adamtl_ros.nn.policy import PolicyConfig
-from adamtl_ros.runtime.memory import keep_freed_memory
 from adamtl_ros.runtime.preprocess import Preprocessor
-from adamtl_ros.runtime.threads import set_threads
+from adamtl_ros.runtime.threads import keep_freed_memory, set_threads
 from adamtl_ros.scenes.compose import random_scene
 
 if TYPE_CHECKING:
@@ -36,8 +35,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from adamtl_ros.nn.calibration import Calibration
-    from adamtl_ros.nn.policy import Policy
+    from adamtl_ros.nn.gating.calibration import Calibration
+    from adamtl_ros.nn.gating.policy import Policy
     from adamtl_ros.nn.prediction import Prediction
 
 TASKS = ('semseg', 'human_parts', 'normals', 'saliency')

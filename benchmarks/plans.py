@@ -7,12 +7,12 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from adamtl_ros.nn.plan import FULL, OFF, BlockPlan, Plan
+from adamtl_ros.nn.gating.plan import FULL, OFF, BlockPlan, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from adamtl_ros.nn.complexity import BlockCost
+    from adamtl_ros.nn.cost.macs import BlockCost
     from adamtl_ros.nn.network import AdaptiveNetwork
 
     Draw = Callable[[float, BlockCost, random.Random], BlockPlan]

@@ -21,7 +21,7 @@ from sensor_msgs.msg import Image
 from adamtl_ros.ros.images import to_message
 from adamtl_ros.ros.node import PerceptionNode
 from adamtl_ros.ros.processor import Answer
-from adamtl_ros.runtime.memory import keep_freed_memory
+from adamtl_ros.runtime.threads import keep_freed_memory
 from adamtl_ros.scenes.compose import random_scene
 from adamtl_ros.tasks import TASKS
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from comparison_plots import draw_adaptation
+from comparison_table import Entry
 from study import TARGET, Study, Trained
 
-from adamtl_ros.evaluation.comparison import Entry
-from adamtl_ros.evaluation.comparison_plots import draw_adaptation
 from adamtl_ros.tasks import TASKS
 
 RANKS = (4, 8, 16, 32)

@@ -19,21 +19,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from comparison_table import markdown
+from random_policy import RandomBackend
 
-from adamtl_ros.evaluation.comparison import markdown
 from adamtl_ros.evaluation.evaluate import evaluate
-from adamtl_ros.evaluation.random_policy import RandomBackend
-from adamtl_ros.nn.checkpoint import load_model
+from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
-from adamtl_ros.training.optimisation import trained_parameters
+from adamtl_ros.training.build import build_dataset
+from adamtl_ros.training.optim import trained_parameters
 from adamtl_ros.training.recipe import read_recipe
 from adamtl_ros.training.run import MODEL, train
-from adamtl_ros.training.sources import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from adamtl_ros.evaluation.comparison import Entry, Scores
+    from comparison_table import Entry, Scores
+
     from adamtl_ros.training.recipe import Recipe
 
 TARGET = 0.57
@@ -67,7 +68,7 @@ class Study:
     """A recipe, and what is made of it.
 
     Attributes:
-        name: Of the recipe in `config/train`, and of the folder for results.
+        name: Of the recipe in `benchmarks/recipes`, and of the folder for results.
         rows: By name.
         entries: Lines of the table.
         draw: Draws its plots into a file.
@@ -81,7 +82,7 @@ class Study:
 
     def recipe(self, row: str, seed: int, out: Path = Path()) -> Recipe:
         """Return the recipe of a row; `out` is where the others are."""
-        path = Path(__file__).parent.parent / 'config' / 'train' / f'{self.name}.yaml'
+        path = Path(__file__).parent / 'recipes' / f'{self.name}.yaml'
         changes = {**self.rows[row].changes, 'seed': seed, 'name': f'{row}_{seed}'}
         if self.rows[row].after:
             changes['start'] = str(out / f'{self.rows[row].after}_0' / MODEL)
@@ -140,7 +141,7 @@ class Study:
 
 def score(recipe: Recipe, row: Trained, model: str) -> dict[str, Any]:
     """Score a model at its budgets, and where that is wanted a random policy in its place."""
-    dataset = open_source(recipe.validation)
+    dataset = build_dataset(recipe.validation)
     engine = Engine(load_model(model), 'cpu')
     found = {str(e.budget): e for e in evaluate(engine, dataset, row.budgets, recipe.tasks)}
     if row.random:
@@ -161,7 +162,7 @@ def measure(out: Path, study: Study) -> None:
     scores = json.loads(path.read_text())
     recipes = {key: study.recipe(key.rpartition('_')[0], 0) for key in scores}
     engines = {key: Engine(load_model(study.model(out / key)), 'cpu') for key in scores}
-    dataset = open_source(next(iter(recipes.values())).validation)
+    dataset = build_dataset(next(iter(recipes.values())).validation)
     runs = {
         (key, budget): partial(engines[key].run, budget=float(budget), tasks=recipes[key].tasks)
         for key, some in scores.items()

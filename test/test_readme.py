@@ -47,7 +47,7 @@ def test_launch_arguments():
 
 def test_parameters():
     parameters = pytest.importorskip('adamtl_ros.ros.parameters', reason='needs ROS 2')
-    specs = importlib.import_module('adamtl_ros.ros.specs')
+    specs = importlib.import_module('adamtl_ros.ros.parameters')
     defaults = parameters.default_values()
     rows = table('Parameters')
     assert [row[0] for row in rows] == [spec.name for spec in specs.SPECS]

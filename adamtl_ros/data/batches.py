@@ -62,7 +62,7 @@ def collate(samples: Sequence[Sample], tasks: Iterable[str]) -> Batch:
 
 
 @dataclass(frozen=True)
-class Order:
+class ResumableBatchSampler:
     """Which images a stage of a training sees, and in which batches.
 
     Everything follows from the numbers here, so a training that was interrupted goes on with
@@ -108,7 +108,7 @@ def _shuffled(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
-class _Varied(TorchDataset[object]):
+class AugmentedDataset(TorchDataset[object]):
     """A data set, augmented by the number of an image in the order."""
 
     def __init__(
@@ -125,7 +125,7 @@ def batches(
     dataset: Dataset,
     augmentation: Augmentation,
     size: tuple[int, int],
-    order: Order,
+    order: ResumableBatchSampler,
     tasks: Sequence[str],
     workers: int = 0,
 ) -> Iterable[Batch]:
@@ -140,7 +140,7 @@ def batches(
         workers: Processes that prepare them; 0 for none beside this one.
 
     """
-    varied = _Varied(dataset, augmentation, size, order.seed)
+    varied = AugmentedDataset(dataset, augmentation, size, order.seed)
     return DataLoader(
         varied, batch_sampler=order, collate_fn=partial(collate, tasks=tasks), num_workers=workers
     )

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from adamtl_ros.data.layout import (
+from adamtl_ros.data.image_folder import (
     LabelledFolder,
     Layout,
-    binary,
-    class_ids,
     damaged,
     find,
-    metres,
     read_map,
     read_normals,
 )
+from adamtl_ros.labels import binary_mask, class_ids, valid_depth
 from adamtl_ros.tasks import TASKS, UNLABELLED
 
 if TYPE_CHECKING:
@@ -99,7 +97,7 @@ class Nyud(LabelledFolder):
         label = read_map(path, 'depth')
         if label.ndim != 2:
             raise damaged(path, f'a label of {task} is (height, width), not {label.shape}')
-        return metres(label) if task == 'depth' else binary(label)
+        return valid_depth(label) if task == 'depth' else binary_mask(label)
 
 
 def _without_background(stored: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:

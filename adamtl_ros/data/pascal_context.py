@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import cv2
 import numpy as np
 
-from adamtl_ros.data.layout import (
+from adamtl_ros.data.image_folder import (
     LabelledFolder,
     Layout,
-    class_ids,
     damaged,
     find,
-    fit,
     read_map,
     read_mat,
     read_normals,
 )
+from adamtl_ros.labels import class_ids, resize_nearest
 from adamtl_ros.tasks import PASCAL_CLASSES, TASKS, UNLABELLED
 
 if TYPE_CHECKING:
@@ -135,7 +134,9 @@ class PascalContext(LabelledFolder):
         # the ground, blue is high everywhere. Only so does its rotation augmentation, too, turn
         # the normals with the image.
         normals = -read_normals(path)
-        normals[~np.isin(fit(_areas(areas), *normals.shape[:2]), NORMALS_CLASSES)] = np.nan
+        normals[~np.isin(resize_nearest(_areas(areas), *normals.shape[:2]), NORMALS_CLASSES)] = (
+            np.nan
+        )
         return normals
 
 

@@ -13,8 +13,7 @@ import numpy as np
 from ament_index_python.packages import get_package_share_directory
 from sensor_msgs.msg import BatteryState, Temperature
 
-from adamtl_ros.scenarios.device import Device
-from adamtl_ros.scenarios.scenario import Scenario, ScenarioError, read_scenario, value_at
+from adamtl_ros.governor.simulation import Device, Scenario, ScenarioError, read_scenario, value_at
 
 if TYPE_CHECKING:
     from rclpy.node import Node

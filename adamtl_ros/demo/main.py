@@ -8,18 +8,18 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from adamtl_ros.data.bags import find_camera
-from adamtl_ros.data.scene_bag import write_scene_bag
+from adamtl_ros.bags.reader import find_camera
+from adamtl_ros.data.synthetic_bag import write_synthetic_bag
 from adamtl_ros.demo.device import find_scenario
 from adamtl_ros.demo.report import processed_stats, summarise, write_plot, write_table
 from adamtl_ros.demo.session import DemoError, record
 from adamtl_ros.demo.video import write_video
-from adamtl_ros.ros.specs import SPECS
+from adamtl_ros.ros.parameters import SPECS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from adamtl_ros.scenarios.scenario import Scenario
+    from adamtl_ros.governor.simulation import Scenario
 
 MARK = '.made_by_adamtl_demo'
 RUNNING = '.running'
@@ -88,7 +88,7 @@ def _run(
     if bag is None:
         print('drawing a room that fills with people and things')
         bag = work / 'room'
-        write_scene_bag(bag, workers=os.cpu_count() or 1)
+        write_synthetic_bag(bag, workers=os.cpu_count() or 1)
     camera = find_camera(bag, topic)
     kind = 'compressed' if camera.compressed else 'raw'
     print(f'{bag.name}: {camera.frames} {kind} images on {camera.image}')

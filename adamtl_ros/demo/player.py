@@ -25,7 +25,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from adamtl_ros.data.bags import find_camera, header_stamp, open_bag
+from adamtl_ros.bags.reader import find_camera, header_stamp, open_bag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

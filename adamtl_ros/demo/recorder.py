@@ -17,8 +17,8 @@ from rclpy.serialization import deserialize_message
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from sensor_msgs.msg import CameraInfo, Image
 
-from adamtl_ros.data.bags import header_stamp
-from adamtl_ros.data.own_types import own_typestore
+from adamtl_ros.bags.reader import header_stamp
+from adamtl_ros.bags.writer import own_typestore
 from adamtl_ros.msg import ComputeStats
 from adamtl_ros.ros.topics import LabelInfo, latched_qos
 from adamtl_ros.tasks import TASKS

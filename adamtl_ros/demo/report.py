@@ -16,12 +16,12 @@ mpl.use('Agg')
 
 from matplotlib import pyplot
 
-from adamtl_ros.runtime.governor import Reason
+from adamtl_ros.governor.governor import Reason
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from adamtl_ros.demo.session import Run
+    from adamtl_ros.demo.session import DemoRun
     from adamtl_ros.msg import ComputeStats
 
 STAGES = ('decode_ms', 'preprocess_ms', 'infer_ms', 'postprocess_ms', 'publish_ms')
@@ -108,7 +108,7 @@ def _times(label: str, values: tuple[float, float], meaning: str) -> str:
     return f'{label:<11} p50 {values[0]:.1f} ms, p95 {values[1]:.1f} ms ({meaning})'
 
 
-def summarise(run: Run) -> Summary:
+def summarise(run: DemoRun) -> Summary:
     """Sum up a run. Numbers that nothing is known of are NaN."""
     frames = processed_stats(run)
     images = _results(run, frames)
@@ -149,7 +149,7 @@ def _spent(frames: list[ComputeStats]) -> tuple[int, float, float]:
     return len(frames), share, _percentiles([stats.infer_ms for stats in frames])[0]
 
 
-def _results(run: Run, frames: list[ComputeStats]) -> list[dict[int, int]]:
+def _results(run: DemoRun, frames: list[ComputeStats]) -> list[dict[int, int]]:
     """Return when the results of each task that ran arrived, by stamp."""
     tasks = {task for stats in frames for task in stats.tasks}
     by_task = {
@@ -158,7 +158,7 @@ def _results(run: Run, frames: list[ComputeStats]) -> list[dict[int, int]]:
     return [by_task.get(task, {}) for task in tasks]
 
 
-def processed_stats(run: Run) -> list[ComputeStats]:
+def processed_stats(run: DemoRun) -> list[ComputeStats]:
     """Return the statistics of processed frames, without the idle ones."""
     return [stats for stats in run.stats if stats.tasks]
 
@@ -168,7 +168,7 @@ def work_ms(stats: ComputeStats) -> float:
     return float(sum(getattr(stats, stage) for stage in STAGES))
 
 
-def write_table(run: Run, path: Path) -> None:
+def write_table(run: DemoRun, path: Path) -> None:
     """Write the statistics of the processed frames as CSV, a line each."""
     with path.open('w', newline='') as file:
         writer = csv.writer(file)
@@ -186,7 +186,7 @@ def _cell(stats: ComputeStats, column: str) -> object:
     return f'{value:.6g}' if isinstance(value, float) else value
 
 
-def write_plot(run: Run, path: Path) -> None:
+def write_plot(run: DemoRun, path: Path) -> None:
     """Plot budget, compute and latency over the time of the recording."""
     frames = processed_stats(run)
     stamps = [stats.header.stamp.sec + stats.header.stamp.nanosec / 1e9 for stats in frames]

@@ -20,19 +20,69 @@ from typing import TYPE_CHECKING
 import rclpy
 from ament_index_python.packages import get_package_prefix, get_package_share_directory
 from rclpy.executors import ExternalShutdownException
+from rclpy.parameter import Parameter
+from rclpy.parameter_client import AsyncParameterClient
 from tqdm import tqdm
 
 from adamtl_ros.demo.device import SimulatedDevice
 from adamtl_ros.demo.recorder import Recorder
-from adamtl_ros.demo.sweep import BUDGETS, BudgetSweep
-from adamtl_ros.runtime.memory import keep_freed_memory
+from adamtl_ros.runtime.threads import keep_freed_memory
 
 if TYPE_CHECKING:
+    from rcl_interfaces.srv import SetParameters
     from rclpy.node import Node
+    from rclpy.task import Future
 
-    from adamtl_ros.data.bags import Camera
+    from adamtl_ros.bags.reader import CameraTopics
+    from adamtl_ros.governor.simulation import Scenario
     from adamtl_ros.msg import ComputeStats
-    from adamtl_ros.scenarios.scenario import Scenario
+
+BUDGETS = (1.0, 0.75, 0.5, 0.35)
+"""Each for an equal part of the recording."""
+
+
+class BudgetSweep:
+    """Sets the budget that belongs to how much of the recording has been played.
+
+    Attributes:
+        problem: What the node said when it refused a budget; empty so far as it did not.
+
+    """
+
+    def __init__(self, node: Node, remote: str) -> None:
+        """Prepare.
+
+        Args:
+            node: Node to call from; somebody else spins it.
+            remote: Full name of the node whose budget it is; it starts with the first one.
+
+        """
+        self.problem = ''
+        self._client = AsyncParameterClient(node, remote)
+        self._step = 0
+
+    def follow(self, played: float, _effective: float) -> None:
+        """Set the budget for this share of the recording, in 0..1, if it is another one.
+
+        Raises:
+            RuntimeError: The node refused an earlier one.
+
+        """
+        if self.problem:
+            raise RuntimeError(f'the node refused a budget: {self.problem}')
+        step = min(int(played * len(BUDGETS)), len(BUDGETS) - 1)
+        if step > self._step:
+            self._step = step
+            parameter = Parameter('budget', value=BUDGETS[step])
+            self._client.set_parameters([parameter]).add_done_callback(self._check)
+
+    def _check(self, future: Future[SetParameters.Response]) -> None:
+        response = future.result() if future.exception() is None else None
+        results = response.results if response else []
+        refused = [result.reason for result in results if not result.successful]
+        if refused or not results:
+            self.problem = refused[0] if refused else f'no answer: {future.exception()}'
+
 
 NODE = 'adamtl'
 NAMESPACE = '/demo'
@@ -47,7 +97,7 @@ class DemoError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Run:
+class DemoRun:
     """What a run recorded.
 
     Attributes:
@@ -64,13 +114,13 @@ class Run:
 
 def record(
     bag: Path,
-    camera: Camera,
+    camera: CameraTopics,
     out: Path,
     overrides: dict[str, str],
     *,
     color: bool,
     scenario: Scenario | None = None,
-) -> Run:
+) -> DemoRun:
     """Play a bag's camera to a node of its own and record what the node publishes.
 
     Args:
@@ -109,11 +159,11 @@ def record(
         spinner.join()
         node.destroy_node()
     recorder.write_bag(out / 'bag')
-    return Run(_read_log(out / 'logs' / 'sent.csv'), dict(recorder.arrivals), recorder.stats)
+    return DemoRun(_read_log(out / 'logs' / 'sent.csv'), dict(recorder.arrivals), recorder.stats)
 
 
 def _sweep(
-    node: Node, camera: Camera, overrides: dict[str, str], scenario: Scenario | None
+    node: Node, camera: CameraTopics, overrides: dict[str, str], scenario: Scenario | None
 ) -> tuple[BudgetSweep | SimulatedDevice | None, dict[str, str]]:
     """Return what changes the budget while the bag plays, and the parameters to start with."""
     if scenario is not None:
@@ -140,7 +190,7 @@ def _node_command(overrides: dict[str, str]) -> list[str]:
     return command
 
 
-def _player_command(bag: Path, camera: Camera, out: Path) -> list[str]:
+def _player_command(bag: Path, camera: CameraTopics, out: Path) -> list[str]:
     command = [sys.executable, '-m', 'adamtl_ros.demo.player', str(bag)]
     command += ['--topic', camera.image, '--log', str(out / 'logs' / 'sent.csv')]
     return [*command, '--ros-args', '-r', f'__ns:={NAMESPACE}']

@@ -14,11 +14,11 @@ import numpy as np
 from rosbags.image import message_to_cvimage
 from tqdm import tqdm
 
-from adamtl_ros.data.bags import header_stamp, open_bag
-from adamtl_ros.data.messages import camera_images
-from adamtl_ros.runtime.colour import colourise
-from adamtl_ros.runtime.tiles import add_stream, page, row, tile
+from adamtl_ros.bags.images import read_images
+from adamtl_ros.bags.reader import header_stamp, open_bag
 from adamtl_ros.tasks import TASKS
+from adamtl_ros.viz.colorize import colorize
+from adamtl_ros.viz.mosaic import add_stream, page, row, tile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from adamtl_ros.data.bags import Camera
+    from adamtl_ros.bags.reader import CameraTopics
     from adamtl_ros.msg import ComputeStats
 
     Picture = NDArray[np.uint8]
@@ -35,7 +35,12 @@ SHEET_ROWS = 5
 
 
 def write_video(
-    bag: Path, camera: Camera, results: Path, stats: list[ComputeStats], path: Path, sheet: Path
+    bag: Path,
+    camera: CameraTopics,
+    results: Path,
+    stats: list[ComputeStats],
+    path: Path,
+    sheet: Path,
 ) -> None:
     """Draw every camera image beside the newest results that were made of one so far.
 
@@ -70,7 +75,7 @@ def write_video(
 
 
 def _frames(
-    bag: Path, camera: Camera, results: Path, stats: dict[int, ComputeStats]
+    bag: Path, camera: CameraTopics, results: Path, stats: dict[int, ComputeStats]
 ) -> Iterator[tuple[Picture, Picture]]:
     """Draw the frames and the rows of the sheet, holding each result until the next one."""
     tiles: dict[str, Picture] = {}
@@ -78,10 +83,10 @@ def _frames(
     with open_bag(results) as recorded:
         outputs = _by_stamp(recorded)
         pending = next(outputs, None)
-        for stamp, image in camera_images(bag, camera):
+        for stamp, image in read_images(bag, camera):
             while pending is not None and pending[0] <= stamp:
                 newest = stats.get(pending[0], newest)
-                tiles[pending[1]] = tile(colourise(TASKS[pending[1]], pending[2]), pending[1])
+                tiles[pending[1]] = tile(colorize(TASKS[pending[1]], pending[2]), pending[1])
                 pending = next(outputs, None)
             shown = tile(image, 'camera')
             yield (

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adamtl_ros.evaluation.metrics import metric_for
-from adamtl_ros.evaluation.ranks import rank_correlation
+from adamtl_ros.evaluation.metrics import metric_for, rank_correlation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

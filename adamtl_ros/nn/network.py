@@ -4,39 +4,74 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
 from adamtl_ros import tasks as table
-from adamtl_ros.nn import hrnet
-from adamtl_ros.nn.architecture import Architecture, architecture
-from adamtl_ros.nn.calibration import Calibration, Level, frame_limit
-from adamtl_ros.nn.decoders import Decoder, decode
-from adamtl_ros.nn.execution import PlannedExecution
-from adamtl_ros.nn.gating import GATES, relax
-from adamtl_ros.nn.hrnet import HrnetDecoder
-from adamtl_ros.nn.initialise import initialise
-from adamtl_ros.nn.macs import complexity
-from adamtl_ros.nn.plan import Plan, uniform_plan
-from adamtl_ros.nn.policy import Policy, PolicyConfig
+from adamtl_ros.nn.cost.budget import BudgetModel, budget_model, plans_within
+from adamtl_ros.nn.cost.macs import complexity
+from adamtl_ros.nn.decoders import hrnet
+from adamtl_ros.nn.decoders.hrnet import HrnetDecoder
+from adamtl_ros.nn.decoders.pyramid import Decoder, decode
+from adamtl_ros.nn.gating.calibration import Calibration, Level, frame_limit
+from adamtl_ros.nn.gating.execution import PlannedExecution, RelaxedExecution
+from adamtl_ros.nn.gating.gates import GATES, gumbel_sigmoid
+from adamtl_ros.nn.gating.plan import Plan, uniform_plan
+from adamtl_ros.nn.gating.policy import HeadStack, Policy, PolicyConfig
 from adamtl_ros.nn.prediction import Cost, Prediction, RelaxedPrediction
-from adamtl_ros.nn.relaxed import RelaxedExecution
-from adamtl_ros.nn.spending import Spending, plans_within, spending_for
-from adamtl_ros.nn.swin import SwinEncoder
+from adamtl_ros.nn.swin.architecture import Architecture, architecture
+from adamtl_ros.nn.swin.encoder import SwinEncoder
 from adamtl_ros.tasks import TASKS, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from adamtl_ros.nn.complexity import Complexity
-    from adamtl_ros.nn.gating import Gates
-    from adamtl_ros.nn.lora import LoraConfig
-    from adamtl_ros.nn.swin import Execution
+    from adamtl_ros.nn.adapters.config import LoraConfig
+    from adamtl_ros.nn.cost.macs import Complexity
+    from adamtl_ros.nn.gating.gates import Gates
+    from adamtl_ros.nn.swin.encoder import Execution
 
-LOG_DEPTH_LIMIT = 6.9
-"""The depth decoder gives the logarithm of metres, kept between 1 mm and 1 km."""
+SWIN_STD = 0.02
+POLICY_INIT_SCALE = 0.1
+"""Of the policy's last layers, so that no gate is nearly certain from the start."""
+INITIAL_OPEN_PROB = 0.9
+"""Probability with which a gate is open before training, all tasks in use."""
+
+
+def init_weights(network: nn.Module, generator: torch.Generator) -> None:
+    """Draw the weights of all linear and convolution layers of a network, or of a part of it.
+
+    Biases become zero. Weights come from normal distributions cut at two deviations: linear
+    layers of the encoder with 0.02, as in Swin; all others so as to keep the variance (He et
+    al. 2015).
+    The policy's scores begin near one value, at which a gate is most likely open.
+    """
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            swin = isinstance(module, nn.Linear) and name.startswith('encoder.')
+            deviation = SWIN_STD if swin else _he_std(module)
+            nn.init.trunc_normal_(
+                module.weight, std=deviation, a=-2 * deviation, b=2 * deviation, generator=generator
+            )
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, HeadStack):
+            deviation = POLICY_INIT_SCALE / math.sqrt(module.weight.shape[-1])
+            nn.init.normal_(module.weight, std=deviation, generator=generator)
+            if module.bias is not None:
+                nn.init.constant_(module.bias, _score_of(INITIAL_OPEN_PROB, len(module.weight)))
+
+
+def _he_std(layer: nn.Linear | nn.Conv2d) -> float:
+    return math.sqrt(2 / layer.weight[0].numel())
+
+
+def _score_of(probability: float, heads: int) -> float:
+    """Score of each head with which the union of all has a probability."""
+    return math.log(math.expm1(-math.log1p(-probability) / heads))
 
 
 class AdaptiveNetwork(nn.Module):
@@ -140,7 +175,7 @@ class AdaptiveNetwork(nn.Module):
             images: (B, 3, H, W), normalised.
             budgets: (B,), each in (0, 1].
             tasks: Names of the tasks in use; all if not given.
-            temperature: See `relax()`; lower it as training goes on.
+            temperature: See `gumbel_sigmoid()`; lower it as training goes on.
             generator: For the noise.
             through: Which of `GATES` pass the gradient of the maps on to the policy.
 
@@ -148,7 +183,7 @@ class AdaptiveNetwork(nn.Module):
         spending = self.spending(images.shape[-2:], tasks)
         tokens = self.encoder.patch_embed(images)
         scores = self.policy(tokens, budgets, spending.tasks, own=spending.own_gates)
-        gates = relax(scores, temperature, generator)
+        gates = gumbel_sigmoid(scores, temperature, generator)
         gates = gates.map(lambda gate: _open_where(budgets == 1, gate))
         maps = self.under(tokens, gates.only_through(through), spending.tasks)
         # At budget 1 the policy is not asked, and what a block does not have must not count.
@@ -187,7 +222,7 @@ class AdaptiveNetwork(nn.Module):
         config = self.policy.config
         return complexity(self.arch, size, known, config, self.adapters, folded=self.folded)
 
-    def spending(self, size: Sequence[int], tasks: Iterable[str] | None = None) -> Spending:
+    def spending(self, size: Sequence[int], tasks: Iterable[str] | None = None) -> BudgetModel:
         """Return what gates cost at an input size for some tasks, all if not given.
 
         Raises:
@@ -199,11 +234,13 @@ class AdaptiveNetwork(nn.Module):
             raise ValueError(f'no task is wanted, choose from: {", ".join(self.tasks)}')
         height, width = size
         known, config = tuple(self.tasks.values()), self.policy.config
-        return spending_for(
+        return budget_model(
             self.arch, (height, width), known, config, wanted, self.adapters, folded=self.folded
         )
 
-    def _choose(self, tokens: Tensor, spending: Spending, budget: float) -> tuple[list[Plan], bool]:
+    def _choose(
+        self, tokens: Tensor, spending: BudgetModel, budget: float
+    ) -> tuple[list[Plan], bool]:
         """Choose what runs for each image, and say whether the policy was asked."""
         if budget == 1:
             return [uniform_plan(self.arch.depths)] * len(tokens), False
@@ -236,5 +273,5 @@ def random_network(name: str, seed: int = 0, policy: PolicyConfig | None = None)
     """
     with torch.random.fork_rng(devices=[]):
         network = AdaptiveNetwork(architecture(name), policy=policy)
-    initialise(network, torch.Generator().manual_seed(seed))
+    init_weights(network, torch.Generator().manual_seed(seed))
     return network.eval()

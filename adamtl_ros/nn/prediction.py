@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from adamtl_ros.nn.gating import Gates
-    from adamtl_ros.nn.plan import Plan
-    from adamtl_ros.nn.spending import Spending
+    from adamtl_ros.nn.cost.budget import BudgetModel
+    from adamtl_ros.nn.gating.gates import Gates
+    from adamtl_ros.nn.gating.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Cost:
         return self.macs / self.macs_full
 
     @classmethod
-    def of(cls, spending: Spending, plan: Plan, *, asked: bool, floor: bool) -> Cost:
+    def of(cls, spending: BudgetModel, plan: Plan, *, asked: bool, floor: bool) -> Cost:
         """Count a plan.
 
         Args:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from adamtl_ros.ros.camera import is_calibrated
+from adamtl_ros.ros.images import is_calibrated
 from adamtl_ros.ros.processor import Frame, Processor
 from adamtl_ros.ros.reporter import Reporter
 from adamtl_ros.ros.topics import input_qos
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from rclpy.lifecycle import LifecycleNode
     from rclpy.subscription import Subscription
 
-    from adamtl_ros.ros.governing import Governing
-    from adamtl_ros.ros.settings import Settings
-    from adamtl_ros.runtime.engine_switch import EngineSwitch
-    from adamtl_ros.runtime.mailbox import Mailbox
+    from adamtl_ros.ros.governor_inputs import GovernorInputs
+    from adamtl_ros.ros.parameters import LiveSettings
+    from adamtl_ros.runtime.adapter_manager import AdapterManager
+    from adamtl_ros.runtime.worker import Mailbox
 
 
 class CameraChannel:
@@ -40,9 +40,9 @@ class CameraChannel:
         self,
         node: LifecycleNode,
         name: str,
-        switch: EngineSwitch,
-        settings: Callable[[], Settings],
-        governing: Governing,
+        switch: AdapterManager,
+        settings: Callable[[], LiveSettings],
+        governing: GovernorInputs,
     ) -> None:
         """Prepare; `advertise()` makes the topics of the results.
 

@@ -12,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 if TYPE_CHECKING:
     from rclpy.time import Time
 
-    from adamtl_ros.runtime.governor import Decision
+    from adamtl_ros.governor.governor import Decision
     from adamtl_ros.runtime.statistics import Counts
 
 SILENT_AFTER_S = 2.0

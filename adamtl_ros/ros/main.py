@@ -15,7 +15,7 @@ from rclpy.signals import SignalHandlerOptions, install_signal_handlers
 from rclpy.utilities import remove_ros_args
 
 from adamtl_ros.ros.node import PerceptionNode
-from adamtl_ros.runtime.memory import keep_freed_memory
+from adamtl_ros.runtime.threads import keep_freed_memory
 
 if TYPE_CHECKING:
     from types import FrameType

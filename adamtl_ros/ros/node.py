@@ -10,11 +10,11 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from adamtl_ros.nn.checkpoint import load_model
+from adamtl_ros.nn.io.checkpoint import load_model
+from adamtl_ros.ros.adapter_parameter import AdapterParameter
 from adamtl_ros.ros.camera_channel import CameraChannel, Job
-from adamtl_ros.ros.governing import Governing
+from adamtl_ros.ros.governor_inputs import GovernorInputs
 from adamtl_ros.ros.images import converter
-from adamtl_ros.ros.live_adapter import LiveAdapter
 from adamtl_ros.ros.parameters import Parameters
 from adamtl_ros.ros.topics import HAS_LABEL_INFO
 from adamtl_ros.runtime.threads import set_threads
@@ -23,7 +23,7 @@ from adamtl_ros.runtime.worker import Worker
 if TYPE_CHECKING:
     from rclpy.timer import Timer
 
-    from adamtl_ros.ros.settings import Settings
+    from adamtl_ros.ros.parameters import LiveSettings
     from adamtl_ros.runtime.engine import Engine
 
 REPORT_PERIOD_S = 1.0
@@ -55,9 +55,9 @@ class PerceptionNode(LifecycleNode):
 
         """
         super().__init__('adamtl', **options)
-        self.live_adapter: LiveAdapter | None = None
+        self.live_adapter: AdapterParameter | None = None
         self.cameras: dict[str, CameraChannel] = {}
-        self.governing: Governing | None = None
+        self.governing: GovernorInputs | None = None
         self._worker: Worker[Job] | None = None
         self._timer: Timer | None = None
         # Last, since it may raise and rclpy then destroys what is there of the node.
@@ -121,7 +121,7 @@ class PerceptionNode(LifecycleNode):
             self.live_adapter.stop()
         super().destroy_node()
 
-    def _settings(self) -> Settings:
+    def _settings(self) -> LiveSettings:
         return self.parameters.settings
 
     def _load(self) -> None:
@@ -130,7 +130,7 @@ class PerceptionNode(LifecycleNode):
         converter()  # a missing one is a reason not to start, not to refuse every frame
         model = load_model(parameters['model'])
         parameters.restrict_tasks(model.network.tasks)
-        self.live_adapter = LiveAdapter(self, parameters, model)
+        self.live_adapter = AdapterParameter(self, parameters, model)
         engine = self.live_adapter.switch.engine
         size = sum(weight.numel() for weight in engine.model.network.parameters()) / 1e6
         name = engine.model.name
@@ -143,7 +143,7 @@ class PerceptionNode(LifecycleNode):
     def _advertise(self) -> None:
         assert self.live_adapter is not None
         switch = self.live_adapter.switch
-        self.governing = Governing(self, self._settings)
+        self.governing = GovernorInputs(self, self._settings)
         for name in self.parameters['cameras']:
             camera = CameraChannel(self, name, switch, self._settings, self.governing)
             self.cameras[name] = camera  # before it can fail, so that it is freed then

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from rclpy.serialization import deserialize_message
 
-from adamtl_ros.ros.camera import scaled
-from adamtl_ros.ros.compute_stats import age_ms, frame_stats
-from adamtl_ros.ros.images import ImageError, to_rgb
+from adamtl_ros.ros.images import ImageError, scaled, to_rgb
+from adamtl_ros.ros.reporter import age_ms, frame_stats
 from adamtl_ros.ros.topics import TaskTopics
 
 if TYPE_CHECKING:
@@ -22,12 +21,12 @@ if TYPE_CHECKING:
     from sensor_msgs.msg import CameraInfo, CompressedImage, Image
     from std_msgs.msg import Header
 
-    from adamtl_ros.ros.governing import Governing
+    from adamtl_ros.governor.governor import Decision
+    from adamtl_ros.ros.governor_inputs import GovernorInputs
+    from adamtl_ros.ros.parameters import LiveSettings
     from adamtl_ros.ros.reporter import Reporter
-    from adamtl_ros.ros.settings import Settings
+    from adamtl_ros.runtime.adapter_manager import AdapterManager
     from adamtl_ros.runtime.engine import Inference
-    from adamtl_ros.runtime.engine_switch import EngineSwitch
-    from adamtl_ros.runtime.governor import Decision
 
 THROTTLE_S = 5.0
 """A warning that would come with every frame comes this often."""
@@ -70,10 +69,10 @@ class Processor:
         self,
         node: LifecycleNode,
         camera: str,
-        switch: EngineSwitch,
-        settings: Callable[[], Settings],
+        switch: AdapterManager,
+        settings: Callable[[], LiveSettings],
         reporter: Reporter,
-        governing: Governing,
+        governing: GovernorInputs,
     ) -> None:
         """Prepare; `advertise()` makes the topics.
 

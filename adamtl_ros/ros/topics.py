@@ -18,7 +18,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
 
 from adamtl_ros.ros.images import to_message
-from adamtl_ros.runtime.colour import colourise
+from adamtl_ros.viz.colorize import colorize
 
 try:
     from vision_msgs.msg import LabelInfo, VisionClass
@@ -134,7 +134,7 @@ class TaskTopics:
     def publish_color(self, result: NDArray[np.generic], header: Header) -> None:
         """Publish the result as colours, if somebody subscribes."""
         if self._has_subscriber('color'):
-            picture = colourise(self.task, result)
+            picture = colorize(self.task, result)
             self._managed['color'].publish(to_message(picture, 'rgb8', header))
 
     def _has_subscriber(self, topic: str) -> bool:

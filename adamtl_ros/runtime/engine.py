@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from adamtl_ros.nn.checkpoint import Model
+    from adamtl_ros.nn.gating.plan import Plan
+    from adamtl_ros.nn.io.checkpoint import Model
     from adamtl_ros.nn.network import AdaptiveNetwork
-    from adamtl_ros.nn.plan import Plan
     from adamtl_ros.nn.prediction import Cost, Prediction
 
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from adamtl_ros.nn.network import LOG_DEPTH_LIMIT
-from adamtl_ros.tasks import UNLABELLED, Kind
+from adamtl_ros.tasks import LOG_DEPTH_LIMIT, UNLABELLED, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

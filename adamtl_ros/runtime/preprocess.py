@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from adamtl_ros.nn.checkpoint import Model
+    from adamtl_ros.nn.io.checkpoint import Model
 
 
 class Preprocessor:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adamtl_ros.scenes.classes import Meaning
-from adamtl_ros.scenes.furniture import MAKERS, column, material, wood
-from adamtl_ros.scenes.person import Person, colour
+from adamtl_ros.scenes.labels import Meaning
+from adamtl_ros.scenes.objects import MAKERS, Person, colour, column, material, wood
 from adamtl_ros.scenes.render import Light, Lighting
 from adamtl_ros.scenes.scene import Scene, View, Walker
 from adamtl_ros.scenes.solids import Pattern, Shape, Solid, Surface, turned

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adamtl_ros.scenes.classes import STRUCTURE, Meaning
+from adamtl_ros.tasks import PASCAL_PARTS, TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,11 +19,44 @@ if TYPE_CHECKING:
     from adamtl_ros.scenes.render import Rendering
     from adamtl_ros.scenes.solids import Solid
 
+
+class Meaning(IntEnum):
+    """Class ids of semantic segmentation."""
+
+    FLOOR = 0
+    WALL = 1
+    CEILING = 2
+    PERSON = 3
+    TABLE = 4
+    CHAIR = 5
+    BOX = 6
+    BALL = 7
+    LAMP = 8
+    COLUMN = 9
+
+
+class Part(IntEnum):
+    """Human parts, in PASCAL's order."""
+
+    NONE = 0
+    HEAD = 1
+    TORSO = 2
+    UPPER_ARM = 3
+    LOWER_ARM = 4
+    UPPER_LEG = 5
+    LOWER_LEG = 6
+
+
+assert len(Part) == len(PASCAL_PARTS)
+SCENE_CLASSES = tuple(meaning.name.lower() for meaning in Meaning)
+"""Class names of semantic segmentation by id."""
+SCENE_TASKS = {**TASKS, 'semseg': TASKS['semseg'].with_classes(SCENE_CLASSES)}
+"""All tasks, with the classes of drawn scenes."""
+STRUCTURE = (Meaning.FLOOR, Meaning.WALL, Meaning.CEILING, Meaning.COLUMN)
+"""What a room is made of; it is never salient."""
 ROOM_FACES = 6
 """Thing ids 0 to 5 are the sides of the room: four walls, floor, ceiling."""
-
 FACE_MEANING = np.array([Meaning.WALL] * 4 + [Meaning.FLOOR, Meaning.CEILING], np.uint8)
-
 SMALLEST_SALIENT = 0.003
 """Share of the image that a thing must cover to be salient."""
 

@@ -16,7 +16,7 @@ from adamtl_ros.scenes.render import Camera, Lighting, render
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from adamtl_ros.scenes.person import Person
+    from adamtl_ros.scenes.objects import Person
     from adamtl_ros.scenes.solids import Solid, Surface
 
     Point = NDArray[np.float64]

@@ -1,11 +1,10 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Training losses: raw maps of the network against labels of the same size.
+"""Holding tasks without labels to what they answered before.
 
-Each loss is a mean over the known pixels of a batch, is 0 with a gradient of 0 where nothing is
-known, and is computed in float32 or better whatever the precision of the raw map. Formulae are
-those of AdaMTL (Neseem, Agiza and Reda, 2023), except for depth. Not checked, since that would
-wait for the GPU: that raw maps are finite, and that class ids are below the number of classes.
+The shared pairs change the features of every task, so those that nobody labelled would drift.
+What the base says of the same image serves them as a label (Li and Hoiem 2016, "Learning without
+Forgetting").
 """
 
 from __future__ import annotations
@@ -16,18 +15,43 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from adamtl_ros.tasks import UNLABELLED
+from adamtl_ros.nn.gating.execution import PlannedExecution
+from adamtl_ros.nn.gating.plan import uniform_plan
+from adamtl_ros.tasks import UNLABELLED, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from torch import Tensor
 
+    from adamtl_ros.nn.network import AdaptiveNetwork
     from adamtl_ros.tasks import Task
+
+
+def downsample_labels(task: Task, label: Tensor, stride: int) -> Tensor:
+    """Return a label at a coarser resolution.
+
+    Edges are one pixel wide, so a square that holds one is an edge; of everything else the
+    middle of the square counts, so that nothing is mixed.
+
+    Args:
+        task: The task.
+        label: (B, H, W), or (B, 3, H, W) for normals.
+        stride: Side of the squares [px]; it must divide height and width.
+
+    """
+    if stride == 1:
+        return label
+    if task.name == 'edges':
+        unknown = label == 255
+        marked = functional.max_pool2d((label == 1).float()[:, None], stride)[:, 0]
+        blind = functional.max_pool2d(unknown.float()[:, None], stride)[:, 0]
+        return marked.masked_fill((marked == 0) & (blind > 0), 255).to(label.dtype)
+    return label[..., stride // 2 :: stride, stride // 2 :: stride]
+
 
 EDGE_WEIGHT = 0.95
 """Weight of edge pixels, as published; others get the rest to 1."""
-
 TINY = 1e-8
 
 
@@ -171,3 +195,37 @@ def _check(raw: Tensor, label: Tensor, channels: int | None = None) -> None:
             f'raw map {tuple(raw.shape)} and label {tuple(label.shape)} do not fit, expected '
             f'{channels or "any number of"} channels and label {expected}; resize one of them'
         )
+
+
+@torch.no_grad()
+def teacher_outputs(
+    network: AdaptiveNetwork, images: Tensor, tasks: Iterable[str]
+) -> dict[str, Tensor]:
+    """Return the raw maps of tasks with everything on, without gradients."""
+    execution = PlannedExecution([uniform_plan(network.arch.depths)] * len(images))
+    return network.decode(network.encoder.patch_embed(images), execution, tasks)
+
+
+def distillation_loss(task: Task, raw: Tensor, before: Tensor) -> Tensor:
+    """Return how far raw maps are from others, 0 where they are the same.
+
+    The divergence of the probabilities (Kullback and Leibler 1951) for classes and masks, the
+    mean absolute difference for normals [1] and depth [log m].
+
+    Args:
+        task: The task.
+        raw: (B, task.channels, h, w).
+        before: The same of the base, without gradient.
+
+    """
+    raw, before = raw.float(), before.float()
+    if task.kind is Kind.LABELS:
+        now, then = (functional.log_softmax(x, 1) for x in (raw, before))
+        return (then.exp() * (then - now)).sum(1).mean()
+    if task.kind is Kind.PROBABILITY:
+        target = before.sigmoid()
+        cross = functional.binary_cross_entropy_with_logits
+        return cross(raw, target) - cross(before, target)
+    if task.kind is Kind.NORMALS:
+        raw, before = (functional.normalize(x, dim=1, eps=1e-4) for x in (raw, before))
+    return functional.l1_loss(raw, before)

@@ -4,31 +4,94 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from adamtl_ros.nn.execution import PlannedExecution
-from adamtl_ros.nn.gating import GATES
-from adamtl_ros.nn.plan import uniform_plan
-from adamtl_ros.nn.relaxed import RelaxedExecution
-from adamtl_ros.training.flips import FRAME_GATES, flip_one
-from adamtl_ros.training.keeping import answers, drift
-from adamtl_ros.training.losses import task_loss
-from adamtl_ros.training.targets import reduced
+from adamtl_ros.nn.gating.execution import PlannedExecution, RelaxedExecution
+from adamtl_ros.nn.gating.gates import GATES, Gates
+from adamtl_ros.nn.gating.plan import uniform_plan
+from adamtl_ros.training.losses import (
+    distillation_loss,
+    downsample_labels,
+    task_loss,
+    teacher_outputs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from adamtl_ros.nn.gating import Gates
+    from torch import Tensor
+
     from adamtl_ros.nn.network import AdaptiveNetwork
     from adamtl_ros.nn.prediction import RelaxedPrediction
     from adamtl_ros.training.recipe import Stage
 
+FRAME_GATES = ('blocks', 'widths')
+"""Granularities with one gate for a block and frame: few enough to be tried one by one."""
+EVEN = 0.05
+"""Added to each gate's chance to be tried, so that those that seem settled are too."""
 
-class Objective(nn.Module):
+
+@dataclass(frozen=True)
+class GateFlip:
+    """One gate of each image, turned over.
+
+    Attributes:
+        gates: The gates with one of each image turned over.
+        opened: (B,), 1 where the gate was shut and is open now, -1 where it is the other way.
+        chance: (B,) probability that the policy opens the gate, divided by that of trying it;
+            gradients reach the policy.
+
+    """
+
+    gates: Gates
+    opened: Tensor
+    chance: Tensor
+
+    def surrogate(self, before: Tensor, after: Tensor) -> Tensor:
+        """Return what has the gradient of the expected loss, and the value 0, (B,).
+
+        The expected loss is linear in the probability of each gate, and its slope is the loss
+        with the gate open less the loss with it shut, all others being as drawn (the local
+        expectation gradient, Titsias and Lazaro-Gredilla 2015). Unlike a straight-through
+        estimate it does not take the slope at the end of a curve for the way along it.
+
+        Args:
+            before: (B,) losses with the gates as drawn.
+            after: (B,) losses with one turned over.
+
+        """
+        worth = self.opened * (after - before).detach()
+        return worth * (self.chance - self.chance.detach())
+
+
+def flip_one(scores: Gates, gates: Gates, generator: torch.Generator | None = None) -> GateFlip:
+    """Turn over one block or width gate of each image, more often an undecided one.
+
+    Args:
+        scores: The policy's.
+        gates: As drawn from them, 0 or 1.
+        generator: For the choice, on the scores' device.
+
+    """
+    names = [name for name in FRAME_GATES if name in gates.present]
+    open_ = torch.cat([gates.present[name] for name in names], 1)
+    probability = torch.cat([scores.present[name] for name in names], 1).sigmoid()
+    tried = (probability * (1 - probability)).detach() + EVEN
+    tried = tried / tried.sum(1, keepdim=True)
+    which = tried.multinomial(1, generator=generator)
+    was = open_.gather(1, which)
+    flipped = open_.detach().scatter(1, which, 1 - was)
+    parts = dict(zip(names, flipped.chunk(len(names), 1), strict=True))
+    chance = probability.gather(1, which) / tried.gather(1, which)
+    return GateFlip(Gates(**{**gates.present, **parts}), (1 - 2 * was.detach())[:, 0], chance[:, 0])
+
+
+class MultiTaskLoss(nn.Module):
     """Loss of a batch in a stage; a module, so that several processes can share it (DDP).
 
     After AdaMTL (Neseem et al. 2023), with two changes: the budget is drawn anew for each step,
@@ -83,7 +146,7 @@ class Objective(nn.Module):
         """
         images = (images.float() - self.mean) / self.std
         if self.before is not None:
-            labels = {**labels, **answers(self.before, images, self.kept)}
+            labels = {**labels, **teacher_outputs(self.before, images, self.kept)}
         generator = torch.Generator(images.device).manual_seed(seed)
         if self.stage.kind in ('policy', 'joint'):
             budgets = self._budgets(len(images), seed).to(images.device)
@@ -192,8 +255,8 @@ class Objective(nn.Module):
     def _loss(self, name: str, raw: Tensor, label: Tensor) -> Tensor:
         task = self.network.tasks[name]
         if name in self.kept:
-            return drift(task, raw, label)
-        label = reduced(task, label, self.label_stride)
+            return distillation_loss(task, raw, label)
+        label = downsample_labels(task, label, self.label_stride)
         if raw.shape[-2:] != label.shape[-2:]:
             size = (label.shape[-2], label.shape[-1])
             raw = functional.interpolate(raw.float(), size, mode='bilinear')

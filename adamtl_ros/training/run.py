@@ -18,12 +18,11 @@ from lightning_fabric import Fabric
 import adamtl_ros
 from adamtl_ros.data.batches import collate
 from adamtl_ros.data.transforms import resized
-from adamtl_ros.nn.adapting import fold
-from adamtl_ros.nn.calibration import calibrate
-from adamtl_ros.nn.checkpoint import IMAGENET_MEAN, IMAGENET_STD, Model, save_model
-from adamtl_ros.training.journal import plot_curves
-from adamtl_ros.training.sources import open_source
-from adamtl_ros.training.start import starting_network
+from adamtl_ros.nn.adapters.inject import merge
+from adamtl_ros.nn.calibrate import calibrate
+from adamtl_ros.nn.io.checkpoint import IMAGENET_MEAN, IMAGENET_STD, Model, save_model
+from adamtl_ros.training.build import build_dataset, build_network
+from adamtl_ros.training.logger import plot_curves
 from adamtl_ros.training.trainer import CHECKPOINT, JOURNAL, Trainer
 
 if TYPE_CHECKING:
@@ -60,11 +59,11 @@ def train(recipe: Recipe, folder: Path, steps: int | None = None) -> Path | None
     folder.mkdir(parents=True, exist_ok=True)
     # The first process draws what is not there yet, the others find it.
     with fabric.rank_zero_first():
-        dataset = open_source(recipe.data, workers=os.cpu_count() or 1)
+        dataset = build_dataset(recipe.data, workers=os.cpu_count() or 1)
     missing = [name for name in recipe.tasks if name not in dataset.tasks]
     if missing:
         raise ValueError(f'the data has no labels for {missing}, only {list(dataset.tasks)}')
-    network, fresh = starting_network(recipe, {name: dataset.tasks[name] for name in recipe.tasks})
+    network, fresh = build_network(recipe, {name: dataset.tasks[name] for name in recipe.tasks})
     if recipe.start and fresh and fabric.is_global_zero:
         print(f'{recipe.start} has no weights for: {", ".join(fresh)}; these start at random')
     if fabric.is_global_zero and not (folder / CHECKPOINT).is_file():
@@ -82,7 +81,7 @@ def _finish(
     recipe: Recipe, network: AdaptiveNetwork, dataset: Dataset, seconds: float, folder: Path
 ) -> None:
     """Fit the budgets and write the model."""
-    fold(network)
+    merge(network)
     if recipe.adaptive or network.calibration:
         count = min(recipe.calibration_images, len(dataset))
         images = calibration_batches(dataset, network.arch.input_size, count)

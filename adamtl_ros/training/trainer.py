@@ -13,12 +13,12 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from adamtl_ros.data.batches import Order, batches
-from adamtl_ros.nn.checkpoint import IMAGENET_MEAN, IMAGENET_STD
-from adamtl_ros.training.adapters import learning, same_dropout, task_weights
-from adamtl_ros.training.journal import Journal
-from adamtl_ros.training.objective import Objective
-from adamtl_ros.training.optimisation import cosine_schedule, parameter_groups, warmed_up
+from adamtl_ros.data.batches import ResumableBatchSampler, batches
+from adamtl_ros.nn.io.checkpoint import IMAGENET_MEAN, IMAGENET_STD
+from adamtl_ros.training.adapters import seeded_rng, task_weights, trainable_names
+from adamtl_ros.training.logger import CSVLogger
+from adamtl_ros.training.objective import MultiTaskLoss
+from adamtl_ros.training.optim import cosine_schedule, ema_with_warmup, parameter_groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +84,7 @@ class Trainer:
             self.before = copy.deepcopy(network).eval().requires_grad_(False)
         self.mean = AveragedModel(
             network,
-            multi_avg_fn=warmed_up(recipe.ema),
+            multi_avg_fn=ema_with_warmup(recipe.ema),
         )
         self._saved: dict[str, Any] | None = None
         self._left: int | None = None
@@ -108,14 +108,14 @@ class Trainer:
         self.network.load_state_dict(self.mean.module.state_dict())
         return True
 
-    def _stage(self, number: int, journal: Journal | None) -> bool:
+    def _stage(self, number: int, journal: CSVLogger | None) -> bool:
         """Run a stage; say whether it was finished."""
         stage = self.recipe.stages[number]
-        objective = Objective(
+        objective = MultiTaskLoss(
             self.network, stage, (IMAGENET_MEAN, IMAGENET_STD), self.recipe.label_stride,
             self.weights, self.before, self.recipe.tasks,
         )  # fmt: skip
-        learns = learning(self.network, self.recipe)
+        learns = trainable_names(self.network, self.recipe)
         groups = parameter_groups(self.network, stage, self.recipe.weight_decay, learns)
         optimiser = torch.optim.AdamW(groups)
         schedule = cosine_schedule(optimiser, stage)
@@ -160,7 +160,7 @@ class Trainer:
             first, last = stage.temperature
             temperature = first * (last / first) ** share
             seed = seed * 4096 + self.fabric.global_rank
-            with same_dropout(seed, self.fabric.device):
+            with seeded_rng(seed, self.fabric.device):
                 losses = objective(batch.images, batch.labels, temperature, seed)
             optimiser.zero_grad()
             self.fabric.backward(losses['loss'])
@@ -171,7 +171,7 @@ class Trainer:
     def _batches(self, number: int) -> Iterator[tuple[int, Any]]:
         """Yield the batches of a stage that are left, on the device, with a progress bar."""
         stage, first = self.recipe.stages[number], self.progress.step
-        order = Order(
+        order = ResumableBatchSampler(
             len(self.dataset), stage.batch, stage.steps, self.recipe.seed * 10 + number, first,
             self.fabric.global_rank, self.fabric.world_size,
         )  # fmt: skip
@@ -199,13 +199,13 @@ class Trainer:
             **values,
         }
 
-    def _journal(self) -> Journal | None:
+    def _journal(self) -> CSVLogger | None:
         """Open the journal; only the first process writes one."""
         if not self.fabric.is_global_zero:
             return None
         done = sum(stage.steps for stage in self.recipe.stages[: self.progress.stage])
         columns = ('gradient', *self.weights, 'share', 'budget', 'spending')
-        return Journal(self.folder / JOURNAL, columns, done + self.progress.step)
+        return CSVLogger(self.folder / JOURNAL, columns, done + self.progress.step)
 
     def _save(self, optimiser: torch.optim.Optimizer | None, schedule: SequentialLR | None) -> None:
         """Write the checkpoint whole, or leave the old one."""

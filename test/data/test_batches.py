@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamtl_ros.data.batches import Batch, Order, batches, collate
+from adamtl_ros.data.batches import Batch, ResumableBatchSampler, batches, collate
 from adamtl_ros.data.transforms import Augmentation
 from adamtl_ros.sample import Sample, known, unknown_label
 from adamtl_ros.tasks import TASKS
@@ -51,9 +51,9 @@ class Numbers:
 @FEW
 @given(COUNTS, COUNTS, COUNTS, st.integers(0, 9), st.data())
 def test_a_restart_goes_on_with_the_very_next_step(images, batch, steps, seed, data):
-    whole = list(Order(images, batch, steps, seed))
+    whole = list(ResumableBatchSampler(images, batch, steps, seed))
     first = data.draw(st.integers(0, steps))
-    rest = Order(images, batch, steps, seed, first)
+    rest = ResumableBatchSampler(images, batch, steps, seed, first)
     assert list(rest) == whole[first:]
     assert len(rest) == len(whole) - first == steps - first
 
@@ -61,7 +61,7 @@ def test_a_restart_goes_on_with_the_very_next_step(images, batch, steps, seed, d
 @FEW
 @given(COUNTS, COUNTS, COUNTS, st.integers(0, 9))
 def test_each_epoch_sees_each_image_once(images, batch, steps, seed):
-    seen = list(chain.from_iterable(Order(images, batch, steps, seed)))
+    seen = list(chain.from_iterable(ResumableBatchSampler(images, batch, steps, seed)))
     assert [place for _, place in seen] == list(range(batch * steps))
     for begin in range(0, batch * steps, images):
         epoch = [image for image, _ in seen[begin : begin + images]]
@@ -75,8 +75,8 @@ def test_each_epoch_sees_each_image_once(images, batch, steps, seed):
 @given(COUNTS, st.integers(1, 4), st.integers(1, 5), COUNTS, st.integers(0, 9))
 def test_ranks_share_every_step_among_them(images, world, share, steps, seed):
     batch = share * world
-    whole = list(Order(images, batch, steps, seed))
-    ranks = [list(Order(images, batch, steps, seed, rank=rank, world=world))
+    whole = list(ResumableBatchSampler(images, batch, steps, seed))
+    ranks = [list(ResumableBatchSampler(images, batch, steps, seed, rank=rank, world=world))
              for rank in range(world)]  # fmt: skip
     for number, step in enumerate(whole):
         parts = [rank[number] for rank in ranks]
@@ -85,15 +85,15 @@ def test_ranks_share_every_step_among_them(images, world, share, steps, seed):
 
 
 def test_epochs_and_seeds_have_orders_of_their_own():
-    seen = [image for ((image, _),) in Order(images=40, batch=1, steps=80, seed=1)]
-    other = [image for ((image, _),) in Order(images=40, batch=1, steps=40, seed=2)]
+    seen = [image for ((image, _),) in ResumableBatchSampler(images=40, batch=1, steps=80, seed=1)]
+    other = [image for ((image, _),) in ResumableBatchSampler(images=40, batch=1, steps=40, seed=2)]
     assert seen[:40] != seen[40:]
     assert seen[:40] != other
     assert seen[:40] != list(range(40))
 
 
 def test_many_orders_at_once_do_not_mix():
-    orders = [Order(images=7, batch=3, steps=20, seed=seed) for seed in range(6)]
+    orders = [ResumableBatchSampler(images=7, batch=3, steps=20, seed=seed) for seed in range(6)]
     alone = [list(order) for order in orders]
     assert list(zip(*alone, strict=True)) == list(zip(*orders, strict=True))
 
@@ -163,32 +163,32 @@ def same(one, other):
 
 
 def test_a_process_beside_this_one_prepares_the_same_batches():
-    order = Order(images=10, batch=4, steps=6, seed=5)
+    order = ResumableBatchSampler(images=10, batch=4, steps=6, seed=5)
     same(found(order), found(order, workers=1))
 
 
 def test_batches_after_a_restart_are_those_of_an_unbroken_run():
-    whole = found(Order(images=10, batch=4, steps=8, seed=5))
-    same(found(Order(images=10, batch=4, steps=8, seed=5, first=3)), whole[3:])
+    whole = found(ResumableBatchSampler(images=10, batch=4, steps=8, seed=5))
+    same(found(ResumableBatchSampler(images=10, batch=4, steps=8, seed=5, first=3)), whole[3:])
 
 
 def test_batches_of_the_ranks_are_parts_of_the_whole():
-    whole = found(Order(images=10, batch=4, steps=3, seed=5))
+    whole = found(ResumableBatchSampler(images=10, batch=4, steps=3, seed=5))
     for rank in range(2):
-        part = found(Order(images=10, batch=4, steps=3, seed=5, rank=rank, world=2))
+        part = found(ResumableBatchSampler(images=10, batch=4, steps=3, seed=5, rank=rank, world=2))
         for mine, all_of_it in zip(part, whole, strict=True):
             assert torch.equal(mine.images, all_of_it.images[rank::2])
 
 
 def test_an_image_looks_different_each_time():
-    order = Order(images=1, batch=1, steps=8, seed=0)
+    order = ResumableBatchSampler(images=1, batch=1, steps=8, seed=0)
     images = [batch.images for batch in found(order)]
     assert len({tuple(image.flatten().tolist()) for image in images}) > 4
 
 
 def test_images_come_in_the_order_that_was_asked_for():
     plain = Augmentation((1, 1), flip=False, colour=0)
-    order = Order(images=10, batch=4, steps=5, seed=3)
+    order = ResumableBatchSampler(images=10, batch=4, steps=5, seed=3)
     for pairs, batch in zip(order, found(order, augmentation=plain), strict=True):
         assert batch.images[:, 0, 0, 0].tolist() == [10 * image for image, _ in pairs]
         depth = batch.labels['depth'][:, 0, 0]

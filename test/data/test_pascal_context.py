@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from adamtl_ros.data.layout import binary, fit, metres, read_normals, unit
+from adamtl_ros.data.image_folder import read_normals
 from adamtl_ros.data.pascal_context import NORMALS_CLASSES, PART_IDS, PascalContext, label_edges
+from adamtl_ros.labels import binary_mask, resize_nearest, unit_vectors, valid_depth
 from adamtl_ros.sample import DataError, known
 from adamtl_ros.tasks import PASCAL_PARTS, TASKS, label_palette
 
@@ -280,12 +281,14 @@ def test_missing_packages_are_named(root, monkeypatch):
 
 
 def test_helpers_on_small_arrays():
-    assert fit(np.arange(4).reshape(2, 2), 1, 4).tolist() == [[2, 2, 3, 3]]
-    vectors = unit(np.float32([[[0, 0, 1.2], [0, 0.3, 0], [-1, -1, -1]]]))
+    assert resize_nearest(np.arange(4).reshape(2, 2), 1, 4).tolist() == [[2, 2, 3, 3]]
+    vectors = unit_vectors(np.float32([[[0, 0, 1.2], [0, 0.3, 0], [-1, -1, -1]]]))
     np.testing.assert_array_equal(vectors, [[[0, 0, 1], [np.nan] * 3, [np.nan] * 3]])
-    depth = metres(np.float64([0, 2, -1, np.inf]))
+    depth = valid_depth(np.float64([0, 2, -1, np.inf]))
     np.testing.assert_array_equal(depth, np.float32([np.nan, 2, np.nan, np.nan]))
     assert (
-        binary(np.float32([0.4, 0.6])).tolist() == binary(np.uint8([100, 200])).tolist() == [0, 1]
+        binary_mask(np.float32([0.4, 0.6])).tolist()
+        == binary_mask(np.uint8([100, 200])).tolist()
+        == [0, 1]
     )
-    assert binary(np.array([True, False])).tolist() == [1, 0]
+    assert binary_mask(np.array([True, False])).tolist() == [1, 0]

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
 
-from adamtl_ros.cli import main
-from adamtl_ros.data.scene_bag import write_scene_bag
+from adamtl_ros.commands.main import main
+from adamtl_ros.data.synthetic_bag import write_synthetic_bag
 from adamtl_ros.demo.main import MARK, RESULTS
-from adamtl_ros.demo.sweep import BUDGETS
-from adamtl_ros.nn.calibration import frame_limit
+from adamtl_ros.demo.session import BUDGETS
+from adamtl_ros.nn.gating.calibration import frame_limit
 from adamtl_ros.tasks import TASKS
 
 BAGS = Path('../shared/bags').resolve()
@@ -56,7 +56,7 @@ def check_bag(counts, stamps, rows):
 
 @pytest.mark.timeout(300)
 def test_drawn_room_at_half_budget(tmp_path):
-    write_scene_bag(tmp_path / 'room', frames=30)
+    write_synthetic_bag(tmp_path / 'room', frames=30)
     (tmp_path / 'out').mkdir()
     (tmp_path / 'out' / MARK).touch()
     (tmp_path / 'out' / 'keep.txt').write_text("not the demo's")
@@ -133,7 +133,7 @@ def test_problems_are_one_sentence(tmp_path, capsys):
 
 @pytest.mark.timeout(120)
 def test_some_tasks_only(tmp_path):
-    write_scene_bag(tmp_path / 'room', frames=8)
+    write_synthetic_bag(tmp_path / 'room', frames=8)
     arguments = ['--bag', str(tmp_path / 'room'), '-p', 'tasks:=[edges, depth]', '--color']
     counts, stamps, rows = run_demo(tmp_path / 'out', *arguments)
     assert {row['tasks'] for row in rows} == {'depth edges'} or {row['tasks'] for row in rows} == {
@@ -155,7 +155,7 @@ governor: {battery: {high: 0.9, low: 0.1, floor_budget: 0.3}}
 
 @pytest.mark.timeout(120)
 def test_the_budget_follows_a_simulated_battery(tmp_path):
-    write_scene_bag(tmp_path / 'room', frames=40)
+    write_synthetic_bag(tmp_path / 'room', frames=40)
     (tmp_path / 'scenario.yaml').write_text(SCENARIO)
     arguments = ['--bag', str(tmp_path / 'room'), '--scenario', str(tmp_path / 'scenario.yaml')]
     _, _, rows = run_demo(tmp_path / 'out', *arguments)
@@ -173,10 +173,10 @@ def test_the_budget_follows_a_simulated_battery(tmp_path):
 
 
 def test_recordings_of_others_are_not_touched(tmp_path, capsys):
-    write_scene_bag(tmp_path / 'bag', frames=2)
+    write_synthetic_bag(tmp_path / 'bag', frames=2)
     assert main(['demo', '--out', str(tmp_path), '--bag', str(tmp_path / 'bag')]) == 1
     assert 'choose another OUT' in capsys.readouterr().err
-    write_scene_bag(tmp_path / 'room', frames=2)
+    write_synthetic_bag(tmp_path / 'room', frames=2)
     assert main(['demo', '--out', str(tmp_path), '--bag', str(tmp_path / 'room')]) == 1
     assert 'holds bag, which no demo made' in capsys.readouterr().err
     assert (tmp_path / 'bag' / 'metadata.yaml').is_file()
@@ -184,7 +184,7 @@ def test_recordings_of_others_are_not_touched(tmp_path, capsys):
 
 @pytest.mark.timeout(60)
 def test_model_that_is_not_there_is_reported_at_once(tmp_path, capsys):
-    write_scene_bag(tmp_path / 'room', frames=2)
+    write_synthetic_bag(tmp_path / 'room', frames=2)
     arguments = ['--bag', str(tmp_path / 'room'), '-p', 'model:=/nowhere.safetensors']
     assert main(['demo', '--out', str(tmp_path / 'out'), *arguments]) == 1
     assert "Cannot configure: model '/nowhere.safetensors'" in capsys.readouterr().err
@@ -192,7 +192,7 @@ def test_model_that_is_not_there_is_reported_at_once(tmp_path, capsys):
 
 @pytest.mark.timeout(120)
 def test_node_that_cannot_start_is_reported(tmp_path, capsys):
-    write_scene_bag(tmp_path / 'room', frames=2)
+    write_synthetic_bag(tmp_path / 'room', frames=2)
     (tmp_path / 'out').mkdir()
     (tmp_path / 'out' / MARK).touch()
     (tmp_path / 'out' / 'summary.txt').write_text('of an earlier run')

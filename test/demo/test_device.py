@@ -8,8 +8,8 @@ import pytest
 from sensor_msgs.msg import BatteryState, Temperature
 
 from adamtl_ros.demo.device import SimulatedDevice, find_scenario
-from adamtl_ros.ros.specs import SPECS
-from adamtl_ros.scenarios.scenario import ScenarioError
+from adamtl_ros.governor.simulation import ScenarioError
+from adamtl_ros.ros.parameters import SPECS
 
 
 class Node:

@@ -9,7 +9,7 @@ import pytest
 from adamtl_ros.msg import ComputeStats
 
 from adamtl_ros.demo.report import summarise, work_ms, write_plot, write_table
-from adamtl_ros.demo.session import Run
+from adamtl_ros.demo.session import DemoRun
 from adamtl_ros.tasks import TASKS
 
 MS = 1_000_000
@@ -36,7 +36,7 @@ def run():
         0: 0, 1 * second: 1 * second, 2 * second: 2 * second, 3 * second: 5 * second,
     }  # fmt: skip
     sent = {stamp * second: stamp * second for stamp in range(1, 11)}
-    return Run(sent, arrivals, [ComputeStats(), *(stats(n, 20.0 * n) for n in (1, 2, 3))])
+    return DemoRun(sent, arrivals, [ComputeStats(), *(stats(n, 20.0 * n) for n in (1, 2, 3))])
 
 
 def test_summary_by_hand(run):
@@ -54,7 +54,7 @@ def test_summary_by_hand(run):
 
 
 def test_summary_of_nothing(run):
-    empty = summarise(Run(run.sent, {}, [ComputeStats()]))
+    empty = summarise(DemoRun(run.sent, {}, [ComputeStats()]))
     assert empty.complete == empty.processed == 0
     assert math.isnan(empty.macs)
     assert math.isnan(empty.age_ms[0])

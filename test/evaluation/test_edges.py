@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamtl_ros.evaluation.edges import TOLERANCE, EdgeOds, thinned
+from adamtl_ros.evaluation.metrics import TOLERANCE, EdgeOds, thinned
 
 HEIGHT, WIDTH = 96, 128
 REACH = TOLERANCE * math.hypot(HEIGHT, WIDTH)  # 1.2 pixels

@@ -8,17 +8,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import small
 import torch
+from helpers import small
 
-from adamtl_ros.data.generated import GeneratedScenes, ScenesConfig
+from adamtl_ros.data.synthetic import ScenesConfig, SyntheticScenes
 from adamtl_ros.evaluation.evaluate import Evaluation, evaluate
-from adamtl_ros.evaluation.metrics import metric_for
-from adamtl_ros.evaluation.ranks import rank_correlation
-from adamtl_ros.nn.checkpoint import Model
+from adamtl_ros.evaluation.metrics import metric_for, rank_correlation
+from adamtl_ros.nn.io.checkpoint import Model
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.sample import Sample
-from adamtl_ros.scenes.classes import SCENE_TASKS
+from adamtl_ros.scenes.labels import SCENE_TASKS
 
 torch.set_num_threads(1)
 BUDGETS = (0.6, 1.0, 0.8)
@@ -40,7 +39,7 @@ class Images:
 @pytest.fixture(scope='module')
 def dataset():
     """Return four drawn images; the second has no label for depth, the third no difficulty."""
-    drawn = GeneratedScenes(ScenesConfig(4, 1, 48, 64, samples=1))
+    drawn = SyntheticScenes(ScenesConfig(4, 1, 48, 64, samples=1))
     samples = [drawn[index] for index in range(4)]
     labels = {name: label for name, label in samples[1].labels.items() if name != 'depth'}
     samples[1] = replace(samples[1], labels=labels)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_percentage_error, root_mean_squared_error
 
-from adamtl_ros.evaluation.geometry import AngularError, DepthError
+from adamtl_ros.evaluation.metrics import AngularError, DepthError
 
 SEEDS = st.integers(0, 10_000)
 QUICK = settings(deadline=None, max_examples=25)

@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import pytest
 import torch
-import toy
+from helpers import toy
 
-from adamtl_ros.nn.calibration import calibrate
-from adamtl_ros.nn.plan import FULL, OFF, Plan
+from adamtl_ros.nn.calibrate import calibrate
+from adamtl_ros.nn.gating.plan import FULL, OFF, Plan
 
 IMAGES = 256
 

@@ -3,14 +3,14 @@
 """The whole network: tasks, budgets, batches, determinism."""
 
 import pytest
-import small
 import torch
+from helpers import small
 
-from adamtl_ros.nn.decoders import decode
-from adamtl_ros.nn.execution import PlannedExecution
-from adamtl_ros.nn.gating import GRANULARITIES
+from adamtl_ros.nn.decoders.pyramid import decode
+from adamtl_ros.nn.gating.execution import PlannedExecution
+from adamtl_ros.nn.gating.gates import GRANULARITIES
+from adamtl_ros.nn.gating.plan import OFF, BlockPlan, Plan, uniform_plan
 from adamtl_ros.nn.network import random_network
-from adamtl_ros.nn.plan import OFF, BlockPlan, Plan, uniform_plan
 from adamtl_ros.tasks import TASKS
 
 NETWORK = random_network('nano')

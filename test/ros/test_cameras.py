@@ -5,11 +5,11 @@
 import pytest
 from adamtl_ros.msg import ComputeStats
 from diagnostic_msgs.msg import DiagnosticArray
-from helpers import RELIABLE, array, camera_info, image, picture
+from helpers.ros_images import RELIABLE, array, camera_info, image, picture
 from sensor_msgs.msg import CameraInfo, Image
 from test_parameters import change
 
-from adamtl_ros.nn.checkpoint import load_model
+from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
 
 SHOTS = {'front': picture(48, 64, seed=1), 'left': picture(36, 80, seed=2)}

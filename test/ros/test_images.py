@@ -8,7 +8,7 @@ import types
 import cv2
 import numpy as np
 import pytest
-from helpers import compressed, image, picture
+from helpers.ros_images import compressed, image, picture
 from sensor_msgs.msg import CompressedImage, Image
 
 from adamtl_ros.ros import images

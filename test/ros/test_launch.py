@@ -11,7 +11,7 @@ launch = pytest.importorskip('launch', reason='needs launch, which is not among 
 launch_ros = pytest.importorskip('launch_ros', reason='needs launch_ros, not among the wheels')
 
 from ament_index_python.packages import get_package_share_directory  # noqa: E402
-from helpers import image  # noqa: E402
+from helpers.ros_images import image  # noqa: E402
 from launch.actions import IncludeLaunchDescription, SetLaunchConfiguration  # noqa: E402
 from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
 from rcl_interfaces.srv import GetParameters  # noqa: E402

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 from ament_index_python.packages import get_package_prefix
-from helpers import RELIABLE, image
+from helpers.ros_images import RELIABLE, image
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import Image
 
-from adamtl_ros.nn.checkpoint import load_model, save_model
+from adamtl_ros.nn.io.checkpoint import load_model, save_model
 
 EXECUTABLE = Path(get_package_prefix('adamtl_ros')) / 'lib' / 'adamtl_ros' / 'perception_node'
 
@@ -107,7 +107,7 @@ def test_failure_while_advertising_leaves_nothing(graph, monkeypatch):
 
 def test_model_with_fewer_tasks(graph, tmp_path):
     """The node offers what the checkpoint has; naming another task is a failure."""
-    from adamtl_ros.nn.checkpoint import Model
+    from adamtl_ros.nn.io.checkpoint import Model
     from adamtl_ros.nn.network import AdaptiveNetwork
     from adamtl_ros.tasks import TASKS
 

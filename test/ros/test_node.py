@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from adamtl_ros.msg import ComputeStats
-from helpers import (
+from helpers.ros_images import (
     BEST_EFFORT,
     RELIABLE,
     array,
@@ -20,9 +20,9 @@ from helpers import (
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from adamtl_ros.nn.checkpoint import load_model
+from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
-from adamtl_ros.scenes.classes import SCENE_TASKS
+from adamtl_ros.scenes.labels import SCENE_TASKS
 from adamtl_ros.tasks import TASKS
 
 

@@ -9,7 +9,7 @@ import time
 import pytest
 from adamtl_ros.msg import ComputeStats
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from helpers import RELIABLE, image, send_until
+from helpers.ros_images import RELIABLE, image, send_until
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image

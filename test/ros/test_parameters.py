@@ -4,13 +4,12 @@
 
 import pytest
 from adamtl_ros.msg import ComputeStats
-from helpers import RELIABLE, image
+from helpers.ros_images import RELIABLE, image
 from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
-from adamtl_ros.ros.parameters import default_values
-from adamtl_ros.ros.specs import SPECS
+from adamtl_ros.ros.parameters import SPECS, default_values
 from adamtl_ros.tasks import TASKS
 
 

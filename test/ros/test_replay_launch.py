@@ -18,7 +18,7 @@ from ament_index_python.packages import get_package_share_directory  # noqa: E40
 from launch.actions import IncludeLaunchDescription  # noqa: E402
 from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
 
-from adamtl_ros.data.scene_bag import write_scene_bag  # noqa: E402
+from adamtl_ros.data.synthetic_bag import write_synthetic_bag
 from launch import LaunchDescription, LaunchService  # noqa: E402
 
 PATH = Path(get_package_share_directory('adamtl_ros')) / 'launch' / 'replay.launch.py'
@@ -84,7 +84,7 @@ def test_commands(module):
 @pytest.fixture
 def replay(tmp_path, monkeypatch):
     """Return a function that replays a drawn room and returns the exit status."""
-    write_scene_bag(tmp_path / 'room', frames=FRAMES, size=(120, 160), truth=True)
+    write_synthetic_bag(tmp_path / 'room', frames=FRAMES, size=(120, 160), truth=True)
     tool = tmp_path / 'bin' / 'ros2'
     tool.parent.mkdir()
     tool.write_text(ROS2_BAG.format(python=sys.executable))

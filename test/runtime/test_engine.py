@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from adamtl_ros.nn.checkpoint import load_model
+from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine, find_device
 from adamtl_ros.runtime.threads import default_threads, set_threads
 from adamtl_ros.tasks import TASKS
@@ -100,7 +100,7 @@ def test_core_needs_no_ros():
         '    package = importlib.import_module(f"adamtl_ros.{part}")\n'
         '    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):\n'
         '        importlib.import_module(module.name)\n'
-        'import adamtl_ros.cli\n'
+        'import adamtl_ros.commands.main\n'
         'ros = {"rclpy", "sensor_msgs", "ament_index_python", "adamtl_ros.msg", "adamtl_ros.ros"}\n'
         'print(sorted(ros & set(sys.modules)))\n'
         'core = [n for n in sys.modules if n.startswith("adamtl_ros.nn")]\n'
@@ -113,7 +113,7 @@ def test_core_needs_no_ros():
 def test_network_needs_no_opencv():
     code = (
         'import sys\n'
-        'import adamtl_ros.nn.checkpoint\n'
+        'import adamtl_ros.nn.io.checkpoint\n'
         'print("cv2" in sys.modules, any(n.startswith("adamtl_ros.runtime") for n in sys.modules))'
     )
     assert subprocess.check_output([sys.executable, '-c', code], text=True) == 'False False\n'

@@ -7,7 +7,7 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adamtl_ros.runtime.mailbox import Mailbox
+from adamtl_ros.runtime.worker import Mailbox
 
 
 def test_newest_wins():

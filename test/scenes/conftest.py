@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from adamtl_ros.scenes.classes import Meaning
+from adamtl_ros.scenes.labels import Meaning
 from adamtl_ros.scenes.render import Camera, Light, Lighting, render
 from adamtl_ros.scenes.solids import Shape, Solid, Surface
 

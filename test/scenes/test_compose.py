@@ -5,8 +5,8 @@
 import numpy as np
 import pytest
 
-from adamtl_ros.scenes.classes import Meaning
 from adamtl_ros.scenes.compose import CLEAR_M, random_scene
+from adamtl_ros.scenes.labels import Meaning
 from adamtl_ros.scenes.solids import Shape
 
 SEEDS = range(30)

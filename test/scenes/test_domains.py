@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from adamtl_ros.scenes.compose import random_scene
+from adamtl_ros.scenes.demo_scene import demo_scene
 from adamtl_ros.scenes.domains import DOMAINS, in_domain
-from adamtl_ros.scenes.story import story
 
 SEEDS = range(12)
 
@@ -78,7 +78,7 @@ def test_the_same_seed_gives_the_same_cellar():
 
 
 def test_any_scene_can_be_moved():
-    image = in_domain(story(), 'cellar').frame(2.0, (48, 64), 1).image
+    image = in_domain(demo_scene(), 'cellar').frame(2.0, (48, 64), 1).image
     assert image.std() > 5
 
 

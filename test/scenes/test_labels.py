@@ -6,12 +6,19 @@ import numpy as np
 import pytest
 
 from adamtl_ros.sample import known
-from adamtl_ros.scenes.classes import STRUCTURE, Meaning, Part
 from adamtl_ros.scenes.compose import random_scene
-from adamtl_ros.scenes.labels import ROOM_FACES, edges, saliency, scene_labels
+from adamtl_ros.scenes.demo_scene import demo_scene
+from adamtl_ros.scenes.labels import (
+    ROOM_FACES,
+    STRUCTURE,
+    Meaning,
+    Part,
+    edges,
+    saliency,
+    scene_labels,
+)
 from adamtl_ros.scenes.render import Rendering, render
 from adamtl_ros.scenes.solids import Shape, Solid, Surface
-from adamtl_ros.scenes.story import story
 from adamtl_ros.tasks import TASKS, Kind
 
 GREY = Surface((0.5, 0.5, 0.5))
@@ -170,7 +177,7 @@ def test_labels_have_the_form_of_a_sample(frames):
 
 def test_all_of_a_person_and_nothing_else_has_parts(frames):
     people = 0
-    for frame in [*frames, story().frame(9, (48, 64))]:
+    for frame in [*frames, demo_scene().frame(9, (48, 64))]:
         person = frame.labels['semseg'] == Meaning.PERSON
         assert ((frame.labels['human_parts'] > 0) == person).all()
         people += person.sum()

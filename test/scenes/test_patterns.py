@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamtl_ros.scenes.patterns import hashed, pattern_at
+from adamtl_ros.scenes.shading import hashed, pattern_at
 from adamtl_ros.scenes.solids import Pattern, Surface
 
 PLACES = st.floats(-20, 20)

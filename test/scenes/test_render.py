@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamtl_ros.scenes.classes import Meaning
 from adamtl_ros.scenes.compose import random_scene
+from adamtl_ros.scenes.labels import Meaning
 from adamtl_ros.scenes.render import Camera, Light, render
 from adamtl_ros.scenes.solids import Pattern, Shape, Solid, Surface, capsule
 

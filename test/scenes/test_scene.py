@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamtl_ros.scenes.classes import Meaning, Part
 from adamtl_ros.scenes.compose import random_scene
-from adamtl_ros.scenes.labels import ROOM_FACES
-from adamtl_ros.scenes.person import Person
+from adamtl_ros.scenes.demo_scene import demo_scene
+from adamtl_ros.scenes.labels import ROOM_FACES, Meaning, Part
+from adamtl_ros.scenes.objects import Person
 from adamtl_ros.scenes.render import render
 from adamtl_ros.scenes.scene import View, Walker
-from adamtl_ros.scenes.story import story
 
 PERSON = Person.random(np.random.default_rng(1), 0.5)
 START, END = np.array([1.0, 2.0]), np.array([4.0, 6.0])
@@ -147,7 +146,7 @@ def things_in_view(scene, time):
 
 @pytest.mark.parametrize('duration', [5, 10])
 def test_the_story_begins_with_less_in_view_than_it_ends_with(duration):
-    scene = story(duration)
+    scene = demo_scene(duration)
     counts = [len(things_in_view(scene, share * duration)) for share in (0.05, 0.5, 0.95)]
     assert counts[0] < counts[1] < counts[2]
     marked = [
@@ -158,7 +157,7 @@ def test_the_story_begins_with_less_in_view_than_it_ends_with(duration):
 
 
 def test_people_enter_the_story_one_after_the_other():
-    scene = story()
+    scene = demo_scene()
     there = [
         sum(bool(someone.solids(time)) for someone in scene.walkers) for time in (-1, 0, 5, 10)
     ]
@@ -172,6 +171,6 @@ def test_people_enter_the_story_one_after_the_other():
 
 
 def test_the_story_follows_from_its_seed():
-    one, other, again = (story(seed=seed).frame(4, (24, 32)).image for seed in (2, 3, 2))
+    one, other, again = (demo_scene(seed=seed).frame(4, (24, 32)).image for seed in (2, 3, 2))
     assert (one == again).all()
     assert (one != other).any()

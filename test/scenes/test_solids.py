@@ -9,9 +9,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from adamtl_ros.scenes.classes import SCENE_CLASSES, SCENE_TASKS, Meaning, Part
-from adamtl_ros.scenes.furniture import MAKERS, ball, box, chair, column, lamp, table
-from adamtl_ros.scenes.person import Person
+from adamtl_ros.scenes.labels import SCENE_CLASSES, SCENE_TASKS, Meaning, Part
+from adamtl_ros.scenes.objects import MAKERS, Person, ball, box, chair, column, lamp, table
 from adamtl_ros.scenes.solids import Shape, Solid, Surface, capsule, turned, yaw_rotation
 from adamtl_ros.tasks import PASCAL_PARTS
 

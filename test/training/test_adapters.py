@@ -5,31 +5,37 @@
 from dataclasses import replace
 
 import pytest
-import small
 import torch
+from helpers import small
 from safetensors.torch import load_file
 
-from adamtl_ros.nn.adapting import attach
-from adamtl_ros.nn.architecture import ARCHITECTURES
-from adamtl_ros.nn.checkpoint import Model, load_model, save_model
-from adamtl_ros.scenes.classes import SCENE_TASKS
+from adamtl_ros.nn.adapters.inject import inject
+from adamtl_ros.nn.io.checkpoint import Model, load_model, save_model
+from adamtl_ros.nn.swin.architecture import ARCHITECTURES
+from adamtl_ros.scenes.labels import SCENE_TASKS
 from adamtl_ros.training import run
-from adamtl_ros.training.adapters import Adapters, learning, task_weights
-from adamtl_ros.training.optimisation import parameter_groups
-from adamtl_ros.training.recipe import Recipe, RecipeError, Source, Stage, read_recipe
+from adamtl_ros.training.adapters import task_weights, trainable_names
+from adamtl_ros.training.build import build_dataset, build_network
+from adamtl_ros.training.optim import parameter_groups
+from adamtl_ros.training.recipe import (
+    AdapterConfig,
+    DataConfig,
+    Recipe,
+    RecipeError,
+    Stage,
+    read_recipe,
+)
 from adamtl_ros.training.run import MODEL, calibration_batches, train
-from adamtl_ros.training.sources import open_source
-from adamtl_ros.training.start import starting_network
 
 torch.set_num_threads(1)
 ARCH = replace(small.ARCH, name='speck')
-SOURCE = Source(
+SOURCE = DataConfig(
     'scenes', options={'scenes': 4, 'frames': 1, 'height': 64, 'width': 64, 'samples': 1}
 )
 ORDER = tuple(Stage(kind, 2, batch=2, size=(64, 64)) for kind in ('static', 'policy', 'joint'))
 TASKS = {name: SCENE_TASKS[name] for name in ('semseg', 'saliency', 'depth')}
 LABELLED = ('semseg', 'depth')
-ADAPTERS = Adapters(3, 2)
+ADAPTERS = AdapterConfig(3, 2)
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +74,7 @@ def test_all_but_what_learns_stays_bit_for_bit(base, tmp_path):
     recipe = recipe_from(base)
     trained = train(recipe, tmp_path / 'out')
     found = changed(base, trained)
-    learns = learning(load_model(str(trained)).network, recipe)
+    learns = trainable_names(load_model(str(trained)).network, recipe)
     assert any('.shared.' in name for name in found)
     assert any('.branches.' in name for name in found)
     assert any(name.startswith('policy.') for name in found)
@@ -86,8 +92,8 @@ def test_adapters_alone_leave_the_policy(base, tmp_path):
 @pytest.mark.parametrize('stage', ORDER, ids=lambda stage: stage.kind)
 def test_what_is_frozen_has_no_gradient(base, stage):
     recipe = recipe_from(base)
-    network, _ = starting_network(recipe, tasks_of(recipe))
-    learns = learning(network, recipe)
+    network, _ = build_network(recipe, tasks_of(recipe))
+    learns = trainable_names(network, recipe)
     groups = parameter_groups(network, stage, 0.1, learns)
     relaxed = network.relaxed(torch.randn(2, 3, 64, 64), torch.full((2,), 0.5))
     sum(raw.sum() for raw in relaxed.maps.values()).backward()
@@ -101,11 +107,11 @@ def test_what_is_frozen_has_no_gradient(base, stage):
 
 def test_parts_that_learn_can_be_chosen(base):
     recipe = recipe_from(base, adapters=replace(ADAPTERS, parts=('shared', 'norm')))
-    network, _ = starting_network(recipe, tasks_of(recipe))
-    found = learning(network, recipe)
+    network, _ = build_network(recipe, tasks_of(recipe))
+    found = trainable_names(network, recipe)
     assert found
     assert all('.shared.' in name or '.norm' in name for name in found)
-    assert learning(small.network(), recipe) is None
+    assert trainable_names(small.network(), recipe) is None
 
 
 @pytest.mark.parametrize('first', [1, 3])
@@ -119,7 +125,7 @@ def test_an_interruption_changes_nothing(base, tmp_path, first):
 
 
 def test_tasks_without_labels_are_held_to_the_base(base, tmp_path):
-    images = torch.cat(list(calibration_batches(open_source(SOURCE), (64, 64), 4)))
+    images = torch.cat(list(calibration_batches(build_dataset(SOURCE), (64, 64), 4)))
     long = (Stage('static', 20, batch=4, size=(64, 64), lr=1e-2),)
     drifted = {}
     for keep in (0.0, 10.0):
@@ -135,7 +141,7 @@ def test_tasks_without_labels_are_held_to_the_base(base, tmp_path):
 
 def test_weights_of_tasks_without_labels(base):
     recipe = recipe_from(base, adapters=replace(ADAPTERS, keep=0.5), weights={'saliency': 4.0})
-    network, _ = starting_network(recipe, tasks_of(recipe))
+    network, _ = build_network(recipe, tasks_of(recipe))
     expected = {'semseg': TASKS['semseg'].loss_weight, 'saliency': 2.0, 'depth': 1.0}
     assert task_weights(recipe, network) == expected
     without = replace(recipe, adapters=replace(ADAPTERS, keep=0.0))
@@ -145,18 +151,18 @@ def test_weights_of_tasks_without_labels(base):
 def test_a_start_with_adapters_goes_on_with_them(base, tmp_path):
     recipe = recipe_from(base)
     network = load_model(str(base)).network
-    attach(network, ADAPTERS.config(2, LABELLED))
+    inject(network, ADAPTERS.config(2, LABELLED))
     more = tmp_path / 'more.safetensors'
     save_model(Model(network, 'more'), more)
     for adapters in (ADAPTERS, replace(ADAPTERS, dropout=0.1), None):
-        begun, _ = starting_network(replace(recipe, start=str(more), adapters=adapters), {})
+        begun, _ = build_network(replace(recipe, start=str(more), adapters=adapters), {})
         assert begun.adapters == network.adapters
         assert not begun.folded
         for name, value in begun.state_dict().items():
             assert value.equal(load_file(more)[name]), name
-    other = replace(recipe, start=str(more), adapters=Adapters(2, 2))
+    other = replace(recipe, start=str(more), adapters=AdapterConfig(2, 2))
     with pytest.raises(ValueError, match=r'has adapters of its own, .* leave `adapters` out'):
-        starting_network(other, {})
+        build_network(other, {})
 
 
 @pytest.mark.parametrize(
@@ -168,7 +174,7 @@ def test_a_start_with_adapters_goes_on_with_them(base, tmp_path):
 )
 def test_adapters_keep_tasks_and_classes(base, tasks, message):
     with pytest.raises(ValueError, match=message):
-        starting_network(recipe_from(base), tasks)
+        build_network(recipe_from(base), tasks)
 
 
 def test_adapters_of_random_weights_are_refused():
@@ -177,9 +183,9 @@ def test_adapters_of_random_weights_are_refused():
 
 
 def test_adapters_of_official_weights_begin_with_new_decoders(monkeypatch):
-    monkeypatch.setattr('adamtl_ros.training.start.load_swin', lambda *_: None)
+    monkeypatch.setattr('adamtl_ros.training.build.load_swin', lambda *_: None)
     recipe = replace(recipe_from('base'), start='', pretrained='swin.pth')
-    network, fresh = starting_network(recipe, tasks_of(recipe))
+    network, fresh = build_network(recipe, tasks_of(recipe))
     assert (list(network.tasks), fresh) == (list(LABELLED), ())
     assert network.adapters == ADAPTERS.config(2, LABELLED)
 
@@ -195,7 +201,7 @@ def test_adapters_of_official_weights_begin_with_new_decoders(monkeypatch):
 )
 def test_impossible_adapters(entries, message):
     with pytest.raises(ValueError, match=message):
-        Adapters(**entries)
+        AdapterConfig(**entries)
 
 
 def test_a_recipe_file_says_which(tmp_path, base):

@@ -3,18 +3,17 @@
 """What each stage minimises, and what learns from it."""
 
 import pytest
-import small
 import torch
+from helpers import small
 
-from adamtl_ros.nn.checkpoint import IMAGENET_MEAN, IMAGENET_STD
-from adamtl_ros.nn.gating import GRANULARITIES, Gates
+from adamtl_ros.nn.gating.gates import GRANULARITIES, Gates
+from adamtl_ros.nn.io.checkpoint import IMAGENET_MEAN, IMAGENET_STD
 from adamtl_ros.sample import unknown_label
 from adamtl_ros.tasks import TASKS, Kind
-from adamtl_ros.training.losses import task_loss
-from adamtl_ros.training.objective import Objective, random_gates
-from adamtl_ros.training.optimisation import parameter_groups
+from adamtl_ros.training.losses import downsample_labels, task_loss
+from adamtl_ros.training.objective import MultiTaskLoss, random_gates
+from adamtl_ros.training.optim import parameter_groups
 from adamtl_ros.training.recipe import KINDS, Stage
-from adamtl_ros.training.targets import reduced
 
 torch.set_num_threads(1)
 SIZE = (64, 64)
@@ -53,7 +52,7 @@ def objective(kind, gates=('blocks', 'windows'), weights=WEIGHTS, **config):
     network = small.network(gates).train()
     stage = Stage(kind, 10, batch=4, size=SIZE, **config)
     parameter_groups(network, stage, 0.02)
-    return Objective(network, stage, (IMAGENET_MEAN, IMAGENET_STD), 4, weights)
+    return MultiTaskLoss(network, stage, (IMAGENET_MEAN, IMAGENET_STD), 4, weights)
 
 
 def normalised(pixels):
@@ -81,7 +80,7 @@ def test_static_is_the_network_at_budget_one():
     losses = made(images(), truth, 1.0, 0)
     maps = made.network(normalised(images()), 1.0).maps
     for name, task in TASKS.items():
-        expected = task_loss(task, maps[name], reduced(task, truth[name], 4))
+        expected = task_loss(task, maps[name], downsample_labels(task, truth[name], 4))
         torch.testing.assert_close(losses[name], expected.detach(), rtol=1e-5, atol=1e-6)
 
 

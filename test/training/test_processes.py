@@ -10,18 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import small
 import torch
 import yaml
+from helpers import small
 from safetensors.torch import load_file
 
-from adamtl_ros.nn.architecture import ARCHITECTURES
-from adamtl_ros.nn.checkpoint import load_model
-from adamtl_ros.training.journal import read_journal
+from adamtl_ros.nn.io.checkpoint import load_model
+from adamtl_ros.nn.swin.architecture import ARCHITECTURES
+from adamtl_ros.training.build import build_dataset, build_network
+from adamtl_ros.training.logger import read_log
 from adamtl_ros.training.recipe import read_recipe
 from adamtl_ros.training.run import train
-from adamtl_ros.training.sources import open_source
-from adamtl_ros.training.start import starting_network
 
 torch.set_num_threads(1)
 ARCH = replace(small.ARCH, name='speck')
@@ -94,8 +93,8 @@ def test_two_processes_are_worth_one_with_the_same_batch(shared, tmp_path, monke
     recipe = read_recipe(shared / 'static.yaml')
     alone = weights(load_file(train(recipe, tmp_path)))
     together = weights(load_file(shared / 'static' / 'model.safetensors'))
-    tasks = {'depth': open_source(recipe.data).tasks['depth']}
-    start = weights(starting_network(recipe, tasks)[0].state_dict())
+    tasks = {'depth': build_dataset(recipe.data).tasks['depth']}
+    start = weights(build_network(recipe, tasks)[0].state_dict())
     learnt = (alone - start).abs()
     assert learnt.max() > 1e-3
     assert (together - alone).abs().mean() < 0.02 * learnt.mean()
@@ -110,8 +109,8 @@ def test_their_gradients_are_those_of_the_whole_batch(shared, tmp_path, monkeypa
     norms = []
     for folder, recipe in ((tmp_path / 'whole', whole), (tmp_path / 'half', half)):
         train(recipe, folder)
-        norms.append(float(read_journal(folder / 'journal.csv')[0]['gradient']))
-    found = float(read_journal(shared / 'static' / 'journal.csv')[0]['gradient'])
+        norms.append(float(read_log(folder / 'journal.csv')[0]['gradient']))
+    found = float(read_log(shared / 'static' / 'journal.csv')[0]['gradient'])
     assert found == pytest.approx(norms[0], rel=1e-3)
     assert found != pytest.approx(norms[1], rel=1e-3)
 
@@ -124,7 +123,7 @@ def test_stages_with_gates_finish_and_one_process_writes(shared):
     model = load_model(str(folder / 'model.safetensors'))
     assert model.network.calibration.images == 4
     assert '2 processes' in model.notes['machine']
-    assert [row['stage'] for row in read_journal(folder / 'journal.csv')] == [
+    assert [row['stage'] for row in read_log(folder / 'journal.csv')] == [
         'backbone', 'policy', 'joint',
     ]  # fmt: skip
     assert (shared / 'scenes' / 'scenes.json').is_file()

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adamtl_ros.nn.architecture import ARCHITECTURES
-from adamtl_ros.nn.policy import PolicyConfig
+from adamtl_ros.nn.gating.policy import PolicyConfig
+from adamtl_ros.nn.swin.architecture import ARCHITECTURES
 from adamtl_ros.tasks import TASKS
-from adamtl_ros.training.recipe import KINDS, Recipe, RecipeError, Source, Stage, read_recipe
+from adamtl_ros.training.recipe import KINDS, DataConfig, Recipe, RecipeError, Stage, read_recipe
 
 SHIPPED = sorted((Path(__file__).parents[2] / 'config' / 'train').glob('*.yaml'))
 LEAST = {
@@ -48,8 +48,8 @@ def test_there_are_recipes_that_ship():
 
 def test_entries_become_records_and_the_rest_has_defaults(read):
     recipe = read(policy={'gates': ['blocks'], 'narrow': 0.25}, augmentation={'scale': [1, 2]})
-    assert recipe.data == Source('scenes', options={'scenes': 1})
-    assert recipe.validation == Source('nyud', '/data', 'val')
+    assert recipe.data == DataConfig('scenes', options={'scenes': 1})
+    assert recipe.validation == DataConfig('nyud', '/data', 'val')
     assert recipe.stages == (Stage('static', 3), Stage('joint', 5, size=(64, 96)))
     assert recipe.policy == PolicyConfig(('blocks',), narrow=0.25)
     assert recipe.augmentation.scale == (1.0, 2.0)

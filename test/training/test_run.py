@@ -6,22 +6,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import small
 import torch
 import yaml
+from helpers import small
 
-from adamtl_ros.nn.architecture import ARCHITECTURES
-from adamtl_ros.nn.checkpoint import IMAGENET_MEAN, IMAGENET_STD, load_model
-from adamtl_ros.nn.policy import PolicyConfig
+from adamtl_ros.nn.gating.policy import PolicyConfig
+from adamtl_ros.nn.io.checkpoint import IMAGENET_MEAN, IMAGENET_STD, load_model
+from adamtl_ros.nn.swin.architecture import ARCHITECTURES
 from adamtl_ros.sample import Sample
-from adamtl_ros.scenes.classes import SCENE_TASKS
-from adamtl_ros.training.recipe import Recipe, Source, Stage, read_recipe
+from adamtl_ros.scenes.labels import SCENE_TASKS
+from adamtl_ros.training.build import build_network
+from adamtl_ros.training.recipe import DataConfig, Recipe, Stage, read_recipe
 from adamtl_ros.training.run import calibration_batches, train
-from adamtl_ros.training.start import starting_network
 
 torch.set_num_threads(1)
 ARCH = replace(small.ARCH, name='speck')
-SOURCE = Source(
+SOURCE = DataConfig(
     'scenes', options={'scenes': 4, 'frames': 1, 'height': 64, 'width': 64, 'samples': 1}
 )
 JOINT, STATIC = (Stage(kind, 2, batch=2, size=(64, 64)) for kind in ('joint', 'static'))
@@ -84,7 +84,7 @@ def test_what_lies_beside_the_model(trained):
 def test_a_training_can_start_from_a_model(tmp_path, trained):
     """Its weights, not its calibration, which belongs to them."""
     recipe = replace(RECIPE, start=str(trained), stages=(STATIC,))
-    network, fresh = starting_network(recipe, TASKS)
+    network, fresh = build_network(recipe, TASKS)
     assert network.training
     assert fresh == ()
     for name, value in load_model(str(trained)).network.state_dict().items():
@@ -101,9 +101,9 @@ def test_only_what_fits_is_taken_from_a_start(trained):
         'depth': TASKS['depth'],
         'edges': SCENE_TASKS['edges'],
     }
-    network, fresh = starting_network(replace(RECIPE, start=str(trained)), tasks)
+    network, fresh = build_network(replace(RECIPE, start=str(trained)), tasks)
     assert fresh == ('decoders.semseg', 'decoders.edges', 'policy')
-    begun, _ = starting_network(RECIPE, tasks)
+    begun, _ = build_network(RECIPE, tasks)
     source = load_model(str(trained)).network
     for name, value in network.state_dict().items():
         taken = name.startswith(('encoder.', 'decoders.depth.'))
@@ -112,7 +112,7 @@ def test_only_what_fits_is_taken_from_a_start(trained):
 
 def test_another_policy_is_not_taken_from_a_start(trained):
     recipe = replace(RECIPE, start=str(trained), policy=PolicyConfig(hidden=9))
-    assert starting_network(recipe, TASKS)[1] == ('policy',)
+    assert build_network(recipe, TASKS)[1] == ('policy',)
 
 
 def test_what_is_not_taken_is_said(tmp_path, trained, capsys):
@@ -131,27 +131,27 @@ def test_what_is_not_taken_is_said(tmp_path, trained, capsys):
 def test_models_that_do_not_fit_are_no_start(trained, changes, message):
     recipe = replace(RECIPE, **{'start': str(trained), **changes})
     with pytest.raises(ValueError, match=message):
-        starting_network(recipe, TASKS)
+        build_network(recipe, TASKS)
 
 
 def test_official_weights_go_into_the_encoder(monkeypatch, tmp_path):
     asked = []
     monkeypatch.setattr(
-        'adamtl_ros.training.start.load_swin', lambda encoder, path: asked.append((encoder, path))
+        'adamtl_ros.training.build.load_swin', lambda encoder, path: asked.append((encoder, path))
     )
     monkeypatch.setenv('HOME', str(tmp_path))
-    network, _ = starting_network(replace(RECIPE, pretrained='~/swin.pth'), TASKS)
+    network, _ = build_network(replace(RECIPE, pretrained='~/swin.pth'), TASKS)
     assert asked == [(network.encoder, tmp_path / 'swin.pth')]
 
 
 def test_weights_at_first_follow_the_seed_alone():
     torch.manual_seed(1)
-    one = starting_network(RECIPE, TASKS)[0].state_dict()
+    one = build_network(RECIPE, TASKS)[0].state_dict()
     torch.manual_seed(2)
     state = torch.get_rng_state()
-    again = starting_network(RECIPE, TASKS)[0].state_dict()
+    again = build_network(RECIPE, TASKS)[0].state_dict()
     assert torch.equal(state, torch.get_rng_state())
-    other = starting_network(replace(RECIPE, seed=1), TASKS)[0].state_dict()
+    other = build_network(replace(RECIPE, seed=1), TASKS)[0].state_dict()
     assert all(torch.equal(value, again[name]) for name, value in one.items())
     assert any(not torch.equal(value, other[name]) for name, value in one.items())
 

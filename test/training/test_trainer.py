@@ -9,24 +9,23 @@ import sys
 from dataclasses import replace
 
 import pytest
-import small
 import torch
+from helpers import small
 from safetensors.torch import load_file
 
 from adamtl_ros.data.transforms import Augmentation
-from adamtl_ros.nn.architecture import ARCHITECTURES
+from adamtl_ros.nn.swin.architecture import ARCHITECTURES
 from adamtl_ros.training import run, trainer
-from adamtl_ros.training.journal import read_journal
-from adamtl_ros.training.recipe import Recipe, Source, Stage
+from adamtl_ros.training.build import build_dataset, build_network
+from adamtl_ros.training.logger import read_log
+from adamtl_ros.training.recipe import DataConfig, Recipe, Stage
 from adamtl_ros.training.run import MODEL, launch, train
-from adamtl_ros.training.sources import open_source
-from adamtl_ros.training.start import starting_network
 from adamtl_ros.training.trainer import CHECKPOINT, JOURNAL, Trainer
 
 torch.set_num_threads(1)
 ARCH = replace(small.ARCH, name='speck')
 SCENES = {'scenes': 4, 'frames': 1, 'height': 64, 'width': 64, 'samples': 1}
-SOURCE = Source('scenes', options=SCENES)
+SOURCE = DataConfig('scenes', options=SCENES)
 STEADY = Augmentation((1.0, 1.0), flip=False, colour=0.0)
 
 
@@ -63,7 +62,8 @@ import torch
 from adamtl_ros.nn.architecture import ARCHITECTURES
 from adamtl_ros.training import trainer
 from adamtl_ros.training.run import train
-import small, test_trainer
+import test_trainer
+from helpers import small
 
 torch.set_num_threads(1)
 ARCHITECTURES['speck'] = test_trainer.ARCH
@@ -107,7 +107,7 @@ def unbroken(tmp_path_factory):
 
 def journal(folder):
     """Return the rows of a journal without what the clock says."""
-    return [{**row, 'seconds': ''} for row in read_journal(folder / JOURNAL)]
+    return [{**row, 'seconds': ''} for row in read_log(folder / JOURNAL)]
 
 
 def assert_same(folder, other):
@@ -129,8 +129,8 @@ def test_losses_fall(tmp_path, precision, kind):
         precision=precision,
         checkpoint_steps=1000,
     )
-    dataset = Kept(open_source(SOURCE))
-    network, _ = starting_network(recipe, {name: dataset.tasks[name] for name in recipe.tasks})
+    dataset = Kept(build_dataset(SOURCE))
+    network, _ = build_network(recipe, {name: dataset.tasks[name] for name in recipe.tasks})
     assert Trainer(recipe, network, dataset, tmp_path, launch(recipe)).run()
     rows = journal(tmp_path)
     assert [int(row['step']) for row in rows] == list(range(30))

@@ -5,21 +5,113 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from enum import Enum
 from math import nan
 from typing import TYPE_CHECKING, Any
 
-from adamtl_ros.evaluation.bags.chance import Chance, of_independent, of_pairs
-from adamtl_ros.evaluation.bags.change import Change
+from adamtl_ros.evaluation.bags.confidence import Confidence, paired, welch
 from adamtl_ros.evaluation.bags.summary import FORMAT
 from adamtl_ros.tasks import TASKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from adamtl_ros.evaluation.bags.confidence import Confidence
+
+SAME = 1e-9
+"""Relative changes below this are rounding."""
+EXPLANATION = (
+    'after ±: a smaller change is noise (95 %); paired: both runs scored the same frames, so that '
+    'only what differs between them is chance'
+)
+
+
+class Verdict(Enum):
+    """What a change is."""
+
+    BETTER = 'better'
+    WORSE = 'worse'
+    NOISE = 'within noise'
+    SAME = 'same'
+    UNKNOWN = 'unknown'
+
+
+@dataclass(frozen=True)
+class Delta:
+    """One number in two evaluations.
+
+    Attributes:
+        budget: Of both.
+        what: Name of the number.
+        before: In the first one; NaN if it is not there.
+        after: In the second one.
+        higher_is_better: Direction.
+        chance: How far the difference goes by chance; None if nobody knows.
+
+    """
+
+    budget: float
+    what: str
+    before: float
+    after: float
+    higher_is_better: bool
+    chance: Confidence | None = None
+
+    @property
+    def gain(self) -> float:
+        """Relative change, positive for better; infinite where there was nothing before."""
+        change = self.after - self.before if self.higher_is_better else self.before - self.after
+        if change == 0:
+            return 0.0
+        return change / abs(self.before) if self.before else float('inf') * change
+
+    @property
+    def verdict(self) -> Verdict:
+        """What it is; where nobody knows how far chance goes, every change counts."""
+        change = self.after - self.before
+        if change != change:  # noqa: PLR0124  NaN
+            return Verdict.UNKNOWN
+        if abs(self.gain) < SAME:
+            return Verdict.SAME
+        if self.chance and abs(change) <= self.chance.margin:
+            return Verdict.NOISE
+        return Verdict.BETTER if self.gain > 0 else Verdict.WORSE
+
+
+def regressions(changes: list[Delta], threshold: float) -> list[Delta]:
+    """Return what got worse beyond noise by more than a threshold, or is no longer known.
+
+    Args:
+        changes: All of them.
+        threshold: Relative loss that is allowed, such as 0.01.
+
+    """
+    lost = [c for c in changes if c.verdict is Verdict.UNKNOWN and c.before == c.before]
+    return lost + [c for c in changes if c.verdict is Verdict.WORSE and -c.gain > threshold]
+
+
+def comparison_table(changes: Sequence[Delta]) -> str:
+    """Return the changes for people, a line each."""
+    lines = [f'{"budget":<8}{"":<28}{"before":>10}{"after":>10}{"gain":>9}']
+    for c in changes:
+        gain = '-' if c.gain != c.gain else f'{100 * c.gain:+.1f} %'
+        numbers = f'{c.before:>10.4g}{c.after:>10.4g}{gain:>9}'
+        line = f'{c.budget:<8g}{c.what:<28}{numbers}  {c.verdict.value:<14}{_margin(c)}'
+        lines.append(line.rstrip())
+    return '\n'.join([*lines, EXPLANATION])
+
+
+def _margin(change: Delta) -> str:
+    if change.chance is None:
+        return ''
+    how = 'paired' if change.chance.paired else 'independent'
+    return f'±{change.chance.margin:.2g} {how}'
+
 
 ENTRIES = ('bags', 'frames', 'machine', 'results', 'settings', 'timing', 'versions')
 """What a whole summary has."""
-
 SAME_FRAMES = ('unit', 'units', 'frames_crc32')
 """Entries of a task that agree where two evaluations scored the same frames in the same units."""
 
@@ -46,7 +138,7 @@ def read_summary(path: Path) -> dict[str, Any]:
 
 def compare(
     before: Mapping[str, Any], after: Mapping[str, Any], *, times: bool = False
-) -> list[Change]:
+) -> list[Delta]:
     """Return how each number changed, budget by budget.
 
     Values against the truth say how far chance goes. Where both evaluations scored the same
@@ -63,7 +155,7 @@ def compare(
 
     """
     theirs, shared = _by_budget(after), _shared_truth(before, after)
-    changes: list[Change] = []
+    changes: list[Delta] = []
     for key, (row, clock) in _by_budget(before).items():
         if key in theirs:
             changes += _quality(row['budget'], row, theirs[key][0], shared)
@@ -129,12 +221,12 @@ def _origins(summary: Mapping[str, Any], task: str) -> list[tuple[Any, ...]]:
 
 def _quality(
     budget: float, one: Mapping[str, Any], other: Mapping[str, Any], shared: set[str]
-) -> Iterator[Change]:
-    yield Change(budget, 'share of the MACs', _number(one['share']), _number(other['share']),
+) -> Iterator[Delta]:
+    yield Delta(budget, 'share of the MACs', _number(one['share']), _number(other['share']),
                  higher_is_better=False)  # fmt: skip
     for task, entry in one['truth'].items():
         metric, theirs = TASKS[task].metric, other['truth'].get(task)
-        yield Change(
+        yield Delta(
             budget,
             f'{task} {metric}',
             _number(entry['values'][metric]),
@@ -146,19 +238,19 @@ def _quality(
         if task not in one['truth'] and entry['pixels'] is not None:
             theirs = other['differs_from_full'].get(task, {})
             pair = _number(entry['pixels']), _number(theirs.get('pixels'))
-            yield Change(budget, f'{task} differs from full', *pair, higher_is_better=False)
+            yield Delta(budget, f'{task} differs from full', *pair, higher_is_better=False)
 
 
 def _chance(
     metric: str, entry: Mapping[str, Any], theirs: Mapping[str, Any], *, shared: bool
-) -> Chance | None:
+) -> Confidence | None:
     """Return the chance in a difference; None if one of the values has no standard error."""
     first, second = entry['errors'][metric], theirs['errors'][metric]
     if first is None or second is None:
         return None
     if shared and all(entry[name] == theirs[name] for name in SAME_FRAMES):
-        return of_pairs(entry['left_out'][metric], theirs['left_out'][metric])
-    return of_independent((first, second), (entry['units'], theirs['units']))
+        return paired(entry['left_out'][metric], theirs['left_out'][metric])
+    return welch((first, second), (entry['units'], theirs['units']))
 
 
 def _by_budget(summary: Mapping[str, Any]) -> dict[float | str, tuple[Any, Any]]:
@@ -167,10 +259,10 @@ def _by_budget(summary: Mapping[str, Any]) -> dict[float | str, tuple[Any, Any]]
     return {'live' if pair[0].get('live') else pair[0]['budget']: pair for pair in pairs}
 
 
-def _times(budget: float, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Change]:
+def _times(budget: float, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Delta]:
     for name in ('p50', 'p95'):
         pair = _number(one['latency_ms'][name]), _number(other['latency_ms'][name])
-        yield Change(budget, f'latency {name}', *pair, higher_is_better=False)
+        yield Delta(budget, f'latency {name}', *pair, higher_is_better=False)
 
 
 def _number(value: float | None) -> float:

@@ -8,10 +8,10 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from adamtl_ros.data.bags import bag_name
-from adamtl_ros.evaluation.bags.desk import Subject, keep_desk
-from adamtl_ros.runtime.neighbour import calling
-from adamtl_ros.runtime.sensors import EnergyCounter
+from adamtl_ros.bags.reader import bag_name
+from adamtl_ros.evaluation.bags.pipeline import ModelInfo, score_recording
+from adamtl_ros.evaluation.bags.process import calling
+from adamtl_ros.governor.sensors import EnergyCounter
 from adamtl_ros.tasks import select
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from adamtl_ros.evaluation.bags.desk import Answers
-    from adamtl_ros.evaluation.bags.result import BagResult, Settings
+    from adamtl_ros.evaluation.bags.pipeline import Answers
+    from adamtl_ros.evaluation.bags.result import BagResult, EvaluationSettings
     from adamtl_ros.runtime.engine import Engine
 
     Progress = Callable[[], object]
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def evaluate_bag(
     path: Path,
     engine: Engine,
-    settings: Settings,
+    settings: EvaluationSettings,
     progress: Progress | None = None,
     name: str = '',
 ) -> BagResult:
@@ -62,11 +62,11 @@ def evaluate_bag(
     tasks = {
         name: network.tasks[name] for name in select(settings.tasks or network.tasks, network.tasks)
     }
-    subject = Subject(name or bag_name(path), engine.model.name, tasks, network.arch)
+    subject = ModelInfo(name or bag_name(path), engine.model.name, tasks, network.arch)
     # The other process may have started in another folder.
     settings = replace(settings, out=settings.out and settings.out.absolute())
     answer = _Answering(engine, settings.budgets, tasks)
-    with calling(keep_desk, path.absolute(), subject, settings) as desk:
+    with calling(score_recording, path.absolute(), subject, settings) as desk:
         for image in desk:
             desk.tell(answer(image))
             if progress:

@@ -19,21 +19,21 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adamtl_ros.bags.reader import IssueLog
 from adamtl_ros.evaluation.bags.evaluate import evaluate_bag
-from adamtl_ros.evaluation.bags.notes import Notes
 from adamtl_ros.evaluation.bags.outputs import remove_outputs
+from adamtl_ros.evaluation.bags.process import WorkerProcessError, prepare
 from adamtl_ros.evaluation.bags.result import BagResult
-from adamtl_ros.nn.architecture import ARCHITECTURES
-from adamtl_ros.nn.checkpoint import shipped_weights
-from adamtl_ros.nn.opening import open_model
+from adamtl_ros.nn.io.adapter_file import open_model
+from adamtl_ros.nn.io.checkpoint import shipped_weights
+from adamtl_ros.nn.swin.architecture import ARCHITECTURES
 from adamtl_ros.runtime.engine import Engine
-from adamtl_ros.runtime.neighbour import NeighbourError, prepare
 from adamtl_ros.runtime.threads import set_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from adamtl_ros.evaluation.bags.result import Settings
+    from adamtl_ros.evaluation.bags.result import EvaluationSettings
 
     Progress = Callable[[], object]
 
@@ -61,14 +61,17 @@ class Job:
 
 
 def evaluate_here(
-    jobs: Sequence[Job], settings: Settings, progress: Progress | None = None
+    jobs: Sequence[Job], settings: EvaluationSettings, progress: Progress | None = None
 ) -> list[BagResult]:
     """Evaluate recordings in this process; progress is called after each frame."""
     return [_evaluate(job, settings, progress) for job in jobs]
 
 
 def evaluate_in_processes(
-    jobs: Sequence[Job], settings: Settings, workers: int, progress: Progress | None = None
+    jobs: Sequence[Job],
+    settings: EvaluationSettings,
+    workers: int,
+    progress: Progress | None = None,
 ) -> list[BagResult]:
     """Evaluate recordings in several processes; progress is called after each recording.
 
@@ -92,7 +95,10 @@ def evaluate_in_processes(
 
 
 def evaluate_on_ray(
-    jobs: Sequence[Job], settings: Settings, address: str, progress: Progress | None = None
+    jobs: Sequence[Job],
+    settings: EvaluationSettings,
+    address: str,
+    progress: Progress | None = None,
 ) -> list[BagResult]:
     """Evaluate recordings on a Ray cluster; progress is called after each recording.
 
@@ -154,7 +160,7 @@ def check_address(address: str) -> None:
         ) from error
 
 
-def for_elsewhere(settings: Settings) -> Settings:
+def for_elsewhere(settings: EvaluationSettings) -> EvaluationSettings:
     """Return settings whose files are found from any working folder."""
     model, out = settings.model, settings.out and settings.out.absolute()
     named = model in shipped_weights() or model in ARCHITECTURES
@@ -172,7 +178,7 @@ def _fetch(ray: Any, reference: Any, job: Job) -> BagResult:  # noqa: ANN401
 
 
 def _lost(job: Job) -> BagResult:
-    return BagResult(job.name, '', Notes(), failure=LOST)
+    return BagResult(job.name, '', IssueLog(), failure=LOST)
 
 
 def _leave_interrupts() -> None:
@@ -180,22 +186,24 @@ def _leave_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _evaluate(job: Job, settings: Settings, progress: Progress | None = None) -> BagResult:
+def _evaluate(
+    job: Job, settings: EvaluationSettings, progress: Progress | None = None
+) -> BagResult:
     """Evaluate a recording; whatever goes wrong is said in its result, and costs no other one."""
     engine = _engine(settings.model, settings.threads, settings.adapter)
     try:
         for _ in range(ATTEMPTS):
-            with suppress(NeighbourError):
+            with suppress(WorkerProcessError):
                 return evaluate_bag(job.path, engine, settings, progress, job.name)
     except Exception as error:  # noqa: BLE001
         return _failed(job, settings, f'{type(error).__name__}: {error}')
     return _failed(job, settings, LOST)
 
 
-def _failed(job: Job, settings: Settings, why: str) -> BagResult:
+def _failed(job: Job, settings: EvaluationSettings, why: str) -> BagResult:
     if settings.out:
         remove_outputs(settings.out / job.name)
-    return BagResult(job.name, '', Notes(), failure=why)
+    return BagResult(job.name, '', IssueLog(), failure=why)
 
 
 @lru_cache(maxsize=1)

@@ -6,47 +6,118 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rosbags.image import message_to_cvimage
 
-from adamtl_ros.data.bags import BagError, bag_name, open_bag
-from adamtl_ros.data.by_stamp import ByStamp
-from adamtl_ros.data.own_types import STATS
-from adamtl_ros.evaluation.bags.heat import Heat
-from adamtl_ros.evaluation.bags.notes import Notes
+from adamtl_ros.bags.ground_truth import TruthConfig
+from adamtl_ros.bags.reader import BagError, IssueLog, StampIndex, bag_name, open_bag
+from adamtl_ros.bags.writer import STATS
+from adamtl_ros.evaluation.bags.process import prefetch
 from adamtl_ros.evaluation.bags.recording import Recording
 from adamtl_ros.evaluation.bags.result import (
     BagResult,
     BudgetResult,
     FrameCost,
     Streaming,
+    UsageMap,
     bag_digest,
 )
 from adamtl_ros.evaluation.bags.scores import Scorer, Scores
-from adamtl_ros.evaluation.bags.truth import Wanted
-from adamtl_ros.runtime.pipeline import ahead
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Results = dict[str, NDArray[np.generic]]
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from numpy.typing import NDArray
     from rosbags.highlevel import AnyReader
 
     from adamtl_ros.evaluation.bags.recording import Frame
-    from adamtl_ros.evaluation.bags.result import Settings
-    from adamtl_ros.nn.architecture import Architecture
+    from adamtl_ros.evaluation.bags.result import EvaluationSettings
+    from adamtl_ros.nn.swin.architecture import Architecture
     from adamtl_ros.tasks import Task
 
     Results = dict[str, NDArray[Any]]
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What is made of a frame, and when.
+
+    Attributes:
+        arrived: When the frame arrived [ns].
+        latency: How long it takes to make [ns], without waiting.
+        results: By task.
+
+    """
+
+    arrived: int
+    latency: int
+    results: Results
+
+
+@dataclass
+class EmulatedNode:
+    """A worker with a one-slot mailbox, as in the node, in the time of the recording.
+
+    Attributes:
+        dropped: Frames that a newer one replaced before they were processed.
+        ages_ms: Of each answer when it was ready, from the arrival of its frame.
+        newest: Results of the newest answer that is ready; None before the first.
+
+    """
+
+    dropped: int = 0
+    ages_ms: list[float] = field(default_factory=list)
+    newest: Results | None = None
+    _working: tuple[int, Answer] | None = None
+    _waiting: Answer | None = None
+    _last: int = -(2**63)
+
+    def arrive(self, answer: Answer) -> Results | None:
+        """Let a frame arrive, with the answer that will be made of it if there is time.
+
+        Frames arrive in order; one that seems to come before the last one comes with it.
+
+        Returns:
+            The results that are known at that moment.
+
+        """
+        now = self._last = max(answer.arrived, self._last)
+        answer = replace(answer, arrived=now)
+        self._work_until(now)
+        if self._working is None:
+            self._working = (now + answer.latency, answer)
+            self._work_until(now)
+        else:
+            self.dropped += self._waiting is not None
+            self._waiting = answer
+        return self.newest
+
+    def finish(self) -> None:
+        """Let the node finish what it has, after the last frame."""
+        while self._working:
+            self._work_until(self._working[0])
+
+    def _work_until(self, now: int) -> None:
+        while self._working and self._working[0] <= now:
+            ready, answer = self._working
+            self.ages_ms.append((ready - answer.arrived) / 1e6)
+            self.newest = answer.results
+            self._working = None
+            if self._waiting:
+                following, self._waiting = self._waiting, None
+                self._working = (max(ready, following.arrived) + following.latency, following)
+
+
 def evaluate_live(
     path: Path,
     recorded: Path,
-    settings: Settings,
+    settings: EvaluationSettings,
     tasks: Mapping[str, Task],
     arch: Architecture,
     progress: Callable[[], object] | None = None,
@@ -70,8 +141,8 @@ def evaluate_live(
 
     """
     begun = time.perf_counter()
-    notes = Notes()
-    wanted = Wanted(settings.camera, settings.truth, settings.classes)
+    notes = IssueLog()
+    wanted = TruthConfig(settings.camera, settings.truth, settings.classes)
     with open_bag(recorded) as reader:
         answers = _Answers(recorded, reader)
         tasks = {name: task for name, task in tasks.items() if name in answers.tasks}
@@ -81,7 +152,7 @@ def evaluate_live(
         result.origins = {task: s.origin for task, s in recording.truth.sources.items()}
         truth = {name: tasks[name] for name in recording.truth.sources}
         scored = _Live(tasks, truth, arch, notes)
-        for frame in ahead(recording.frames()):
+        for frame in prefetch(recording.frames()):
             scored.take(frame, frame.index / max(recording.expected, 1), answers, reader)
             if progress:
                 progress()
@@ -107,7 +178,7 @@ class _Answers:
         self._stats = topics[0]
         self.tasks = {task: f'{prefix}/{task}/image' for task in found}
         self.tasks = {task: topic for task, topic in self.tasks.items() if topic in there}
-        self._messages = ByStamp(reader, [self._stats, *self.tasks.values()])
+        self._messages = StampIndex(reader, [self._stats, *self.tasks.values()])
 
     def of(self, reader: AnyReader, stamp: int) -> tuple[Any, Results] | None:
         """Return the statistics and the results that belong to an image."""
@@ -127,12 +198,12 @@ class _Live:
         tasks: Mapping[str, Task],
         truth: Mapping[str, Task],
         arch: Architecture,
-        notes: Notes,
+        notes: IssueLog,
     ) -> None:
         self._notes = notes
         streaming = Streaming(Scores(tasks, truth))
         self.result = BudgetResult(
-            math.nan, Scores(tasks, truth), [], Heat(arch), streaming, live=True
+            math.nan, Scores(tasks, truth), [], UsageMap(arch), streaming, live=True
         )
         self._scorer, self._known = Scorer(self.result.scores), Scorer(streaming.scores)
         self._streaming = streaming

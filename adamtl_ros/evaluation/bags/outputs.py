@@ -12,12 +12,11 @@ import av
 import numpy as np
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
-from adamtl_ros.data.bags import RAW
-from adamtl_ros.data.own_types import LABEL_INFO, STATS, own_typestore
-from adamtl_ros.data.write_messages import header, label_info, task_image
-from adamtl_ros.runtime.colour import colourise
-from adamtl_ros.runtime.tiles import add_stream, page, tile
+from adamtl_ros.bags.reader import RAW
+from adamtl_ros.bags.writer import LABEL_INFO, STATS, header, label_info, own_typestore, task_image
 from adamtl_ros.tasks import Kind
+from adamtl_ros.viz.colorize import colorize
+from adamtl_ros.viz.mosaic import add_stream, page, tile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -133,7 +132,7 @@ class Video:
     def add(self, frame: Frame, answer: Inference, cost: FrameCost) -> None:
         """Draw a frame."""
         tiles = {
-            name: tile(colourise(self._tasks[name], result), name)
+            name: tile(colorize(self._tasks[name], result), name)
             for name, result in answer.results.items()
         }
         lines = [

@@ -8,10 +8,10 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from adamtl_ros.data.bags import header_stamp, open_bag
-from adamtl_ros.data.layout import fit
-from adamtl_ros.data.messages import rgb
-from adamtl_ros.evaluation.bags.truth import Truth
+from adamtl_ros.bags.ground_truth import GroundTruth
+from adamtl_ros.bags.images import to_rgb
+from adamtl_ros.bags.reader import header_stamp, open_bag
+from adamtl_ros.labels import resize_nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from rosbags.highlevel import AnyReader
     from rosbags.interfaces import Connection
 
-    from adamtl_ros.evaluation.bags.notes import Notes
-    from adamtl_ros.evaluation.bags.truth import Wanted
+    from adamtl_ros.bags.ground_truth import TruthConfig
+    from adamtl_ros.bags.reader import IssueLog
     from adamtl_ros.tasks import Task
 
 
@@ -62,7 +62,9 @@ class Recording:
 
     """
 
-    def __init__(self, path: Path, tasks: Mapping[str, Task], wanted: Wanted, notes: Notes) -> None:
+    def __init__(
+        self, path: Path, tasks: Mapping[str, Task], wanted: TruthConfig, notes: IssueLog
+    ) -> None:
         """Find the topics; reads those of the ground truth once, for their stamps.
 
         Args:
@@ -79,7 +81,7 @@ class Recording:
         """
         self.path, self._notes = path, notes
         with open_bag(path) as reader:
-            self.truth = Truth(path, reader, tasks, wanted, notes)
+            self.truth = GroundTruth(path, reader, tasks, wanted, notes)
             self.camera = self.truth.camera
             counts = [c.msgcount for c in reader.connections if c.topic == self.camera]
             self.expected = sum(counts)
@@ -119,7 +121,7 @@ class Recording:
         try:
             stamp = header_stamp(raw)
             message: Any = reader.deserialize(raw, connection.msgtype)
-            image = rgb(message)
+            image = to_rgb(message)
         except Exception as error:  # noqa: BLE001  as above
             where = f'image {index} on {self.camera}'
             self._notes.add('image cannot be read', f'{where}: {type(error).__name__}: {error}')
@@ -149,7 +151,7 @@ class Recording:
                     f'ground truth of {task} has another size than the image',
                     f'{sizes} at {stamp} ns; stretched to it',
                 )
-            labels[task] = fit(truth, *size[:2])
+            labels[task] = resize_nearest(truth, *size[:2])
         return labels
 
     def _note(self, kind: str, frame: Frame, more: str) -> None:

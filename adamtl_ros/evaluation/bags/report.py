@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from adamtl_ros.evaluation.bags import plots
-from adamtl_ros.evaluation.bags.difference import VISIBLE
-from adamtl_ros.evaluation.bags.examples import best
-from adamtl_ros.evaluation.bags.result import add_up
+from adamtl_ros.evaluation.bags.result import add_up, best
+from adamtl_ros.evaluation.bags.scores import VISIBLE
 from adamtl_ros.evaluation.bags.summary import PERCENTILES
 
 if TYPE_CHECKING:

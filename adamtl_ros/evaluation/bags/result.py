@@ -1,29 +1,105 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What an evaluation found: of one recording, and of several added up."""
+"""The frames on which the network spent most and least, as pictures."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
-from adamtl_ros.evaluation.bags.classes import ClassMap
+from adamtl_ros.bags.ground_truth import ClassMap
 from adamtl_ros.evaluation.bags.scores import Scores
+from adamtl_ros.nn.swin.windows import window_grid
+from adamtl_ros.viz.colorize import colorize
+from adamtl_ros.viz.mosaic import row, tile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+    from typing import Self
 
-    from adamtl_ros.evaluation.bags.heat import Heat
-    from adamtl_ros.evaluation.bags.notes import Notes
+    from numpy.typing import NDArray
+
+    from adamtl_ros.bags.reader import IssueLog
+    from adamtl_ros.evaluation.bags.recording import Frame
+    from adamtl_ros.nn.gating.plan import Plan
+    from adamtl_ros.nn.swin.architecture import Architecture
     from adamtl_ros.tasks import Task
+
+MAP = (24, 32)
+"""Height and width of the map, whatever the images measure."""
+
+
+class UsageMap:
+    """Adds up what ran, frame by frame."""
+
+    def __init__(self, arch: Architecture) -> None:
+        """Begin with nothing for an architecture."""
+        self._arch = arch
+        self.frames = 0
+        self._blocks = np.zeros(sum(arch.depths), np.int64)
+        self._map = np.zeros(MAP)
+
+    def add(self, plan: Plan, size: tuple[int, int]) -> None:
+        """Add a frame.
+
+        Args:
+            plan: What ran.
+            size: Height and width that the network saw.
+
+        """
+        self.frames += 1
+        self._blocks += [block.run for block in plan.blocks]
+        height, width = (side // self._arch.patch for side in size)
+        for stage in plan.stages:
+            for number, block in enumerate(stage):
+                if not block.run:
+                    continue
+                if block.windows is None:
+                    self._map += 1
+                else:
+                    grid = (height, width, self._arch.window, number % 2 == 1)
+                    self._map += sum(_place(*grid, window) for window in block.windows)
+            height, width = (height + 1) // 2, (width + 1) // 2
+
+    def empty(self) -> Self:
+        """Return one for the same architecture, with nothing in it."""
+        return type(self)(self._arch)
+
+    def merge(self, other: Self) -> None:
+        """Add the sums of another one."""
+        self.frames += other.frames
+        self._blocks += other._blocks
+        self._map += other._map
+
+    @property
+    def blocks(self) -> NDArray[np.float64]:
+        """Share of the frames in which each block ran."""
+        return self._blocks / max(self.frames, 1)
+
+    @property
+    def map(self) -> NDArray[np.float64]:
+        """Share of the blocks that ran at each place, on average over frames."""
+        return self._map / max(self.frames * len(self._blocks), 1)
+
+
+@lru_cache(maxsize=4096)
+def _place(height: int, width: int, side: int, shifted: bool, window: int) -> NDArray[np.float32]:
+    """Return where a window lies on the map, in 0..1."""
+    grid = window_grid(height, width, side, shifted)
+    padded = np.zeros(grid.padded, np.float32)
+    padded.ravel()[grid.order.view(grid.count, -1)[window].numpy()] = 1
+    inside = padded[:height, :width]
+    return cv2.resize(inside, MAP[::-1], interpolation=cv2.INTER_AREA)
 
 
 @dataclass(frozen=True)
-class Settings:
+class EvaluationSettings:
     """What is to be evaluated, and how; travels to other processes and machines.
 
     Attributes:
@@ -171,7 +247,7 @@ class BudgetResult:
     budget: float
     scores: Scores
     costs: list[FrameCost]
-    heat: Heat
+    heat: UsageMap
     streaming: Streaming | None = None
     live: bool = False
 
@@ -206,7 +282,7 @@ class BagResult:
 
     name: str
     digest: str
-    notes: Notes
+    notes: IssueLog
     camera: str = ''
     expected: int = 0
     frames: int = 0
@@ -272,3 +348,59 @@ def bag_digest(path: Path) -> str:
 def shares(costs: Sequence[FrameCost]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return the spent shares of the full MACs."""
     return np.array([cost.share for cost in costs])
+
+
+EACH = 2
+"""So many of the hardest, and as many of the easiest."""
+APART_NS = 1_000_000_000
+"""Frames nearer than this show the same."""
+
+
+class Examples:
+    """Keeps pictures of the frames at both ends."""
+
+    def __init__(self, bag: str, tasks: Mapping[str, Task]) -> None:
+        """Begin with none, for a recording of that name."""
+        self._bag, self._tasks = bag, tasks
+        self._hard: list[Example] = []
+        self._easy: list[Example] = []
+
+    @property
+    def chosen(self) -> list[Example]:
+        """The hardest ones, then the easiest, each once."""
+        return [*self._hard, *(one for one in self._easy if one not in self._hard)]
+
+    def add(self, frame: Frame, results: Mapping[str, Any], cost: FrameCost) -> None:
+        """Keep a frame if it is among the hardest or easiest so far."""
+        wins_hard = _wins(self._hard, cost, sign=1)
+        wins_easy = _wins(self._easy, cost, sign=-1)
+        if wins_hard or wins_easy:
+            picture = _draw(frame, results, self._tasks)
+            example = Example(self._bag, cost.stamp, cost.share, picture)
+            if wins_hard:
+                self._hard = best([*self._hard, example], sign=1)
+            if wins_easy:
+                self._easy = best([*self._easy, example], sign=-1)
+
+
+def best(examples: list[Example], *, sign: int) -> list[Example]:
+    """Return the hardest (1) or easiest (-1) ones, of those near to each other only the first."""
+    kept: list[Example] = []
+    for one in sorted(examples, key=lambda example: -sign * example.share):
+        near = any(k.bag == one.bag and abs(k.stamp - one.stamp) < APART_NS for k in kept)
+        if not near and len(kept) < EACH:
+            kept.append(one)
+    return kept
+
+
+def _wins(kept: list[Example], cost: FrameCost, *, sign: int) -> bool:
+    beaten = [one for one in kept if sign * cost.share > sign * one.share]
+    near = [one for one in kept if abs(one.stamp - cost.stamp) < APART_NS]
+    return all(one in beaten for one in near) and (len(kept) < EACH or bool(beaten))
+
+
+def _draw(frame: Frame, results: Mapping[str, Any], tasks: Mapping[str, Task]) -> bytes:
+    tiles = {name: tile(colorize(tasks[name], one), name) for name, one in results.items()}
+    picture = row(tile(frame.image, 'camera'), tiles, tasks)
+    data: bytes = cv2.imencode('.jpg', cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
+    return data

@@ -6,26 +6,108 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from math import cos, nan, radians
 from struct import pack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adamtl_ros.evaluation.bags.chance import Spread
-from adamtl_ros.evaluation.bags.difference import STEP, Differences, differing, thinned_out
+from adamtl_ros.evaluation.bags.confidence import JackknifeSamples
 from adamtl_ros.evaluation.metrics import MeanIou, metric_for
-from adamtl_ros.tasks import UNLABELLED
+from adamtl_ros.tasks import TASKS, UNLABELLED, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from typing import Self
 
     from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+    from collections.abc import Iterator, Sequence
 
     from adamtl_ros.evaluation.metrics import Metric
     from adamtl_ros.tasks import Task
 
     Array = NDArray[np.generic]
+
+STEP = 4
+"""Every so many pixels are compared, in both directions: as many as the network puts out."""
+ANGLE = 11.25
+"""Normals differ above this angle [degrees]; the strictest of the published thresholds."""
+RATIO = 1.25
+"""Depths differ above this ratio; delta-1's threshold."""
+STRENGTH = 64
+"""Probabilities differ above this, of 255."""
+VISIBLE = 0.05
+"""A frame differs visibly if more than this share of its pixels does."""
+
+
+def subsample(results: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the pixels of results that are compared."""
+    return {task: np.ascontiguousarray(one[::STEP, ::STEP]) for task, one in results.items()}
+
+
+def differing(task: str, one: Array, other: Array) -> float:
+    """Return the share of pixels that differ visibly, 0..1; NaN for other shapes.
+
+    Args:
+        task: Name of the task.
+        one: A result, as the engine gives it.
+        other: Another one; where both are unknown they agree.
+
+    """
+    if one.shape != other.shape:
+        return nan
+    kind = TASKS[task].kind
+    if kind is Kind.LABELS:
+        return float(np.mean(one != other))
+    if kind is Kind.PROBABILITY:
+        return float(np.mean(np.abs(one.astype(np.int16) - other.astype(np.int16)) > STRENGTH))
+    if kind is Kind.NORMALS:
+        # Plane by plane: sums along a short axis take numpy ten times longer.
+        (a, b, c), (x, y, z) = (np.moveaxis(normals, -1, 0) for normals in (one, other))
+        same = a * x + b * y + c * z >= cos(radians(ANGLE))
+        unknown = np.isnan(a + b + c) & np.isnan(x + y + z)
+    else:
+        with np.errstate(invalid='ignore', divide='ignore'):
+            same = np.maximum(one / other, other / one) <= RATIO
+        unknown = np.isnan(one) & np.isnan(other)
+    return float(np.mean(~(same | unknown)))
+
+
+class Agreement:
+    """Adds up, by task, how much results differ from others."""
+
+    def __init__(self, tasks: Iterable[str]) -> None:
+        """Begin with nothing for some tasks."""
+        self._frames = dict.fromkeys(tasks, 0)
+        self._sums = dict.fromkeys(self._frames, 0.0)
+        self._visible = dict.fromkeys(self._frames, 0)
+
+    def add(self, task: str, share: float) -> None:
+        """Add a frame of which such a share of the pixels differs; NaN is left out."""
+        if share == share:  # noqa: PLR0124  false for NaN
+            self._frames[task] += 1
+            self._sums[task] += share
+            self._visible[task] += share > VISIBLE
+
+    def merge(self, other: Self) -> None:
+        """Add the sums of another one."""
+        for task in other._frames:
+            self._frames[task] += other._frames[task]
+            self._sums[task] += other._sums[task]
+            self._visible[task] += other._visible[task]
+
+    def compute(self) -> dict[str, dict[str, float]]:
+        """Return by task 'pixels' and 'frames' that differ, shares 0..1; NaN for none at all."""
+        return {
+            task: {
+                'pixels': self._sums[task] / count if count else nan,
+                'frames': self._visible[task] / count if count else nan,
+            }
+            for task, count in self._frames.items()
+        }
+
 
 BLOCKS = 16
 """Stretches of a recording whose scores tell how far chance goes; frames side by side are alike."""
@@ -98,7 +180,7 @@ class TruthScores:
         """Return values by task and name; NaN where nothing is known."""
         return {task: self._sum(self._units(task), task).metric.compute() for task in self._tasks}
 
-    def spread(self) -> dict[str, Spread]:
+    def spread(self) -> dict[str, JackknifeSamples]:
         """Return by task how far chance goes, by leaving out one unit after another.
 
         Frames of a recording are alike, so recordings are the units. Where only one has labels of
@@ -106,13 +188,13 @@ class TruthScores:
         """
         return {task: self._spread(task) for task in self._tasks}
 
-    def _spread(self, task: str) -> Spread:
+    def _spread(self, task: str) -> JackknifeSamples:
         units = self._units(task)
         whole = self._sum(units, task)
         values = [_as_part(rest.metric, whole.metric) for rest in self._rests(units, task)]
         left_out = {name: [value[name] for value in values] for name in whole.metric.compute()}
         unit = 'stretch' if len(self._told(task)) == 1 else 'recording'
-        return Spread(unit, left_out, whole.crc32)
+        return JackknifeSamples(unit, left_out, whole.crc32)
 
     def _told(self, task: str) -> list[dict[int, Sums]]:
         """Return the stretches of each recording with labels."""
@@ -158,8 +240,8 @@ class Scores:
 
         """
         self.truth = TruthScores(with_truth)
-        self.against_full = Differences(tasks)
-        self.flips = Differences(tasks)
+        self.against_full = Agreement(tasks)
+        self.flips = Agreement(tasks)
 
     def merge(self, other: Self) -> None:
         """Add the sums of another recording."""
@@ -188,12 +270,12 @@ class Scorer:
         Args:
             place: Where in the recording it is, 0..1.
             results: By task, at this budget.
-            full: The same at full budget, `thinned_out()`; None if nobody knows.
+            full: The same at full budget, `subsample()`; None if nobody knows.
             labels: Truth by task.
 
         """
         self.scores.truth.add(place, results, labels)
-        now = thinned_out(results)
+        now = subsample(results)
         for task, one in (full or {}).items():
             self.scores.against_full.add(task, differing(task, now[task], one))
         for task in now.keys() & self._before.keys():

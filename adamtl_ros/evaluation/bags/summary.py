@@ -22,12 +22,17 @@ import torch
 
 import adamtl_ros
 from adamtl_ros.evaluation.bags.result import add_up, shares
-from adamtl_ros.nn.checkpoint import find_file
+from adamtl_ros.nn.io.checkpoint import find_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from adamtl_ros.evaluation.bags.result import BagResult, BudgetResult, Settings, Streaming
+    from adamtl_ros.evaluation.bags.result import (
+        BagResult,
+        BudgetResult,
+        EvaluationSettings,
+        Streaming,
+    )
     from adamtl_ros.evaluation.bags.scores import Scores
     from adamtl_ros.tasks import Task
 
@@ -40,7 +45,7 @@ BINS = 40
 
 def summarise(
     results: Sequence[BagResult],
-    settings: Settings,
+    settings: EvaluationSettings,
     tasks: Mapping[str, Task],
     wall_s: float,
 ) -> dict[str, Any]:
@@ -101,7 +106,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def _settings(settings: Settings, tasks: Mapping[str, Task]) -> dict[str, Any]:
+def _settings(settings: EvaluationSettings, tasks: Mapping[str, Task]) -> dict[str, Any]:
     """Return all that decides what is found, without the places of files on this machine."""
     return {
         'model': _model(settings),
@@ -178,7 +183,7 @@ def _percentiles(values: np.ndarray[Any, Any]) -> dict[str, float | None]:
     return {f'p{p}': float(value) for p, value in zip(PERCENTILES, found, strict=True)}
 
 
-def _model(settings: Settings) -> dict[str, str]:
+def _model(settings: EvaluationSettings) -> dict[str, str]:
     found = {'name': Path(settings.model).stem, 'sha256': _model_digest(settings.model)}
     if settings.adapter:
         found['name'] += f'+{settings.adapter.stem.removesuffix(".adapter")}'

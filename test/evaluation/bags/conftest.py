@@ -3,8 +3,8 @@
 """A recording of a few pictures, and what the network makes of each of them."""
 
 import pytest
-from bag_files import frames, picture, write
-from desks import BUDGETS, COUNT, ENGINE, true
+from helpers.bag_files import frames, picture, write
+from helpers.desks import BUDGETS, COUNT, ENGINE, true
 
 
 @pytest.fixture(scope='module')

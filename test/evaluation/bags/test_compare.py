@@ -9,9 +9,16 @@ import math
 
 import pytest
 
-from adamtl_ros.cli import main
-from adamtl_ros.evaluation.bags.change import Verdict, comparison_table, regressions
-from adamtl_ros.evaluation.bags.compare import compare, differences_in_setup, losses, read_summary
+from adamtl_ros.commands.main import main
+from adamtl_ros.evaluation.bags.compare import (
+    Verdict,
+    compare,
+    comparison_table,
+    differences_in_setup,
+    losses,
+    read_summary,
+    regressions,
+)
 from adamtl_ros.evaluation.bags.summary import FORMAT
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bag_files import CAMERA, counts, image, picture, stamp, truth, write
-from desks import BUDGETS, COUNT, ENGINE, at_desk, chosen
+from helpers.bag_files import CAMERA, counts, image, picture, stamp, truth, write
+from helpers.desks import BUDGETS, COUNT, ENGINE, at_desk, chosen
 
-from adamtl_ros.data.bags import RAW, open_bag
+from adamtl_ros.bags.reader import RAW, open_bag
 from adamtl_ros.evaluation.bags.evaluate import evaluate_bag
 from adamtl_ros.evaluation.bags.summary import summarise
-from adamtl_ros.nn.checkpoint import load_model
+from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.tasks import TASKS
 

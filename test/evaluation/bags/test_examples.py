@@ -5,13 +5,12 @@
 import cv2
 import numpy as np
 import pytest
-from bag_files import cost, plain, seen, stamp
+from helpers.bag_files import cost, plain, seen, stamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamtl_ros.evaluation.bags import examples
-from adamtl_ros.evaluation.bags.examples import APART_NS, EACH, Examples, best
-from adamtl_ros.evaluation.bags.result import Example
+from adamtl_ros.evaluation.bags import result as examples
+from adamtl_ros.evaluation.bags.result import APART_NS, EACH, Example, Examples, best
 from adamtl_ros.tasks import TASKS
 
 CHOSEN = {'edges': TASKS['edges']}

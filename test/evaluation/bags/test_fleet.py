@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from adamtl_ros.data.scene_bag import write_scene_bag
+from adamtl_ros.data.synthetic_bag import write_synthetic_bag
 from adamtl_ros.evaluation.bags import fleet
 from adamtl_ros.evaluation.bags.fleet import (
     Job,
@@ -23,11 +23,11 @@ from adamtl_ros.evaluation.bags.fleet import (
     evaluate_on_ray,
     for_elsewhere,
 )
-from adamtl_ros.evaluation.bags.result import Settings
+from adamtl_ros.evaluation.bags.result import EvaluationSettings
 from adamtl_ros.evaluation.bags.summary import summarise
-from adamtl_ros.nn.checkpoint import find_file, load_model
+from adamtl_ros.nn.io.checkpoint import find_file, load_model
 
-SETTINGS = Settings(model='scenes_nano', budgets=(1.0, 0.5), shown=0.5)
+SETTINGS = EvaluationSettings(model='scenes_nano', budgets=(1.0, 0.5), shown=0.5)
 TASKS = load_model('scenes_nano').network.tasks
 
 
@@ -36,7 +36,7 @@ def jobs(tmp_path_factory):
     folder = tmp_path_factory.mktemp('bags')
     made = []
     for name, frames in (('long', 12), ('short', 5), ('middle', 8)):
-        write_scene_bag(folder / name, frames=frames, size=(96, 128), truth=True)
+        write_synthetic_bag(folder / name, frames=frames, size=(96, 128), truth=True)
         made.append(Job(folder / name, name))
     made.insert(1, Job(folder / 'missing', 'missing'))
     return made

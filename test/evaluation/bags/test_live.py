@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from adamtl_ros.cli import main
-from adamtl_ros.data.bags import BagError, header_stamp, open_bag
-from adamtl_ros.data.own_types import STATS, own_typestore
-from adamtl_ros.data.scene_bag import write_scene_bag
+from adamtl_ros.bags.reader import BagError, header_stamp, open_bag
+from adamtl_ros.bags.writer import STATS, own_typestore
+from adamtl_ros.commands.main import main
+from adamtl_ros.data.synthetic_bag import write_synthetic_bag
 from adamtl_ros.evaluation.bags.compare import read_summary
 from adamtl_ros.evaluation.bags.evaluate import evaluate_bag
 from adamtl_ros.evaluation.bags.live import evaluate_live
-from adamtl_ros.evaluation.bags.result import Settings
-from adamtl_ros.nn.checkpoint import load_model
+from adamtl_ros.evaluation.bags.result import EvaluationSettings
+from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
 
 FRAMES = 12
@@ -27,14 +27,14 @@ NETWORK = ENGINE.model.network
 @pytest.fixture(scope='module')
 def played(tmp_path_factory):
     bag = tmp_path_factory.mktemp('played') / 'room'
-    write_scene_bag(bag, frames=FRAMES, size=(96, 128), truth=True)
+    write_synthetic_bag(bag, frames=FRAMES, size=(96, 128), truth=True)
     return bag
 
 
 @pytest.fixture(scope='module')
 def offline(played):
     """Give what the node would have published, had it had all the time of the world."""
-    settings = Settings(budgets=(1.0, 0.5), shown=0.5, out=played.parent / 'out')
+    settings = EvaluationSettings(budgets=(1.0, 0.5), shown=0.5, out=played.parent / 'out')
     return evaluate_bag(played, ENGINE, settings)
 
 
@@ -44,7 +44,7 @@ def predictions(played, offline):
 
 
 def live(played, recorded):
-    return evaluate_live(played, recorded, Settings(), NETWORK.tasks, NETWORK.arch)
+    return evaluate_live(played, recorded, EvaluationSettings(), NETWORK.tasks, NETWORK.arch)
 
 
 def copy(source, target, keep, change=lambda stats: stats):
@@ -114,7 +114,7 @@ def test_a_bag_without_a_node_is_refused(played):
 
 
 def test_answers_to_another_bag_are_a_failure(played, predictions, tmp_path, capsys):
-    write_scene_bag(tmp_path / 'other', frames=2, size=(96, 128))
+    write_synthetic_bag(tmp_path / 'other', frames=2, size=(96, 128))
     bag = tmp_path / 'shifted'
     with open_bag(tmp_path / 'other') as reader, Writer(bag, version=9) as writer:
         topics = {c.topic: writer.add_connection(c.topic, c.msgtype, typestore=own_typestore())

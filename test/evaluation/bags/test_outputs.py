@@ -8,13 +8,13 @@ import av
 import numpy as np
 import pytest
 import torch
-from bag_files import STORE, cost, picture, seen, stamp
+from helpers.bag_files import STORE, cost, picture, seen, stamp
 from rosbags.image import message_to_cvimage
 
-from adamtl_ros.data.bags import RAW, open_bag
-from adamtl_ros.data.own_types import LABEL_INFO, STATS
+from adamtl_ros.bags.reader import RAW, open_bag
+from adamtl_ros.bags.writer import LABEL_INFO, STATS
 from adamtl_ros.evaluation.bags.outputs import Predictions, Video, remove_outputs
-from adamtl_ros.nn.checkpoint import load_model
+from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.tasks import TASKS
 

@@ -11,13 +11,12 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
+from adamtl_ros.bags.reader import IssueLog
 from adamtl_ros.evaluation.bags import plots
-from adamtl_ros.evaluation.bags.heat import Heat
-from adamtl_ros.evaluation.bags.notes import Notes
-from adamtl_ros.evaluation.bags.result import BagResult, BudgetResult, Example, FrameCost
+from adamtl_ros.evaluation.bags.result import BagResult, BudgetResult, Example, FrameCost, UsageMap
 from adamtl_ros.evaluation.bags.scores import Scores
-from adamtl_ros.nn.architecture import architecture
-from adamtl_ros.nn.plan import OFF, uniform_plan
+from adamtl_ros.nn.gating.plan import OFF, uniform_plan
+from adamtl_ros.nn.swin.architecture import architecture
 
 SECOND = 1_000_000_000
 
@@ -71,13 +70,15 @@ def summed_up(values=(0.8, 0.6), *, truth=True):
 
 def recording(name, frames, begin=0):
     """Return one that spends all at full budget, and a little more with each frame at 0.37."""
-    parts = [BudgetResult(b, Scores({}, {}), [], Heat(architecture('nano'))) for b in (1.0, 0.37)]
+    parts = [
+        BudgetResult(b, Scores({}, {}), [], UsageMap(architecture('nano'))) for b in (1.0, 0.37)
+    ]
     for index in range(frames):
         for part in parts:
             macs = 100 if part.budget == 1 else 30 + index
             stamp = begin + index * SECOND
             part.costs.append(FrameCost(stamp, macs, 100, 1, 1, 1, 1, 1, 1, float('nan')))
-    return BagResult(name, '', Notes(), frames=frames, budgets=parts)
+    return BagResult(name, '', IssueLog(), frames=frames, budgets=parts)
 
 
 def test_metric_with_its_direction():
@@ -127,7 +128,7 @@ def test_share_of_each_block():
 
 
 def test_recordings_one_after_another():
-    broken = BagResult('broken', '', Notes(), failure='is empty')
+    broken = BagResult('broken', '', IssueLog(), failure='is empty')
     results = [recording('one', 3), broken, recording('two', 4, 10**18)]
     marks = {'hard 1': Example('two', 10**18 + SECOND, 0.31, b''),
              'easy 1': Example('one', 0, 0.3, b'')}  # fmt: skip
@@ -144,7 +145,9 @@ def test_a_single_frame_and_no_marks():
 
 
 def test_heat_maps_share_a_scale():
-    totals = [BudgetResult(b, Scores({}, {}), [], Heat(architecture('nano'))) for b in (1.0, 0.37)]
+    totals = [
+        BudgetResult(b, Scores({}, {}), [], UsageMap(architecture('nano'))) for b in (1.0, 0.37)
+    ]
     totals[0].heat.add(uniform_plan((1, 2, 6, 1)), (64, 64))
     totals[1].heat.add(uniform_plan((1, 2, 6, 1), OFF), (64, 64))
     text = svg(plots.heat_maps(totals))

@@ -8,7 +8,7 @@ import sqlite3
 
 import numpy as np
 import pytest
-from bag_files import (
+from helpers.bag_files import (
     CAMERA,
     PERIOD,
     STORAGES,
@@ -28,7 +28,7 @@ from bag_files import (
 )
 from rosbags.rosbag2 import CompressionMode
 
-from adamtl_ros.data.bags import COMPRESSED, RAW, BagError
+from adamtl_ros.bags.reader import COMPRESSED, RAW, BagError
 
 MCAP, SQLITE3 = STORAGES
 UNREADABLE = 'image cannot be read'

@@ -10,27 +10,27 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from adamtl_ros.bags.reader import IssueLog
 from adamtl_ros.evaluation.bags import plots
-from adamtl_ros.evaluation.bags.heat import Heat
-from adamtl_ros.evaluation.bags.notes import Notes
 from adamtl_ros.evaluation.bags.report import UNKNOWN, number, percent, plus_minus, write_report
 from adamtl_ros.evaluation.bags.result import (
     BagResult,
     BudgetResult,
+    EvaluationSettings,
     Example,
     FrameCost,
-    Settings,
     Streaming,
+    UsageMap,
 )
 from adamtl_ros.evaluation.bags.scores import Scorer, Scores
 from adamtl_ros.evaluation.bags.summary import summarise
-from adamtl_ros.nn.architecture import architecture
-from adamtl_ros.nn.plan import uniform_plan
+from adamtl_ros.nn.gating.plan import uniform_plan
+from adamtl_ros.nn.swin.architecture import architecture
 from adamtl_ros.tasks import TASKS
 
 BUDGETS = (1.0, 0.37)
 TASK = {'semseg': TASKS['semseg'].with_classes(['floor', 'wall'])}
-SETTINGS = Settings(model='random', budgets=BUDGETS, shown=0.37)
+SETTINGS = EvaluationSettings(model='random', budgets=BUDGETS, shown=0.37)
 SECOND = 1_000_000_000
 
 
@@ -76,7 +76,7 @@ def cost(stamp, share=1.0, energy=float('nan')):
 def budget_result(budget, frames, *, truth, live):
     """Return what a network gave that is right on all but the last column of 8."""
     streaming = Streaming(Scores(TASK, {}), dropped=7, blind=1, ages_ms=[41.0]) if live else None
-    part = BudgetResult(budget, Scores(TASK, truth), [], Heat(architecture('nano')), streaming)
+    part = BudgetResult(budget, Scores(TASK, truth), [], UsageMap(architecture('nano')), streaming)
     scorer = Scorer(part.scores)
     result = np.zeros((8, 32), np.uint8)
     result[:, -4:] = 1
@@ -91,13 +91,13 @@ def budget_result(budget, frames, *, truth, live):
 def evaluated(name='walk', frames=2, *, truth=TASK, live=False, examples=()):
     parts = [budget_result(budget, frames, truth=truth, live=live) for budget in BUDGETS]
     return BagResult(
-        name, 'abcdef0123456789' * 4, Notes(), '/camera', frames, frames,
+        name, 'abcdef0123456789' * 4, IssueLog(), '/camera', frames, frames,
         dict.fromkeys(truth, '/labels'), dict.fromkeys(truth, frames), '', parts, list(examples),
     )  # fmt: skip
 
 
 def failed(name='broken', failure='cannot be read'):
-    return BagResult(name, '', Notes(), failure=failure)
+    return BagResult(name, '', IssueLog(), failure=failure)
 
 
 def page(folder, *results, change=lambda summary: None):

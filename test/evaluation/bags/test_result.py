@@ -6,23 +6,23 @@ import pickle
 
 import numpy as np
 import pytest
-from bag_files import cost, frames, write
+from helpers.bag_files import cost, frames, write
 
-from adamtl_ros.evaluation.bags.classes import ClassMap
-from adamtl_ros.evaluation.bags.heat import Heat
-from adamtl_ros.evaluation.bags.notes import Notes
+from adamtl_ros.bags.ground_truth import ClassMap
+from adamtl_ros.bags.reader import IssueLog
 from adamtl_ros.evaluation.bags.result import (
     BagResult,
     BudgetResult,
-    Settings,
+    EvaluationSettings,
     Streaming,
+    UsageMap,
     add_up,
     bag_digest,
     shares,
 )
 from adamtl_ros.evaluation.bags.scores import Scores
-from adamtl_ros.nn.architecture import architecture
-from adamtl_ros.nn.plan import OFF, uniform_plan
+from adamtl_ros.nn.gating.plan import OFF, uniform_plan
+from adamtl_ros.nn.swin.architecture import architecture
 from adamtl_ros.tasks import TASKS
 
 PICO = architecture('pico')
@@ -45,11 +45,11 @@ BUDGETS = (1.0, 0.5)
 )
 def test_budgets_that_cannot_be(budgets, reason):
     with pytest.raises(ValueError, match=reason):
-        Settings(budgets=budgets, shown=0.5)
+        EvaluationSettings(budgets=budgets, shown=0.5)
 
 
 def test_settings_travel_to_other_processes(tmp_path):
-    settings = Settings(
+    settings = EvaluationSettings(
         budgets=BUDGETS, shown=0.5, out=tmp_path, classes=ClassMap({'semseg': {3: 'person'}})
     )
     there = pickle.loads(pickle.dumps(settings))  # noqa: S301
@@ -66,7 +66,7 @@ def test_shares_and_latency_of_a_frame():
 
 def recording(error, spent, known=('depth',), plan=None, realtime=True):
     """Return the result of a recording whose depth is off by so many metres."""
-    result = BagResult(f'off by {error}', '', Notes(), frames=len(spent))
+    result = BagResult(f'off by {error}', '', IssueLog(), frames=len(spent))
     for budget in BUDGETS:
         truth = {name: CHOSEN[name] for name in known}
         scores, late = Scores(CHOSEN, truth), Scores(CHOSEN, truth)
@@ -76,7 +76,7 @@ def recording(error, spent, known=('depth',), plan=None, realtime=True):
                 results = {'depth': np.full((4, 4), 1 + error, np.float32)}
                 each.truth.add(number / len(spent), results, labels)
         scores.against_full.add('depth', error / 10)
-        heat = Heat(PICO)
+        heat = UsageMap(PICO)
         for _ in spent:
             heat.add(plan or uniform_plan(PICO.depths), (192, 256))
         streaming = Streaming(late, 1, 2, [float(error)]) if realtime else None
@@ -118,7 +118,7 @@ def test_parts_are_left_as_they_are():
 
 
 def test_recordings_that_failed_add_nothing():
-    failed = BagResult('gone', '', Notes(), failure='no such file')
+    failed = BagResult('gone', '', IssueLog(), failure='no such file')
     alone, beside = (add_up(results, CHOSEN) for results in (
         [recording(1, [0.9])], [failed, recording(1, [0.9]), failed]
     ))  # fmt: skip

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamtl_ros.evaluation.bags.difference import thinned_out
-from adamtl_ros.evaluation.bags.scores import BLOCKS, Scorer, Scores, TruthScores
+from adamtl_ros.evaluation.bags.scores import BLOCKS, Scorer, Scores, TruthScores, subsample
 from adamtl_ros.evaluation.metrics import metric_for
 from adamtl_ros.tasks import TASKS, UNLABELLED, Kind
 
@@ -303,7 +302,7 @@ def test_a_scorer_compares_with_full_budget_and_with_the_frame_before():
     scorer = Scorer(scores)
     for number, value in enumerate((2, 2, 4, 4)):
         truth = {'depth': results(4)['depth']}
-        scorer.add(0.1 * number, results(value), thinned_out(results(2)), truth)
+        scorer.add(0.1 * number, results(value), subsample(results(2)), truth)
     assert scores.against_full.compute() == {
         'depth': {'pixels': 0.5, 'frames': 0.5}, 'edges': {'pixels': 0, 'frames': 0}
     }  # fmt: skip
@@ -329,7 +328,7 @@ def test_a_frame_of_another_size_is_no_flip():
     scorer = Scorer(scores)
     for size in (8, 8, 16, 16):
         one = {'depth': np.full((size, size), size, np.float32)}
-        scorer.add(0.0, one, thinned_out(one), {})
+        scorer.add(0.0, one, subsample(one), {})
     assert scores.flips.compute()['depth'] == {'pixels': 0, 'frames': 0}
     assert scores.flips._frames == {'depth': 2}
 
@@ -342,7 +341,7 @@ def test_two_recordings_do_not_flip_into_each_other():
         scorer = Scorer(part)
         for _ in range(2):
             one = {'depth': np.full((8, 8), value, np.float32)}
-            scorer.add(0.0, one, thinned_out(one), {})
+            scorer.add(0.0, one, subsample(one), {})
         scores.merge(part)
     assert scores.flips.compute()['depth']['pixels'] == 0
     assert scores.flips._frames == {'depth': 2}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adamtl_ros.evaluation.bags.streaming import Answer, EmulatedNode
+from adamtl_ros.evaluation.bags.live import Answer, EmulatedNode
 
 MS = 1_000_000
 

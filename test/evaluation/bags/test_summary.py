@@ -8,17 +8,22 @@ import math
 
 import numpy as np
 import pytest
-from bag_files import cost
+from helpers.bag_files import cost
 
-from adamtl_ros.evaluation.bags.classes import ClassMap
-from adamtl_ros.evaluation.bags.heat import Heat
-from adamtl_ros.evaluation.bags.notes import Notes
-from adamtl_ros.evaluation.bags.result import BagResult, BudgetResult, Settings, Streaming
+from adamtl_ros.bags.ground_truth import ClassMap
+from adamtl_ros.bags.reader import IssueLog
+from adamtl_ros.evaluation.bags.result import (
+    BagResult,
+    BudgetResult,
+    EvaluationSettings,
+    Streaming,
+    UsageMap,
+)
 from adamtl_ros.evaluation.bags.scores import Scores
 from adamtl_ros.evaluation.bags.summary import summarise, write_summary
-from adamtl_ros.nn.architecture import architecture
-from adamtl_ros.nn.checkpoint import find_file
-from adamtl_ros.nn.plan import uniform_plan
+from adamtl_ros.nn.gating.plan import uniform_plan
+from adamtl_ros.nn.io.checkpoint import find_file
+from adamtl_ros.nn.swin.architecture import architecture
 from adamtl_ros.tasks import TASKS
 
 PICO = architecture('pico')
@@ -28,7 +33,7 @@ COUNT = 32
 
 def evaluation(latencies=range(1, COUNT + 1), energy=float('nan')):
     """Return the results of one recording in which depth is off by 2 m, at two budgets."""
-    notes = Notes()
+    notes = IssueLog()
     notes.add('image cannot be read', 'image 3')
     result = BagResult(
         'run', 'abc', notes, '/camera', COUNT + 1, len(latencies), {'depth': '/depth'},
@@ -36,7 +41,7 @@ def evaluation(latencies=range(1, COUNT + 1), energy=float('nan')):
     )  # fmt: skip
     for budget in (1.0, 0.5):
         scores, late = (Scores(CHOSEN, {'depth': TASKS['depth']}) for _ in range(2))
-        heat, costs = Heat(PICO), []
+        heat, costs = UsageMap(PICO), []
         for number, latency in enumerate(latencies):
             off = np.full((4, 4), 1 + 2 * (number % 2), np.float32)
             labels = {'depth': np.ones((4, 4), np.float32)}
@@ -51,7 +56,7 @@ def evaluation(latencies=range(1, COUNT + 1), energy=float('nan')):
 
 
 def summary(*results, model='pico'):
-    settings = Settings(model=model, budgets=(1.0, 0.5), shown=0.5, threads=3)
+    settings = EvaluationSettings(model=model, budgets=(1.0, 0.5), shown=0.5, threads=3)
     return summarise(results, settings, CHOSEN, 8.0)
 
 
@@ -83,7 +88,7 @@ def test_what_was_found():
 
 def test_settings_say_all_that_decides_but_no_place_on_this_machine(tmp_path):
     classes = ClassMap({'semseg': {3: 'person'}})
-    settings = Settings(
+    settings = EvaluationSettings(
         'pico', (1.0, 0.5), ('depth',), '/camera', {'depth': '/d'}, classes, 3, realtime=True,
         out=tmp_path, shown=0.5,
     )  # fmt: skip
@@ -93,7 +98,7 @@ def test_settings_say_all_that_decides_but_no_place_on_this_machine(tmp_path):
         'tasks': ['depth', 'edges'], 'camera': '/camera', 'truth': {'depth': '/d'},
         'classes': {'semseg': {'3': 'person'}}, 'threads': 3, 'realtime': True, 'shown': 0.5,
     }  # fmt: skip
-    fields = {field.name for field in dataclasses.fields(Settings)}
+    fields = {field.name for field in dataclasses.fields(EvaluationSettings)}
     assert fields - set(found) == {'out', 'adapter'}  # which the model's entry names
 
 
@@ -135,7 +140,7 @@ def test_recordings_are_added_up_in_the_order_given():
 
 
 def test_nothing_at_all():
-    failed = BagResult('gone', '', Notes(), failure='no such file')
+    failed = BagResult('gone', '', IssueLog(), failure='no such file')
     found = summary(failed)
     assert (found['frames'], found['results'], found['timing']['results']) == (0, [], [])
     assert found['bags'][0]['failure'] == 'no such file'

@@ -1,0 +1,95 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Surface normals from the image of a depth camera."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Planes = NDArray[np.float32]
+
+REACH = 4
+"""Pixels between a point and the neighbours that span its surface; noise asks for some."""
+FAR = np.float32(1e6)
+"""Stands for an unknown depth where the least is looked for [m]."""
+JUMP = 0.05
+"""Depths that differ by more than this share belong to two surfaces."""
+
+
+def normals_from_depth(
+    depth: NDArray[np.generic], matrix: NDArray[np.generic]
+) -> NDArray[np.float32]:
+    """Return the normals of the surfaces that a depth image shows.
+
+    The cross product of the vectors between the neighbours of a point, left and right, above and
+    below, of the smoothed depth, turned towards the camera.
+
+    Args:
+        depth: (H, W) metres along the optical axis, NaN = unknown.
+        matrix: (3, 3) camera matrix K for this image, without distortion.
+
+    Returns:
+        (H, W, 3) float32 unit vectors in the camera optical frame. NaN at the border, and where
+        a depth near by is unknown or of another surface.
+
+    """
+    metres = depth.astype(np.float32)
+    known = np.isfinite(metres) & (metres > 0)
+    smooth = _smooth(np.where(known, metres, 0), known)
+    height, width = metres.shape
+    x = (np.arange(width, dtype=np.float32) - np.float32(matrix[0, 2])) / np.float32(matrix[0, 0])
+    y = (np.arange(height, dtype=np.float32) - np.float32(matrix[1, 2])) / np.float32(matrix[1, 1])
+    points = np.stack([x * smooth, y[:, None] * smooth, smooth])
+    far, inner = 2 * REACH, slice(REACH, -REACH)
+    down = points[:, far:, inner] - points[:, :-far, inner]
+    across = points[:, inner, far:] - points[:, inner, :-far]
+    found = _cross(down, across)
+    # Towards the camera or away from it, which the second factor tells.
+    length = np.sqrt(_dot(found, found)) * -np.sign(_dot(found, points[:, inner, inner]))
+    whole = _whole(metres, known)[inner, inner] & (length != 0)
+    with np.errstate(divide='ignore', invalid='ignore'):
+        scale = np.where(whole, 1 / length, np.float32(np.nan))
+    normals = np.full((height, width, 3), np.nan, np.float32)
+    normals[inner, inner] = np.moveaxis(found * scale, 0, -1)
+    return normals
+
+
+def _cross(one: Planes, other: Planes) -> Planes:
+    """Return the cross products of vectors whose coordinates are the first axis."""
+    (a, b, c), (u, v, w) = one, other
+    return np.stack([b * w - c * v, c * u - a * w, a * v - b * u])
+
+
+def _dot(one: Planes, other: Planes) -> Planes:
+    (a, b, c), (u, v, w) = one, other
+    return a * u + b * v + c * w
+
+
+def _smooth(metres: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Average over what is known around each pixel."""
+    size = (REACH + 1, REACH + 1)
+    total = cv2.boxFilter(metres, -1, size, normalize=False)
+    count = cv2.boxFilter(known.astype(np.float32), -1, size, normalize=False)
+    return total / np.maximum(count, 1)
+
+
+def _whole(metres: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return where all depths near by are known and of one surface.
+
+    A slope changes the depth evenly, so what counts is the change between next pixels.
+    """
+    block = np.ones((3, 3), np.uint8)
+    low = cv2.erode(np.where(known, metres, FAR), block)
+    high = cv2.dilate(np.where(known, metres, 0), block)
+    smooth = known & (high - low <= JUMP * low)
+    size = 2 * (REACH + REACH // 2) + 1
+    # Beyond the border nothing is known.
+    near = np.ones((size, size), np.uint8)
+    border = {'borderType': cv2.BORDER_CONSTANT, 'borderValue': 0}
+    return cv2.erode(smooth.astype(np.uint8), near, **border).astype(bool)

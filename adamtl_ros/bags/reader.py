@@ -1,0 +1,294 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What was wrong with a recording: each kind counted, with an example."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.rosbag2 import ReaderError
+from rosbags.typesys import Stores, get_typestore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from rosbags.interfaces import Connection
+    from rosbags.typesys.store import Typestore
+
+RAW = 'sensor_msgs/msg/Image'
+COMPRESSED = 'sensor_msgs/msg/CompressedImage'
+CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
+TRIES = 5
+"""So many images of a topic are looked at: the first ones of a recording may be damaged."""
+
+
+class BagError(ValueError):
+    """A bag that cannot be read, or has no camera."""
+
+
+@dataclass(frozen=True)
+class CameraTopics:
+    """A camera in a bag.
+
+    Attributes:
+        image: Topic of the images.
+        compressed: They are `CompressedImage`.
+        info: Topic of the calibration; None if there is none.
+        frames: Number of images.
+        duration_s: Length of the bag.
+        others: Image topics that would have done as well.
+
+    """
+
+    image: str
+    compressed: bool
+    info: str | None
+    frames: int
+    duration_s: float
+    others: tuple[str, ...] = ()
+
+
+def typestore() -> Typestore:
+    """Return the types for bags that do not bring their own definitions."""
+    return get_typestore(Stores.ROS2_JAZZY)
+
+
+@contextmanager
+def open_bag(path: Path) -> Iterator[AnyReader]:
+    """Open a ROS 2 bag, MCAP or SQLite3, for the length of a `with` block.
+
+    Raises:
+        BagError: Not a whole ROS 2 bag.
+
+    """
+    if not path.exists():
+        raise BagError(f'{path}: no such file or folder')
+    inside = sorted(metadata.parent.name for metadata in path.glob('*/metadata.yaml'))
+    if inside:
+        raise BagError(f'{path} is no bag, but holds some: {", ".join(inside)}')
+    files = _files(path)
+    try:
+        reader = AnyReader(files, default_typestore=typestore())
+        reader.open()
+    except Exception as error:  # whatever a parser meets in damaged bytes
+        usual = isinstance(error, (AnyReaderError, ReaderError, OSError))
+        reason = str(error) if usual else f'{type(error).__name__}: {error}'
+        raise BagError(
+            f'{path} is not a ROS 2 bag that can be read: {reason} (recordings that were cut off '
+            "may be saved: 'mcap recover' or 'sqlite3 FILE .recover', then 'ros2 bag reindex')"
+        ) from error
+    try:
+        if not reader.is2:
+            raise BagError(f'{path} is a ROS 1 bag; convert it with rosbags-convert')
+        yield reader
+    finally:
+        reader.close()
+
+
+def find_camera(path: Path, topic: str = '') -> CameraTopics:
+    """Find the camera of a bag.
+
+    Args:
+        path: Folder of the bag, or a single .mcap file.
+        topic: Name of the image topic; by default colour goes before grey, then the topic
+            with the most images.
+
+    Raises:
+        BagError: The bag cannot be read, or holds no such topic.
+
+    """
+    with open_bag(path) as reader:
+        images = [c for c in reader.connections if c.msgtype in (RAW, COMPRESSED) and c.msgcount]
+        if topic:
+            images = [c for c in images if c.topic == topic]
+        ranked = sorted(images, key=lambda c: (-_colours(reader, c), -c.msgcount, c.topic))
+        if not ranked or not _colours(reader, ranked[0]):
+            found = ', '.join(sorted({f'{c.topic} ({c.msgtype})' for c in reader.connections}))
+            wanted = f'no images on {topic}' if topic else 'no camera images'
+            raise BagError(f'{path}: {wanted}; it holds: {found or "nothing"}')
+        best = ranked[0]
+        return CameraTopics(
+            image=best.topic,
+            compressed=best.msgtype == COMPRESSED,
+            info=find_info(reader, best.topic),
+            frames=best.msgcount,
+            duration_s=reader.duration / 1e9,
+            others=tuple(c.topic for c in ranked[1:] if _colours(reader, c)),
+        )
+
+
+def bag_name(path: Path) -> str:
+    """Return the name of a bag: of its folder, or of its file without .mcap."""
+    whole = path.resolve()
+    return whole.stem if whole.is_file() else whole.name
+
+
+def header_stamp(raw: bytes | memoryview) -> int:
+    """Return the stamp [ns] of a serialised message that begins with a header."""
+    # CDR: four bytes of encapsulation, the second of which tells the byte order; then the stamp.
+    seconds, nanoseconds = struct.unpack_from('<iI' if raw[1] & 1 else '>iI', raw, 4)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+
+def readable(reader: AnyReader, connection: Connection) -> Iterator[Any]:
+    """Yield the messages of a topic; those that are damaged are left out."""
+    try:
+        for _, _, raw in reader.messages([connection]):
+            try:
+                message: Any = reader.deserialize(raw, connection.msgtype)
+            except Exception:  # noqa: BLE001, S112  whatever a parser meets in damaged bytes
+                continue
+            yield message
+    except Exception:  # noqa: BLE001  as above; there is nothing behind it
+        return
+
+
+def find_info(reader: AnyReader, image: str) -> str | None:
+    """Return the calibration topic that shares the longest path with the image topic.
+
+    One that shares nothing belongs to another camera, unless it stands at the root.
+    """
+    topics = [c.topic for c in reader.connections if c.msgtype == CAMERA_INFO and c.msgcount]
+    close = [topic for topic in topics if path_in_common(topic, image) > 1 or topic.count('/') == 1]
+    return max(close, key=lambda topic: (path_in_common(topic, image), topic), default=None)
+
+
+def path_in_common(one: str, other: str) -> int:
+    """Return how many leading parts of two topics are the same, the empty first one included."""
+    pairs = zip(one.split('/'), other.split('/'), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _files(path: Path) -> list[Path]:
+    """Return what to open: files say themselves what they hold, and need no metadata."""
+    if path.is_file() or (path / 'metadata.yaml').exists():
+        return [path]
+    inside = sorted([*path.glob('*.mcap'), *path.glob('*.db3')])
+    if not inside:
+        raise BagError(f'{path} is no bag: it holds no .mcap or .db3 file')
+    return inside
+
+
+def _colours(reader: AnyReader, connection: Connection) -> int:
+    """Return 3 for a colour camera, 1 for a grey one, 0 for depth and the like."""
+    for message in itertools.islice(readable(reader, connection), TRIES):
+        if connection.msgtype == RAW:
+            return _colours_of(message.encoding)
+        flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+        image = cv2.imdecode(message.data, flags) if message.data.size else None
+        if image is not None:
+            return (3 if image.ndim == 3 else 1) if image.dtype == np.uint8 else 0
+    return 0
+
+
+def _colours_of(encoding: str) -> int:
+    if encoding in ('mono8', 'mono16'):
+        return 1
+    return 3 if encoding.startswith(('rgb', 'bgr', 'yuv', 'uyvy', 'bayer')) else 0
+
+
+class StampIndex:
+    """Remembers when the messages of some topics were recorded; of equal stamps, the first.
+
+    Attributes:
+        damage: What could not be read, or stopped the reading before the end of the bag; empty
+            if nothing did.
+        repeated: Topic and stamp of messages that had the stamp of an earlier one.
+
+    """
+
+    def __init__(self, reader: AnyReader, topics: Iterable[str]) -> None:
+        """Read the messages once, for their stamps."""
+        self._times: dict[str, dict[int, int]] = {topic: {} for topic in topics}
+        self.damage = ''
+        self.repeated: list[tuple[str, int]] = []
+        self._newest: dict[str, tuple[int, Any]] = {}
+        wanted = [c for c in reader.connections if c.topic in self._times]
+        try:
+            for connection, time, raw in reader.messages(wanted) if wanted else ():
+                self._note(connection.topic, time, raw)
+        except Exception as error:  # noqa: BLE001  whatever a parser meets in damaged bytes
+            self.damage = f'{type(error).__name__}: {error}'
+
+    def _note(self, topic: str, time: int, raw: bytes) -> None:
+        try:
+            stamp = header_stamp(raw)
+            if stamp in self._times[topic]:
+                self.repeated.append((topic, stamp))
+            self._times[topic].setdefault(stamp, time)
+        except (struct.error, IndexError) as error:
+            self.damage = self.damage or f'{topic}, recorded at {time} ns: {error}'
+
+    def time(self, topic: str, stamp: int) -> int | None:
+        """Return when a message was recorded [ns]; None if there is none."""
+        return self._times[topic].get(stamp)
+
+    def stamps(self, topic: str) -> set[int]:
+        """Return the header stamps of a topic [ns]."""
+        return set(self._times[topic])
+
+    def read(self, reader: AnyReader, topic: str, stamp: int) -> Any | None:  # noqa: ANN401
+        """Return a message of the same bag, the same one if asked again at once; None if none.
+
+        Raises:
+            BagError: It was there before, and is no more.
+
+        """
+        time = self.time(topic, stamp)
+        if time is None:
+            return None
+        if self._newest.get(topic, (None, None))[0] != stamp:
+            self._newest[topic] = stamp, self._find(reader, topic, stamp, time)
+        return self._newest[topic][1]
+
+    def _find(self, reader: AnyReader, topic: str, stamp: int, time: int) -> Any:  # noqa: ANN401
+        wanted = [c for c in reader.connections if c.topic == topic]
+        for connection, _, raw in reader.messages(wanted, time, time + 1):
+            if header_stamp(raw) == stamp:
+                return reader.deserialize(raw, connection.msgtype)
+        raise BagError('the bag is not as it was a moment ago')
+
+
+class IssueLog:
+    """Messages by kind, how often each came, and what the first one said."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[int, str]] = {}
+
+    def add(self, kind: str, example: str) -> None:
+        """Count a message.
+
+        Args:
+            kind: What happened, the same words each time.
+            example: Where, and what to do.
+
+        """
+        count, first = self._found.get(kind, (0, example))
+        self._found[kind] = (count + 1, first)
+
+    def count(self, kind: str) -> int:
+        """Return how often a message came."""
+        return self._found.get(kind, (0, ''))[0]
+
+    def __iter__(self) -> Iterator[str]:
+        """Give a line for each kind."""
+        for kind, (count, first) in self._found.items():
+            yield f'{kind} ({count}x): {first}' if count > 1 else f'{kind}: {first}'
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """Return what JSON can hold."""
+        return [
+            {'what': kind, 'count': count, 'example': first}
+            for kind, (count, first) in self._found.items()
+        ]

@@ -1,0 +1,205 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Folders with an image and a label file for each task, as the published data sets are packed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import cv2
+import numpy as np
+
+from adamtl_ros.labels import resize_nearest, unit_vectors
+from adamtl_ros.sample import DataError, Sample
+from adamtl_ros.tasks import select
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from adamtl_ros.tasks import Task
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where an archive keeps its files, as paths below its root.
+
+    Attributes:
+        archive: Where to get it, for people.
+        splits: Folder of the lists of image names, one .txt for each split.
+        images: Folder of the images.
+        labels: Folders that a task cannot do without, by task.
+
+    """
+
+    archive: str
+    splits: str
+    images: str
+    labels: Mapping[str, tuple[str, ...]]
+
+
+class LabelledFolder(ABC):
+    """Images of one split with the labels of the wanted tasks; a `Dataset`.
+
+    A subclass sets `layout` and `table`, and reads the labels. Folders and images must be there;
+    where a label file is missing, its task is not in the sample.
+
+    Attributes:
+        layout: Where the files are.
+        table: All tasks that it has labels for, with its class names.
+        tasks: Those of them that are wanted.
+        names: Image names in the order of the split.
+
+    """
+
+    layout: ClassVar[Layout]
+    table: ClassVar[Mapping[str, Task]]
+
+    def __init__(self, root: Path, split: str, tasks: Iterable[str]) -> None:
+        """Look at the folders.
+
+        Raises:
+            DataError: A folder, the list of the split or an image is missing.
+            ValueError: A task that the data set has no labels for.
+
+        """
+        self.root = root
+        chosen = select(tasks, self.table)
+        self.tasks: Mapping[str, Task] = {name: self.table[name] for name in chosen}
+        folders = [folder for task in self.tasks for folder in self.layout.labels[task]]
+        for folder in ('', self.layout.images, self.layout.splits, *folders):
+            self._require(root / folder)
+        self.names = self._read_split(split)
+        self._images = self._find_images()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return a labelled image.
+
+        Raises:
+            IndexError: A number outside 0 to length - 1.
+            DataError: A file that is damaged, or of another layout.
+
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f'image {index} is outside 0 to {len(self) - 1}')
+        name = self.names[index]
+        image = read_rgb(self._images[index])
+        found = ((task, self.read_label(task, name)) for task in self.tasks)
+        labels = {
+            task: resize_nearest(label, *image.shape[:2])
+            for task, label in found
+            if label is not None
+        }
+        return Sample(image, labels, name)
+
+    @abstractmethod
+    def read_label(self, task: str, name: str) -> NDArray[np.generic] | None:
+        """Return the label of an image in any size, None if there is no file of it."""
+
+    def _require(self, path: Path) -> None:
+        if not path.exists():
+            wanted = ', '.join(self.tasks) or 'none'
+            raise DataError(
+                f'{path} is missing, which the tasks {wanted} need; unpack {self.layout.archive} '
+                f'and give the folder that holds {self.layout.images}/, or leave tasks out'
+            )
+
+    def _read_split(self, split: str) -> tuple[str, ...]:
+        path = self.root / self.layout.splits / f'{split}.txt'
+        if not path.is_file():
+            found = ', '.join(sorted(file.stem for file in path.parent.glob('*.txt'))) or 'none'
+            raise DataError(f"{path} is missing: no split '{split}', there are: {found}")
+        names = tuple(path.read_text(encoding='utf-8').split())
+        if not names:
+            raise DataError(f'{path} names no images; take it from {self.layout.archive} again')
+        return names
+
+    def _find_images(self) -> list[Path]:
+        folder = self.root / self.layout.images
+        # One listing instead of ten thousand questions: folders of data sets are often remote.
+        there = set(os.listdir(folder))  # noqa: PTH208  names, not paths
+        paths = [folder / f'{name}.jpg' for name in self.names]
+        missing = [path for path in paths if path.name not in there]
+        if missing:
+            raise DataError(
+                f'{missing[0]} is missing, and with it {len(missing)} of {len(paths)} images of '
+                f'the split; take them from {self.layout.archive}'
+            )
+        return paths
+
+
+def find(folder: Path, name: str, suffixes: Sequence[str]) -> Path | None:
+    """Return the file of that name with the first suffix that exists, None if there is none."""
+    paths = (folder / f'{name}{suffix}' for suffix in suffixes)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """Read an image, (H, W, 3) uint8, RGB, as it is stored: labels know of no rotation flag."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image is None:
+        raise damaged(path, 'it is no image')
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def read_normals(path: Path) -> NDArray[np.float32]:
+    """Read vectors from an array, or from an image in which 0..255 stands for -1..1."""
+    stored = read_map(path) if path.suffix == '.npy' else read_rgb(path)
+    if stored.ndim != 3 or stored.shape[2] != 3:
+        raise damaged(path, f'normals are (height, width, 3), not {stored.shape}')
+    vectors = unit_vectors(stored * np.float32(2 / 255) - 1 if stored.dtype == np.uint8 else stored)
+    if not np.isfinite(vectors).any():
+        raise damaged(path, 'no vector has a length near 1')
+    return vectors
+
+
+def read_map(path: Path, key: str = '') -> NDArray[Any]:
+    """Read a .npy, the array `key` of a .mat, or the numbers in the pixels of an image."""
+    if path.suffix == '.mat':
+        return read_mat(path, key)
+    try:
+        if path.suffix == '.npy':
+            return np.load(path)
+        # OpenCV turns the numbers of a palette image into colours.
+        return np.asarray(_optional('PIL.Image', 'pillow').open(path))
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise damaged(path, error) from error
+
+
+def read_mat(path: Path, key: str) -> NDArray[Any]:
+    """Read an array of a MATLAB file.
+
+    Raises:
+        DataError: Damaged, without that array, or scipy is missing.
+
+    """
+    scipy_io = _optional('scipy.io', 'scipy')
+    try:
+        content = scipy_io.loadmat(path)
+    except Exception as error:  # scipy raises whatever its parser stumbles over
+        raise damaged(path, error) from error
+    if key not in content:
+        found = ', '.join(name for name in content if not name.startswith('__')) or 'nothing'
+        raise damaged(path, f"there is no '{key}', it holds: {found}")
+    return np.asarray(content[key])
+
+
+def damaged(path: Path, reason: object) -> DataError:
+    """Return the error for a file that cannot be used."""
+    return DataError(f'{path} cannot be read: {reason}; take it from the archive again')
+
+
+def _optional(module: str, package: str) -> Any:  # noqa: ANN401  a module without types
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise DataError(f'this data set needs {package}: pip install {package}') from error

@@ -1,0 +1,64 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Labels of dense tasks as arrays: sizes, units, and what is unknown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adamtl_ros.sample import DataError
+from adamtl_ros.tasks import UNLABELLED
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def resize_nearest(label: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Bring a label to the size of its image by taking the nearest pixel."""
+    if label.shape[:2] == (height, width):
+        return label
+    rows = ((np.arange(height) + 0.5) * label.shape[0] / height).astype(int)
+    columns = ((np.arange(width) + 0.5) * label.shape[1] / width).astype(int)
+    return label[rows[:, None], columns]
+
+
+def unit_vectors(vectors: NDArray[Any]) -> NDArray[np.float32]:
+    """Give (H, W, 3) vectors the length 1; those that are far from it become NaN.
+
+    That leaves out both grey and black pixels of an image of normals, which stand for nothing.
+    """
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    near = (length > 0.5) & (length < 1.5)
+    return np.where(near, vectors / np.where(near, length, 1), np.nan).astype(np.float32)
+
+
+def valid_depth(depth: NDArray[Any]) -> NDArray[np.float32]:
+    """Return a depth map as float32 with NaN where it is 0, negative or infinite."""
+    known = (depth > 0) & (depth < np.inf)
+    return np.where(known, depth.astype(np.float32), np.float32(np.nan))
+
+
+def binary_mask(mask: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return 1 above the middle of the scale, which is 0..255 if a value is above 1, else 0..1."""
+    middle = 127.5 if mask.max(initial=0) > 1 else 0.5
+    return (mask > middle).astype(np.uint8)
+
+
+def class_ids(label: NDArray[Any], count: int, source: object) -> NDArray[np.uint8]:
+    """Return (H, W) class ids as uint8.
+
+    Raises:
+        DataError: Not one channel, or ids that are neither below `count` nor 255.
+
+    """
+    if label.ndim != 2:
+        raise DataError(f'{source}: class ids are (height, width), not {label.shape}')
+    strange = np.unique(label[(label >= count) & (label != UNLABELLED) | (label < 0)])
+    if strange.size:
+        raise DataError(
+            f'{source}: class id {strange[0]}, but there are {count} classes, '
+            f'0 to {count - 1} and {UNLABELLED} for unlabelled'
+        )
+    return label.astype(np.uint8)

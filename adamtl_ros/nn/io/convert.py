@@ -1,0 +1,325 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints that the authors of MTLoRA released, as networks of ours.
+
+Agiza, Neseem and Reda 2024. Sizes and ranks are read off the shapes of the weights; scales are
+not in the file. Resampling is bilinear between the centres of pixels.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+import re
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from adamtl_ros.nn.adapters.config import (
+    PUBLISHED_SCALE,
+    SHARED_LAYERS,
+    TASK_LAYERS,
+    LoraConfig,
+    Ranks,
+)
+from adamtl_ros.nn.adapters.inject import inject, merge
+from adamtl_ros.nn.io.checkpoint import CheckpointError, Model
+from adamtl_ros.nn.network import AdaptiveNetwork, init_weights
+from adamtl_ros.nn.swin.architecture import Architecture
+from adamtl_ros.tasks import TASKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from adamtl_ros.nn.swin.encoder import SwinEncoder
+
+WRAPPERS = ('model', 'state_dict')
+"""Keys under which training scripts put the weights beside other things."""
+DERIVED = ('attn_mask', 'relative_position_index')
+"""Ends of the names of what an encoder computes itself."""
+
+
+class _Settings:
+    """What stands for the yacs settings of a training script: a plain dictionary.
+
+    Scripts that descend from Swin's save them beside the weights. No code of that package, or
+    of the file, runs.
+    """
+
+    def __new__(cls) -> OrderedDict[str, object]:  # type: ignore[misc]
+        return OrderedDict()
+
+
+_Settings.__module__, _Settings.__qualname__ = 'yacs.config', 'CfgNode'
+torch.serialization.add_safe_globals([_Settings])
+
+
+def read_pth(path: Path) -> dict[str, Tensor]:
+    """Read the weights of a `.pth` file, without running code that it may hold.
+
+    Args:
+        path: A file of `torch.save`: the weights by name, or a dictionary that holds them as
+            'model' or 'state_dict'.
+
+    Raises:
+        CheckpointError: A missing or damaged file, one that holds other objects than tensors
+            and plain values, or no weights.
+
+    """
+    try:
+        content = torch.load(path, map_location='cpu', weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f'{path}: cannot be read: {error}') from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f'{path}: not a whole file of weights alone ({reason}); save its weights only'
+        ) from error
+    for key in WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    weights = content if isinstance(content, dict) else {}
+    weights = {key: value for key, value in weights.items() if isinstance(value, Tensor)}
+    if not weights:
+        raise CheckpointError(f"{path}: holds no weights, nor does 'model' or 'state_dict' in it")
+    return weights
+
+
+def load_swin(encoder: SwinEncoder, path: Path) -> None:
+    """Load an official ImageNet file into an encoder of the same size.
+
+    The classifier, attention masks and index tables of the file are not needed. The norms of
+    the first three stages are not in it and stay as they are.
+
+    Args:
+        encoder: The encoder; nothing of it changes if the file does not fit.
+        path: A file as Microsoft's repository saves them.
+
+    Raises:
+        CheckpointError: The file cannot be read, or its weights do not fit: the first key that
+            is missing, surplus or of another shape is named.
+
+    """
+    weights = _encoder_weights(read_pth(path))
+    expected = encoder.state_dict()
+    last = len(encoder.norms) - 1
+    ours = tuple(f'norms.{stage}.' for stage in range(last))
+    for key, value in expected.items():
+        if key.startswith(ours):
+            continue
+        name = key.replace(f'norms.{last}.', 'norm.')
+        if name not in weights:
+            raise CheckpointError(f"{path}: '{name}' is missing, expected {tuple(value.shape)}")
+        found = weights.pop(name)
+        if found.shape != value.shape:
+            shapes = f'{tuple(found.shape)}, expected {tuple(value.shape)}'
+            raise CheckpointError(f"{path}: '{name}' has shape {shapes}")
+        expected[key] = found
+    if weights:
+        raise CheckpointError(f"{path}: '{min(weights)}' belongs to no part of the encoder")
+    encoder.load_state_dict(expected)
+
+
+def _encoder_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out what an encoder computes itself or does not have."""
+    return {
+        key: value
+        for key, value in weights.items()
+        if not key.startswith('head.') and not key.endswith(DERIVED)
+    }
+
+
+PUBLISHED_SIZE = (448, 448)
+TASK_NAMES = {'sal': 'saliency', 'edge': 'edges'}
+"""Our names of their tasks, where these differ."""
+THEIR_NAMES = {ours: theirs for theirs, ours in TASK_NAMES.items()}
+POLICY_NOTE = 'not trained: budgets below 1 are kept, but what is skipped is arbitrary'
+RENAMED = (
+    (r'^encoder\.', 'backbone.'),
+    (r'\.shared\.a$', '.lora_shared_A'),
+    (r'\.shared\.b$', '.lora_shared_B'),
+    (r'\.branches\.proj\.', '.attn.proj.'),
+    (r'\.branches\.(fc.)\.', r'.mlp.\1.'),
+    (r'\.(proj|fc1|fc2)\.(\w+)\.a$', r'.\1.lora_tasks_A.\2'),
+    (r'\.(proj|fc1|fc2)\.(\w+)\.b$', r'.\1.lora_tasks_B.\2'),
+    (r'^decoders\.(\w+)\.levels\.(\d)\.', r'downsampler.\1.downsample_\2.'),
+    (r'^decoders\.(\w+)\.mix\.', r'decoders.decoders.\1.last_layer.0.'),
+    (r'^decoders\.(\w+)\.norm\.', r'decoders.decoders.\1.last_layer.1.'),
+    (r'^decoders\.(\w+)\.head\.', r'decoders.decoders.\1.last_layer.3.'),
+)
+"""From our names to theirs, one after the other; names of tasks apart."""
+
+
+def import_mtlora(
+    path: Path,
+    input_size: tuple[int, int] = PUBLISHED_SIZE,
+    scale: float = PUBLISHED_SCALE,
+    task_scale: float = PUBLISHED_SCALE,
+) -> Model:
+    """Read a released checkpoint of MTLoRA or MTLoRA+.
+
+    The heads are trained. The policy is not, as there is none in the file; it keeps budgets
+    all the same.
+
+    Args:
+        path: The `.pth` file.
+        input_size: Height and width that it was trained for.
+        scale: Of the task-agnostic pairs.
+        task_scale: Of the task-specific ones.
+
+    Raises:
+        CheckpointError: The file cannot be read, or its weights do not fit: the first key that
+            is missing, surplus or of another shape is named.
+
+    """
+    weights = read_pth(path)
+    try:
+        network = released_network(weights, input_size, scale, task_scale)
+    except ValueError as error:
+        raise CheckpointError(f'{path}: not a network of MTLoRA: {error}') from error
+    notes = {'imported': f'MTLoRA, {path.name}', 'policy': POLICY_NOTE}
+    return Model(network, path.stem, trained=True, notes=notes)
+
+
+def released_network(
+    weights: dict[str, Tensor],
+    input_size: tuple[int, int] = PUBLISHED_SIZE,
+    scale: float = PUBLISHED_SCALE,
+    task_scale: float = PUBLISHED_SCALE,
+) -> AdaptiveNetwork:
+    """Build the network of released weights, folded; the arguments are those of the import.
+
+    Raises:
+        ValueError: The weights do not fit.
+
+    """
+    weights = {key: value for key, value in weights.items() if not key.endswith(DERIVED)}
+    arch = _architecture(weights, input_size)
+    config = _adapters(weights, len(arch.depths), scale, task_scale)
+    network = AdaptiveNetwork(arch, {name: TASKS[name] for name in _tasks(weights)})
+    init_weights(network.policy, torch.Generator().manual_seed(0))
+    inject(network, config)
+    _fill(network, weights)
+    merge(network.eval())
+    return network
+
+
+def _architecture(weights: dict[str, Tensor], input_size: tuple[int, int]) -> Architecture:
+    """Read sizes off the shapes."""
+    blocks = list(_places(weights))
+    if not blocks:
+        raise ValueError("it has no 'backbone.layers.0.blocks.0'")
+    stages = range(max(stage for stage, _ in blocks) + 1)
+    tables = [
+        _shape(weights, f'backbone.layers.{stage}.blocks.0.attn.relative_position_bias_table')
+        for stage in stages
+    ]
+    embed = _shape(weights, 'backbone.patch_embed.proj.weight')
+    task = min((key.split('.')[1] for key in weights if key.startswith('downsampler.')), default='')
+    return Architecture(
+        name='mtlora',
+        embed_dim=embed[0],
+        depths=tuple(len({block for s, block in blocks if s == stage}) for stage in stages),
+        heads=tuple(heads for _, heads in tables),
+        window=(math.isqrt(tables[0][0]) + 1) // 2,
+        decoder_dim=_shape(weights, f'downsampler.{task}.downsample_0.weight')[0],
+        input_size=input_size,
+        patch=embed[-1],
+        decoder='hrnet',
+    )
+
+
+def _places(weights: dict[str, Tensor]) -> Iterator[tuple[int, int]]:
+    """Yield stage and number of the blocks, for each weight in them."""
+    for key in weights:
+        found = re.match(r'backbone\.layers\.(\d+)\.blocks\.(\d+)\.', key)
+        if found:
+            yield int(found[1]), int(found[2])
+
+
+def _tasks(weights: dict[str, Tensor]) -> list[str]:
+    """Return our names of the tasks, in the order of the table."""
+    theirs = {key.split('.')[1] for key in weights if key.startswith('downsampler.')}
+    ours = {TASK_NAMES.get(name, name) for name in theirs}
+    unknown = sorted(ours - set(TASKS))
+    if unknown:
+        raise ValueError(f"unknown task '{unknown[0]}', known are: {', '.join(TASKS)}")
+    return [name for name in TASKS if name in ours]
+
+
+def _adapters(
+    weights: dict[str, Tensor], stages: int, scale: float, task_scale: float
+) -> LoraConfig:
+    """Read ranks off the shapes."""
+
+    def ranks(pattern: str, count: int = stages) -> tuple[int, ...]:
+        return tuple(_rank(weights, pattern.format(stage=stage)) for stage in range(count))
+
+    def has(pattern: str) -> bool:
+        return any(re.search(pattern, key) for key in weights)
+
+    def at(numbers: tuple[int, ...], factor: float) -> Ranks:
+        return Ranks(numbers, (factor,) * len(numbers))
+
+    merging = ranks(r'layers\.{stage}\.downsample\.reduction\.lora_shared_A$', stages - 1)
+    tasks = [
+        (name, ranks(rf'layers\.{{stage}}\..*lora_tasks_A\.{_theirs(name)}$'))
+        for name in _tasks(weights)
+    ]
+    return LoraConfig(
+        shared=at(ranks(r'layers\.{stage}\.blocks\..*lora_shared_A$'), scale),
+        tasks=tuple((name, at(found, task_scale)) for name, found in tasks if any(found)),
+        shared_layers=tuple(x for x in SHARED_LAYERS if has(rf'\.{x}\.lora_shared_A$')),
+        task_layers=tuple(x for x in TASK_LAYERS if has(rf'\.{x}\.lora_tasks_A\.')),
+        merging=at(merging, scale) if any(merging) else None,
+        form='matrix',
+    )
+
+
+def _rank(weights: dict[str, Tensor], pattern: str) -> int:
+    """Return the rank of the first pair whose name fits, 0 if there is none."""
+    return next((len(value) for key, value in weights.items() if re.search(pattern, key)), 0)
+
+
+def _fill(network: AdaptiveNetwork, weights: dict[str, Tensor]) -> None:
+    """Load the weights, naming the first that does not fit."""
+    state = network.state_dict()
+    adapted = {key.partition('.shared.')[0] for key in state if '.shared.' in key}
+    for key, value in state.items():
+        if key.startswith('policy.'):
+            continue
+        name = _their_key(key, adapted)
+        if name not in weights:
+            raise ValueError(f"'{name}' is missing, expected {tuple(value.shape)}")
+        found = weights.pop(name)
+        # A 1x1 convolution is a linear layer here.
+        flat = found.flatten(1) if found.dim() == 4 and found.shape[-1] == 1 else found
+        if flat.shape != value.shape:
+            shapes = f'{tuple(found.shape)}, expected {tuple(value.shape)}'
+            raise ValueError(f"'{name}' has shape {shapes}")
+        state[key] = flat
+    if weights:
+        raise ValueError(f"'{min(weights)}' belongs to no part of the network")
+    network.load_state_dict(state)
+
+
+def _their_key(key: str, adapted: set[str]) -> str:
+    """Return their name of one of our weights; `adapted` are the layers that carry pairs."""
+    layer, _, last = key.rpartition('.')
+    name = f'{layer}.linear.{last}' if layer in adapted else key
+    for pattern, replacement in RENAMED:
+        name = re.sub(pattern, replacement, name)
+    return '.'.join(THEIR_NAMES.get(part, part) for part in name.split('.'))
+
+
+def _theirs(task: str) -> str:
+    return THEIR_NAMES.get(task, task)
+
+
+def _shape(weights: dict[str, Tensor], name: str) -> tuple[int, ...]:
+    if name not in weights:
+        raise ValueError(f"'{name}' is missing")
+    return tuple(weights[name].shape)

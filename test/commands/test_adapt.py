@@ -1,0 +1,164 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The verb `adapt`: adapters from a labelled bag, and what they gain where it was held out."""
+
+import hashlib
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+import yaml
+from helpers import small
+
+from adamtl_ros.commands.adapt import AdaptConfig, run_adaptation
+from adamtl_ros.commands.main import main
+from adamtl_ros.data.synthetic_bag import write_synthetic_bag
+from adamtl_ros.nn.io.adapter_file import load_adapted
+from adamtl_ros.nn.io.checkpoint import Model, load_model, save_model
+from adamtl_ros.nn.swin.architecture import ARCHITECTURES
+from adamtl_ros.scenes.labels import SCENE_TASKS
+from adamtl_ros.training import run
+from adamtl_ros.training.recipe import AdapterConfig
+
+torch.set_num_threads(1)
+ARCH = replace(small.ARCH, name='speck')
+TASKS = {name: SCENE_TASKS[name] for name in ('semseg', 'saliency', 'depth')}
+FRAMES = 20
+
+
+@pytest.fixture(autouse=True)
+def _place(monkeypatch, tmp_path):
+    monkeypatch.setitem(ARCHITECTURES, 'speck', ARCH)
+    monkeypatch.setattr(run, 'plot_curves', lambda *_: None)  # most of the time, otherwise
+    monkeypatch.chdir(tmp_path)
+    save_model(Model(small.network(tasks=TASKS, arch=ARCH), 'base', trained=True), tmp_path / 'b')
+
+
+@pytest.fixture(scope='module')
+def bag(tmp_path_factory):
+    """Return a bag of a room, with labels of all tasks."""
+    path = tmp_path_factory.mktemp('bag') / 'room'
+    write_synthetic_bag(path, frames=FRAMES, size=(48, 64), truth=True)
+    return path
+
+
+def wish_for(bag, tmp_path, **changes):
+    wish = AdaptConfig('b', tmp_path / 'room.adapter.safetensors', (bag,), steps=2, batch=2)
+    return replace(wish, adapters=AdapterConfig(3, 2), **changes)
+
+
+def rows_of(text):
+    """Return the table as dictionaries, by label and budget."""
+    lines = text.split('\n\n')[1].splitlines()
+    head, *rows = [line.split(' | ') for line in lines]
+    return {(row[0], row[1]): dict(zip(head, row, strict=True)) for row in rows}
+
+
+def test_what_was_learned_helps_where_it_was_not_seen(bag, tmp_path):
+    wish = wish_for(bag, tmp_path, tasks=('semseg', 'depth'), steps=30, lr=1e-2, batch=4)
+    text = run_adaptation(wish)
+    rows = rows_of(text)
+    assert list(rows) == [(one, two) for one in ('before', 'after') for two in ('1.00', '0.57')]
+    for budget in ('1.00', '0.57'):
+        before, after = (rows[label, budget] for label in ('before', 'after'))
+        assert float(after['depth rmse']) < 0.8 * float(before['depth rmse'])
+        assert float(after['semseg miou']) > float(before['semseg miou'])
+    assert 'trained: semseg, depth; ' in text
+    assert 'without labels: saliency; held to what the base answers' in text
+    assert text.startswith(f'{wish.out}: {wish.out.stat().st_size / 1e3:.0f} kB, for b')
+
+
+def test_the_file_and_its_base_are_the_trained_network(bag, tmp_path):
+    wish = wish_for(bag, tmp_path)
+    run_adaptation(wish)
+    model = load_adapted(load_model('b'), wish.out)
+    trained = load_model(str(tmp_path / 'room.training' / 'model.safetensors'))
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        maps, others = model.network(images).maps, trained.network(images).maps
+    for name, raw in maps.items():
+        torch.testing.assert_close(raw, others[name], atol=5e-3, rtol=5e-3)
+    notes = model.notes['adapter']
+    assert notes['trained_tasks'] == list(TASKS)
+    assert notes['recipe']['data']['split'] == 'train'
+
+
+def test_data_may_come_from_a_recipe(bag, tmp_path, capsys):
+    data = {'kind': 'bags', 'root': str(bag)}
+    recipe = {
+        'name': 'x',
+        'data': data,
+        'validation': data,
+        'stages': [{'kind': 'static', 'steps': 1}],
+    }
+    (tmp_path / 'data.yaml').write_text(yaml.safe_dump(recipe))
+    given = [
+        'adapt',
+        '--data',
+        'data.yaml',
+        '--base',
+        'b',
+        '--out',
+        'x.safetensors',
+        '--tasks',
+        'depth',
+    ]
+    assert main([*given, '--steps', '1', '--batch', '2', '--rank', '2']) == 0
+    assert 'trained: depth; ' in capsys.readouterr().out
+    assert (tmp_path / 'x.training' / 'journal.csv').is_file()
+
+
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    [
+        (['--tasks', 'edges'], "unknown task 'edges'"),
+        (['--holdout', '1'], '--holdout takes a share between 0 and 1, got 1.0'),
+        (['--holdout', '0.99'], 'leave none to learn from'),
+        (['--budget', '0'], '--budget takes a share in (0, 1], got 0.0'),
+        (['--rank', '-1'], 'ranks must be whole numbers from 0 on'),
+        (['--truth', 'depth'], "--truth takes TASK=TOPIC, got ['depth']"),
+        (['--base', 'none'], "model 'none': no such file"),
+        (['--classes', 'ids.yaml', '--tasks', 'semseg'], 'nothing to learn for semseg: the model'),
+    ],
+)
+def test_what_goes_wrong_is_one_sentence(bag, tmp_path, args, message, capfd):
+    (tmp_path / 'ids.yaml').write_text(f'semseg: {[f"x{n}" for n in range(30)]}')
+    given = ['adapt', '--bag', str(bag), '--base', 'b', '--out', 'new.safetensors', *args]
+    assert main(given) == 2
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert last.startswith('adamtl adapt: ')
+    assert message in last
+    assert not (tmp_path / 'new.safetensors').exists()
+
+
+def test_bags_without_labels_are_refused(tmp_path, capfd):
+    write_synthetic_bag(tmp_path / 'plain', frames=2, size=(48, 64))
+    assert main(['adapt', '--bag', 'plain', '--base', 'b', '--out', 'new.safetensors']) == 2
+    assert 'plain: no ground truth on /ground_truth/semseg/image' in capfd.readouterr().err
+
+
+def test_a_base_with_adapters_is_refused(bag, tmp_path):
+    save_model(Model(small.adapted(tasks=TASKS, arch=ARCH), 'more'), tmp_path / 'more')
+    with pytest.raises(ValueError, match="base 'more' has adapters already; give the one without"):
+        run_adaptation(wish_for(bag, tmp_path, base='more'))
+
+
+def test_adapters_can_be_evaluated_like_models(bag, tmp_path, capsys):
+    wish = wish_for(bag, tmp_path, tasks=('depth',), lr=1e-2)
+    after = rows_of(run_adaptation(wish))['after', '1.00']
+    held_out = {'kind': 'bags', 'root': str(bag), 'split': 'val', 'options': {'holdout': 0.2}}
+    recipe = {'name': 'x', 'data': held_out, 'validation': held_out}
+    recipe['stages'] = [{'kind': 'static', 'steps': 1}]
+    (tmp_path / 'data.yaml').write_text(yaml.safe_dump(recipe))
+    model = ['--model', 'b', '--adapter', str(wish.out), '--budgets', '1']
+    assert main(['evaluate', '--config', 'data.yaml', *model]) == 0
+    head, row = (line.split(' | ') for line in capsys.readouterr().out.splitlines())
+    assert dict(zip(head, row, strict=True))['depth rmse'] == after['depth rmse']
+    assert main(['evaluate-bag', str(bag), *model, '--shown', '1', '--out', 'found']) == 0
+    found = json.loads((tmp_path / 'found' / 'metrics.json').read_text())['settings']['model']
+    assert found['name'] == 'b+room'
+    assert found['adapter_sha256'] == hashlib.sha256(wish.out.read_bytes()).hexdigest()
+    other = ['--model', 'speck', *model[2:]]
+    assert main(['evaluate', '--config', 'data.yaml', *other]) == 1
+    assert 'made for the base' in capsys.readouterr().err

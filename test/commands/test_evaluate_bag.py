@@ -1,0 +1,156 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The command `adamtl evaluate-bag`, as people type it."""
+
+import json
+import shutil
+
+import pytest
+
+from adamtl_ros.bags.reader import find_camera
+from adamtl_ros.commands.main import main
+from adamtl_ros.data.labelled_bag import LabelledBag
+
+
+@pytest.fixture(scope='module')
+def room(tmp_path_factory):
+    bag = tmp_path_factory.mktemp('bags') / 'room'
+    assert main(['draw-bag', str(bag), '--frames', '3']) == 0
+    return bag
+
+
+def evaluate(*arguments):
+    return main(['evaluate-bag', *map(str, arguments), '--budgets', '0.5'])
+
+
+def test_one_bad_bag_is_told_and_the_rest_evaluated(room, tmp_path, capsys):
+    (tmp_path / 'empty').mkdir()
+    out = tmp_path / 'out'
+    assert evaluate(tmp_path / 'empty', room, '--out', out) == 1
+    text = capsys.readouterr().out
+    assert 'empty: NOT EVALUATED:' in text
+    assert 'it holds no .mcap or .db3 file' in text
+    summary = json.loads((out / 'metrics.json').read_text())
+    assert [bag['evaluated'] for bag in summary['bags']] == [0, 3]
+    assert [row['budget'] for row in summary['results']] == [1.0, 0.5]
+    made = sorted(path.name for path in (out / 'room').iterdir())
+    assert made == ['predictions', 'video.mp4']
+    assert find_camera(out / 'room' / 'predictions', '/adamtl/edges/image').frames == 3
+
+
+def test_two_runs_write_the_same_numbers(room, tmp_path):
+    found = []
+    for name in 'ab':
+        assert evaluate(room, '--realtime', '--out', tmp_path / name) == 0
+        summary = json.loads((tmp_path / name / 'metrics.json').read_text())
+        summary.pop('timing')
+        found.append(json.dumps(summary))
+    assert found[0] == found[1]
+    files = [str(tmp_path / name / 'metrics.json') for name in 'ab']
+    assert main(['compare', *files]) == 0
+
+
+def test_nothing_evaluated_is_an_error(tmp_path, capsys):
+    (tmp_path / 'empty').mkdir()
+    assert evaluate(tmp_path / 'empty', '--out', tmp_path / 'out') == 2
+    assert 'no frame could be evaluated' in capsys.readouterr().err
+    assert (tmp_path / 'out' / 'report.html').is_file()
+
+
+def test_bags_of_one_name_get_numbers(room, tmp_path, capsys):
+    shutil.copytree(room, tmp_path / 'other' / 'room')
+    assert evaluate(room, tmp_path / 'other' / 'room', '--out', tmp_path / 'out') == 0
+    summary = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
+    assert [bag['name'] for bag in summary['bags']] == ['room', 'room_2']
+    assert evaluate(room, room, '--out', tmp_path / 'out') == 2
+    assert f'named twice: {room}' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('out', ['room', 'room/results', '.'])
+def test_a_bag_does_not_get_its_own_results(room, tmp_path, capsys, out):
+    bag = tmp_path / 'room'
+    shutil.copytree(room, bag)
+    before = sorted(path.name for path in bag.iterdir())
+    assert evaluate(bag, '--out', tmp_path / out) == 2
+    assert 'would get its own results; choose an --out outside of it' in capsys.readouterr().err
+    file = next(bag.glob('*.mcap'))
+    assert evaluate(file, '--out', bag) == 2
+    assert sorted(path.name for path in bag.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--budgets', 'abc'], "--budgets takes numbers such as '1.0,0.75,0.5,0.35', got 'abc'"),
+        (['--budgets', ''], "--budgets takes numbers such as '1.0,0.75,0.5,0.35', got ''"),
+        (['--budgets', '2'], 'a budget must lie in (0, 1], got 2.0'),
+        (['--budgets', '0'], 'a budget must lie in (0, 1], got 0.0'),
+        (['--shown', '0.4'], 'budget 0.4 is not evaluated, choose from'),
+        (['--shown', '0'], 'budget 0.0 is not evaluated, choose from'),
+        (['--tasks', 'depth,lidar'], "unknown task 'lidar', choose from: semseg"),
+        (['--truth', 'depth'], "--truth takes TASK=TOPIC, got 'depth'"),
+        (['--truth', 'lidar=/x'], "unknown task 'lidar'"),
+        (['--workers', '0'], '--workers takes 1 or more, got 0'),
+        (['--threads', '0'], 'needs at least 1 thread, got 0'),
+        (['--model', 'nowhere'], "model 'nowhere': no such file"),
+        (['--ray', 'wrong'], "--ray takes HOST:PORT, ray://HOST:PORT, auto or local, got 'wrong'"),
+        (['--ray', 'wrong.invalid:1'], "no Ray cluster answers at 'wrong.invalid:1'"),
+    ],
+)
+def test_wrong_options_are_one_sentence(room, tmp_path, capsys, options, message):
+    assert main(['evaluate-bag', str(room), '--out', str(tmp_path / 'out'), *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert 'Traceback' not in error
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('semseg: {0: kat}', "class map: semseg 0 is 'kat', which the model does not know"),
+        ('saliency: {0: floor}', "class map for 'saliency', choose from"),
+    ],
+)
+def test_a_class_map_of_another_model_is_refused_before_the_first_bag(
+    room, tmp_path, capsys, text, message
+):
+    classes = tmp_path / 'classes.yaml'
+    classes.write_text(text)
+    assert evaluate(room, '--classes', classes, '--out', tmp_path / 'out') == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+def test_ids_that_the_class_map_leaves_out_are_told(room, tmp_path, capsys):
+    classes = tmp_path / 'classes.yaml'
+    classes.write_text('semseg: {0: floor}')
+    assert evaluate(room, '--classes', classes, '--out', tmp_path / 'out') == 0
+    assert 'semseg has id 1, which nothing says the class of' in capsys.readouterr().out
+    summary = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
+    assert summary['settings']['classes'] == {'semseg': {'0': 'floor'}}
+    assert summary['bags'][0]['notes'][0]['count'] == 3
+
+
+def test_a_drawn_bag_is_not_written_over(room, capsys, tmp_path):
+    assert main(['draw-bag', str(room)]) == 1
+    assert f'{room} is there already' in capsys.readouterr().err
+    assert main(['draw-bag', str(tmp_path / 'none'), '--frames', '0']) == 1
+    assert '--frames takes 1 or more, got 0' in capsys.readouterr().err
+
+
+def test_a_bag_can_show_another_room_in_another_world(tmp_path, capsys):
+    images = []
+    for number, options in enumerate((['--seed', '3'], ['--seed', '3', '--domain', 'cellar'])):
+        bag = tmp_path / str(number)
+        assert main(['draw-bag', str(bag), '--frames', '1', *options]) == 0
+        images.append(LabelledBag(bag)[0].image)
+    assert images[1].mean() < 0.8 * images[0].mean()
+    assert main(['draw-bag', str(tmp_path / 'attic'), '--domain', 'attic']) == 1
+    assert "unknown domain 'attic', choose from: room, cellar" in capsys.readouterr().err
+    assert not (tmp_path / 'attic').exists()
+
+
+def test_spending_more_than_asked_for_is_said(room, tmp_path, capsys):
+    arguments = [str(room), '--budgets', '0.01', '--out', str(tmp_path / 'out')]
+    assert main(['evaluate-bag', *arguments]) == 0
+    assert 'spent more than asked for at 0.01' in capsys.readouterr().out

@@ -1,0 +1,188 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The controller that holds a temperature."""
+
+import math
+
+import pytest
+
+from adamtl_ros.governor.limiters import Input
+from adamtl_ros.governor.limiters.thermal import ThermalLimiter, ThermalSettings
+
+SETTINGS = ThermalSettings(target_c=70, max_c=80, floor_budget=0.25, hysteresis_c=3)
+
+
+def said(limiter, celsius, now, **options):
+    limiter.hear('cpu', celsius, now, **options)
+    return limiter.opinion(now)
+
+
+def test_a_cool_device_may_do_everything():
+    limiter = ThermalLimiter(SETTINGS)
+    for now in range(100):
+        found = said(limiter, 40 + 0.1 * now, float(now))
+        assert found.limit == 1
+        assert found.input is Input.HEARD
+    assert limiter.celsius == pytest.approx(49.9)
+
+
+def test_one_step_by_hand():
+    """Proportional to the degrees above the band's begin, and to the time above the target."""
+    settings = ThermalSettings(target_c=70, gain=0.05, band_c=4, integral=0.002)
+    limiter = ThermalLimiter(settings)
+    assert said(limiter, 66.0, 0.0).limit == 1
+    assert said(limiter, 72.0, 0.0).limit == pytest.approx(1 - 0.05 * 6)
+    assert said(limiter, 73.0, 1.0).limit == pytest.approx(1 - 0.05 * 7 - 0.002 * 3)
+
+
+@pytest.mark.parametrize('temperatures', [[45, 65], [60, 64, 56, 64, 56, 60], [20, 65, 30, 65]])
+def test_below_its_band_nothing_is_taken_however_fast_it_warms(temperatures):
+    limiter = ThermalLimiter(SETTINGS)
+    assert {said(limiter, c, 0.1 * n).limit for n, c in enumerate(temperatures)} == {1}
+
+
+def test_a_hot_start_is_met_at_once():
+    limiter = ThermalLimiter(ThermalSettings(target_c=75))
+    assert said(limiter, 87.0, 0.0).limit == 0.25
+
+
+def test_another_target_is_no_rise():
+    limiter = ThermalLimiter(SETTINGS)
+    said(limiter, 60.0, 0.0)
+    limiter.settings = ThermalSettings(target_c=65, max_c=80)
+    assert said(limiter, 60.0, 1.0).limit == 1
+
+
+def simulated(full_power_c, seconds=3600.0, step=0.5, **settings):
+    """Step from rest to a device that would settle at that temperature with all on."""
+    limiter, celsius, air = ThermalLimiter(ThermalSettings(**settings)), 30.0, 25.0
+    limits, temperatures = [], []
+    for tick in range(int(seconds / step)):
+        limit = said(limiter, celsius, tick * step).limit
+        celsius += (air + (full_power_c - air) * limit - celsius) * step / 240
+        limits.append(limit)
+        temperatures.append(celsius)
+    return limits, temperatures
+
+
+def turns(values, least=0.02):
+    """Return the number of times that a curve turns by more than a little."""
+    count, direction, extreme = 0, 0, values[0]
+    for value in values:
+        if (direction >= 0 and value < extreme - least) or (
+            direction <= 0 and value > extreme + least
+        ):
+            count += direction != 0
+            direction, extreme = (-1 if value < extreme else 1), value
+        elif direction:
+            extreme = max(extreme, value) if direction > 0 else min(extreme, value)
+    return count
+
+
+@pytest.mark.parametrize('full_power_c', [80.0, 95.0, 120.0])
+def test_a_step_settles_at_the_target_without_overshoot_or_a_limit_cycle(full_power_c):
+    limits, temperatures = simulated(full_power_c)
+    assert max(temperatures) <= 75 + 5
+    assert turns(limits) <= 3
+    assert temperatures[-1] == pytest.approx(75, abs=0.5)
+    assert limits[-1] == pytest.approx(50 / (full_power_c - 25), abs=0.02)
+
+
+def test_turns_are_counted():
+    assert turns([0, 1, 2, 1, 0, 1, 2]) == 2
+    assert turns([1.0, 0.5, 0.51, 0.5, 0.2]) == 0
+
+
+def test_it_recovers_when_the_air_cools():
+    limiter = ThermalLimiter(SETTINGS)
+    for now in range(60):
+        said(limiter, 76.0, float(now))
+    assert said(limiter, 76.0, 60.0).limit < 0.6
+    for now in range(61, 200):
+        found = said(limiter, 60.0, float(now))
+    assert found.limit == 1
+
+
+def test_too_hot_is_the_floor_until_it_has_cooled():
+    limiter = ThermalLimiter(SETTINGS)
+    assert said(limiter, 60.0, 0.0).limit == 1
+    assert said(limiter, 80.0, 0.1).limit == 0.25
+    assert said(limiter, 77.5, 1.0).limit == 0.25
+    # Below the hysteresis the controller goes on from the floor.
+    recovering = [said(limiter, 60.0, 2.0 + n).limit for n in range(40)]
+    assert 0.25 < recovering[0] < 0.3
+    assert recovering == sorted(recovering)
+    assert recovering[-1] > 0.7
+
+
+def test_a_sensor_may_call_it_too_hot_itself():
+    limiter = ThermalLimiter(SETTINGS)
+    assert said(limiter, 65.0, 0.0, too_hot=True).limit == 0.25
+
+
+def test_the_hottest_sensor_counts():
+    limiter = ThermalLimiter(SETTINGS)
+    limiter.hear('gpu', 50.0, 0.0)
+    limiter.hear('cpu', 85.0, 0.0)
+    assert limiter.opinion(0.0).limit == 0.25
+    assert limiter.celsius == 85
+
+
+@pytest.mark.parametrize('celsius', [math.nan, math.inf, -math.inf, 45_000.0, -273.0])
+def test_garbage_is_no_temperature(celsius):
+    limiter = ThermalLimiter(SETTINGS)
+    found = said(limiter, celsius, 0.0)
+    assert math.isnan(found.limit)
+    assert found.input is Input.IMPLAUSIBLE
+    assert found.note.startswith('cpu says')
+    assert math.isnan(limiter.celsius)
+
+
+def test_silence_is_no_opinion_and_is_named():
+    limiter = ThermalLimiter(SETTINGS)
+    said(limiter, 75.0, 0.0)
+    found = limiter.opinion(SETTINGS.timeout_s + 1)
+    assert math.isnan(found.limit)
+    assert found.input is Input.SILENT
+    assert 'cpu' in found.note
+    limiter.forget('cpu')
+    assert limiter.opinion(20.0).input is Input.ABSENT
+
+
+def test_garbage_of_a_sensor_that_vanishes_is_forgotten_as_such():
+    limiter = ThermalLimiter(SETTINGS)
+    said(limiter, math.nan, 0.0)
+    found = limiter.opinion(20.0)
+    assert found.input is Input.SILENT
+    assert found.note == 'no temperature from cpu'
+
+
+def test_a_sensor_that_is_expected_and_does_not_speak():
+    limiter = ThermalLimiter(SETTINGS)
+    limiter.expect('cpu', 0.0)
+    assert limiter.opinion(1.0).input is Input.ABSENT
+    limiter.expect('cpu', 9.0)
+    assert limiter.opinion(11.0).input is Input.SILENT
+    assert said(limiter, 50.0, 12.0).input is Input.HEARD
+
+
+def test_one_silent_sensor_of_two_is_told_while_the_other_counts():
+    limiter = ThermalLimiter(SETTINGS)
+    limiter.hear('gpu', 60.0, 0.0)
+    limiter.hear('cpu', 85.0, 15.0)
+    found = limiter.opinion(15.0)
+    assert found.limit == 0.25
+    assert found.input is Input.SILENT
+    assert found.note == 'no temperature from gpu'
+
+
+def test_a_long_pause_is_not_made_up_for():
+    settings = ThermalSettings(target_c=70, gain=0, integral=0.01, timeout_s=1e9)
+    limiter = ThermalLimiter(settings)
+    said(limiter, 72.0, 0.0)
+    assert said(limiter, 72.0, 1e6).limit == pytest.approx(1 - 0.01 * 2 * 5)
+
+
+def test_switched_off_it_says_nothing():
+    limiter = ThermalLimiter(ThermalSettings(enabled=False))
+    assert said(limiter, 99.0, 0.0).input is Input.OFF

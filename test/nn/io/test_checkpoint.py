@@ -1,0 +1,139 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Networks as files: round trips, and files that are not right."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from adamtl_ros.nn.calibrate import calibrate
+from adamtl_ros.nn.gating.policy import PolicyConfig
+from adamtl_ros.nn.io.checkpoint import (
+    HEADER_KEY,
+    CheckpointError,
+    Model,
+    load_model,
+    read_model,
+    save_model,
+)
+from adamtl_ros.nn.network import AdaptiveNetwork
+from adamtl_ros.tasks import TASKS
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / 'robot.safetensors'
+    save_model(load_model('nano', seed=3), path)
+    return path
+
+
+def rewrite(path, change):
+    """Change header and tensors of a file in place."""
+    tensors = load_file(path)
+    from safetensors import safe_open
+
+    with safe_open(path, 'pt') as file:
+        header = json.loads(file.metadata()[HEADER_KEY])
+    change(header, tensors)
+    save_file(tensors, path, {HEADER_KEY: json.dumps(header)})
+
+
+def test_round_trip(tmp_path):
+    source = load_model('nano', seed=3).network
+    tasks = {
+        'semseg': TASKS['semseg'].with_classes(['floor', 'wall', 'person']),
+        'depth': TASKS['depth'],
+    }
+    policy = PolicyConfig(('blocks', 'widths'), task_aware=False, narrow=0.25)
+    network = AdaptiveNetwork(source.arch, tasks, policy).eval()
+    network.calibration = calibrate(network, [torch.randn(8, 3, 64, 64)], [0.5, 0.8])
+    network.encoder.load_state_dict(source.encoder.state_dict())
+    model = Model(network, 'x', (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), trained=True, notes={'seed': 7})
+    save_model(model, tmp_path / 'kitchen.safetensors')
+    loaded = load_model(str(tmp_path / 'kitchen.safetensors'))
+    assert loaded.name == 'kitchen'
+    assert (loaded.mean, loaded.std) == (model.mean, model.std)
+    assert loaded.trained
+    assert loaded.notes == {'seed': 7}
+    assert loaded.network.tasks == tasks
+    assert loaded.network.policy.config == policy
+    assert loaded.network.calibration == network.calibration
+    assert not loaded.network.training
+    image = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        for name in tasks:
+            assert torch.equal(loaded.network(image).maps[name], network(image).maps[name])
+
+
+def test_random_weights_say_so():
+    model = load_model('nano')
+    assert not model.trained
+    assert model.name == 'nano (random weights)'
+
+
+def test_missing_file_names_what_is_possible():
+    with pytest.raises(
+        CheckpointError, match=r"'/no/x.safetensors'.*scenes_nano.*nano, pico, tiny"
+    ):
+        load_model('/no/x.safetensors')
+
+
+def test_truncated_file(saved):
+    saved.write_bytes(saved.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match='not a whole safetensors file'):
+        read_model(saved)
+
+
+def test_not_a_safetensors_file(tmp_path):
+    path = tmp_path / 'model.pth'
+    torch.save({'model': {}}, path)
+    with pytest.raises(CheckpointError, match='not a whole safetensors file'):
+        read_model(path)
+
+
+@pytest.mark.parametrize('header', ['{', '[1]', '"x"'])
+def test_header_that_is_no_object(tmp_path, header):
+    path = tmp_path / 'odd.safetensors'
+    save_file({'weight': torch.zeros(2)}, path, {HEADER_KEY: header})
+    with pytest.raises(CheckpointError, match=r'unusable header|format None'):
+        read_model(path)
+
+
+def test_foreign_safetensors_file(tmp_path):
+    path = Path(tmp_path / 'foreign.safetensors')
+    save_file({'weight': torch.zeros(2)}, path)
+    with pytest.raises(CheckpointError, match="no 'adamtl' header"):
+        read_model(path)
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda h, t: h.update(format=99), 'format 99, this version reads 2'),
+        (lambda h, t: h['architecture'].pop('depths'), 'not an architecture of this version'),
+        (lambda h, t: h['tasks'].update(sky=[]), "unknown task 'sky'"),
+        (lambda h, t: h['policy'].update(gates=['heads']), 'gates must be some of blocks'),
+        (lambda h, t: h['policy'].update(channels=8), r"'policy.squeeze.weight' has shape"),
+        (lambda h, t: h.update(calibration={'size': [1, 1]}), 'not a calibration of this version'),
+        (lambda h, t: h.pop('mean'), 'unusable header'),
+        (lambda h, t: h.pop('trained'), "unusable header: KeyError: 'trained'"),
+        (lambda h, t: h.update(mean=None), 'unusable header: TypeError'),
+        (lambda h, t: h.update(mean=[0, 0]), 'must be three numbers each'),
+        (lambda h, t: h.update(std=[1, 1, 0]), 'must be three numbers each, std positive'),
+        (lambda h, t: h.update(tasks=['depth']), 'unusable header: AttributeError'),
+        (lambda h, t: h['architecture'].update(input_size=[0, 0]), 'positive whole numbers'),
+        (lambda h, t: h['architecture'].update(heads=[1, 2]), 'one number of heads for each'),
+        (lambda h, t: h['architecture'].update(heads=[5, 2, 4, 8]), 'do not divide into heads'),
+        (lambda h, t: h['architecture'].update(embed_dim=48), r'has shape \(24,.*expected \(48,'),
+        (lambda h, t: t.pop('encoder.norms.1.bias'), r"'encoder.norms.1.bias' is missing.*\(48,\)"),
+        (lambda h, t: t.update(extra=torch.zeros(1)), "'extra' belongs to no part"),
+        (lambda h, t: h['tasks'].update(depth=['near']), "task 'depth' takes no classes, got 1"),
+    ],
+)
+def test_files_that_do_not_fit(saved, change, message):
+    rewrite(saved, change)
+    with pytest.raises(CheckpointError, match=message):
+        read_model(saved)
