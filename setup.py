@@ -36,5 +36,5 @@ setup(
         'train': ['lightning-fabric', 'matplotlib', 'numba', 'pillow', 'scipy', 'tqdm'],
         'fleet': ['ray[default]'],
     },
-    entry_points={'console_scripts': ['adamtl = adamtl_ros.cli:main']},
+    entry_points={'console_scripts': ['adamtl = adamtl_ros.commands.main:main']},
 )

@@ -12,10 +12,10 @@ from adamtl_ros.msg import ComputeStats
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from helpers import made_adapters as made
 from helpers.ros_images import RELIABLE, array, image, picture
+from helpers.ros_parameters import change
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
-from test_parameters import change
 
 from adamtl_ros.nn.io.adapter_file import load_adapted
 from adamtl_ros.nn.io.checkpoint import load_model

@@ -6,8 +6,8 @@ import pytest
 from adamtl_ros.msg import ComputeStats
 from diagnostic_msgs.msg import DiagnosticArray
 from helpers.ros_images import RELIABLE, array, camera_info, image, picture
+from helpers.ros_parameters import change
 from sensor_msgs.msg import CameraInfo, Image
-from test_parameters import change
 
 from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine

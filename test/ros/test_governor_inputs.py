@@ -10,9 +10,9 @@ import pytest
 from adamtl_ros.msg import ComputeStats
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from helpers.ros_images import RELIABLE, image
+from helpers.ros_parameters import change
 from scipy.stats import spearmanr
 from sensor_msgs.msg import BatteryState, Image, Temperature
-from test_parameters import change
 
 from adamtl_ros.governor.governor import GovernorSettings, Reason
 from adamtl_ros.governor.sensors import EnergyCounter, ThermalZones

@@ -5,25 +5,12 @@
 import pytest
 from adamtl_ros.msg import ComputeStats
 from helpers.ros_images import RELIABLE, image
-from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
-from rclpy.parameter import Parameter
+from helpers.ros_parameters import call, change
+from rcl_interfaces.srv import DescribeParameters, GetParameters
 from sensor_msgs.msg import Image
 
 from adamtl_ros.ros.parameters import SPECS, default_values
 from adamtl_ros.tasks import TASKS
-
-
-def call(graph, kind, name, request):
-    client = graph.client.create_client(kind, f'/adamtl/{name}')
-    assert client.wait_for_service(30)
-    future = client.call_async(request)
-    graph.until(future.done)
-    return future.result()
-
-
-def change(graph, name, value):
-    request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
-    return call(graph, SetParameters, 'set_parameters', request).results[0]
 
 
 def test_defaults_are_those_of_the_file(graph):

@@ -8,7 +8,7 @@ import sys
 COUNT_FAULTS = """
 import resource, sys
 import numpy as np
-from adamtl_ros.runtime.memory import keep_freed_memory
+from adamtl_ros.runtime.threads import keep_freed_memory
 if sys.argv[1] == 'keep':
     assert keep_freed_memory()
 def frame():

@@ -26,8 +26,8 @@ torch.set_num_threads(1)
 ARCH = replace(small.ARCH, name='speck')
 SCRIPT = """
 import json, sys
-from adamtl_ros.cli import main
-from adamtl_ros.nn.architecture import ARCHITECTURES, Architecture
+from adamtl_ros.commands.main import main
+from adamtl_ros.nn.swin.architecture import ARCHITECTURES, Architecture
 
 if __name__ == '__main__':
     arch, *calls = json.loads(sys.argv[1])

@@ -59,7 +59,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from adamtl_ros.nn.architecture import ARCHITECTURES
+from adamtl_ros.nn.swin.architecture import ARCHITECTURES
 from adamtl_ros.training import trainer
 from adamtl_ros.training.run import train
 import test_trainer
@@ -69,7 +69,7 @@ torch.set_num_threads(1)
 ARCHITECTURES['speck'] = test_trainer.ARCH
 trainer.LOG_EVERY = 1
 folder, left = Path(sys.argv[1]), int(sys.argv[2])
-write = trainer.Journal.write
+write = trainer.CSVLogger.write
 
 def counting(journal, row):
     global left
@@ -78,7 +78,7 @@ def counting(journal, row):
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
 
-trainer.Journal.write = counting
+trainer.CSVLogger.write = counting
 train(test_trainer.RECIPE, folder)
 """
 

@@ -87,7 +87,7 @@ def load_model(source: str, seed: int = 0) -> Model:
 
 def shipped_weights() -> dict[str, Path]:
     """Return the files of weights that come with the package, by name."""
-    folder = Path(__file__).parent.parent / 'weights'
+    folder = Path(__file__).parents[2] / 'weights'
     return {path.stem: path for path in sorted(folder.glob('*.safetensors'))}
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.append({helpers!r})
 from helpers import other_side
-from adamtl_ros.runtime.neighbour import calling
+from adamtl_ros.evaluation.bags.process import calling
 with calling(other_side.{function}, Path(sys.argv[1])) as call:
     for said in call:
         print(said, flush=True)

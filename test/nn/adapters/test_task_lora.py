@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 from helpers import small
+from helpers.flops import attention_flops
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_complexity import attention_flops
 from torch.utils.flop_counter import FlopCounterMode
 
 from adamtl_ros.nn.adapters.config import LoraConfig, Ranks

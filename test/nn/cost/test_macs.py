@@ -5,6 +5,7 @@
 import pytest
 import torch
 from helpers import small
+from helpers.flops import attention_flops
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
@@ -13,12 +14,6 @@ from adamtl_ros.nn.network import random_network
 from adamtl_ros.tasks import TASKS
 
 NETWORKS = {name: random_network(name) for name in ('nano', 'tiny')}
-
-
-def attention_flops(q_shape, k_shape, v_shape, *_args, **_kwargs):
-    """Two products of every query with every key, at two operations a MAC."""
-    batch, heads, queries, dim = q_shape
-    return 2 * batch * heads * queries * k_shape[2] * (dim + v_shape[3])
 
 
 def executed_macs(network, size, images=1, **options):
