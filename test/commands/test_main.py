@@ -121,7 +121,7 @@ def test_what_goes_wrong_is_one_sentence(args, message, capfd):
 )
 def test_missing_modules_are_named_with_what_to_install(module, args, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, module, None)
-    for name in ('training.run', 'training.trainer', 'verbs'):
+    for name in ('training.run', 'training.trainer', 'commands.verbs'):
         monkeypatch.delitem(sys.modules, f'adamtl_ros.{name}', raising=False)
     assert main(args) == 1
     found = capsys.readouterr().err

@@ -179,7 +179,7 @@ def test_nor_do_many_in_mixed_precision(tmp_path, unbroken):
 @pytest.mark.parametrize('rows', [8])
 def test_nor_does_a_kill(tmp_path, unbroken, rows):
     """Two steps after a checkpoint: they are done again."""
-    paths = [os.path.dirname(__file__), os.path.dirname(small.__file__)]  # noqa: PTH120
+    paths = [str(Path(__file__).parent), str(Path(small.__file__).parents[1])]
     environment = {
         **os.environ,
         'OMP_NUM_THREADS': '1',

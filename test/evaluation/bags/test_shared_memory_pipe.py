@@ -20,8 +20,8 @@ PATIENCE = 60  # seconds until a test that hangs fails
 
 ECHO = """
 import sys
-from adamtl_ros.runtime.channel import Channel
-channel = Channel([int(number) for number in sys.argv[1:]])
+from adamtl_ros.evaluation.bags.process import SharedMemoryPipe
+channel = SharedMemoryPipe([int(number) for number in sys.argv[1:]])
 while True:
     channel.send(channel.receive())
 """
