@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Released MTLoRA checkpoints, made here with random weights under the published names."""
 
-import os
-import re
 import sys
 import types
 from pathlib import Path
@@ -19,23 +17,15 @@ from adamtl_ros.nn.checkpoint import CheckpointError, load_model
 from adamtl_ros.nn.mtlora import POLICY_NOTE, import_mtlora, released_network
 from adamtl_ros.runtime.engine import Engine
 
-LISTING = 'shared/research/mtlora_state_dict.txt'
+LISTING = Path(__file__).parents[1] / 'files' / 'mtlora_state_dict.txt'
 THEIRS = {'saliency': 'sal'}
 REDUCTIONS = [f'backbone.layers.{stage}.downsample.reduction' for stage in range(3)]
 
 
 def listing():
-    """Names and shapes of the released file with rank 64."""
-    folders = [Path(os.environ.get('ADAMTL_SHARED', '')), *Path(__file__).resolve().parents]
-    folders += [Path('/work')]
-    path = next((f / LISTING for f in folders if (f / LISTING).is_file()), None)
-    if path is None:
-        pytest.skip(f'{LISTING} is not there: the published key listing is kept beside the code')
-    shapes = {}
-    for line in path.read_text().splitlines():
-        found = re.match(r'(\S+)\t\(([\d, ]*)\)', line)
-        if found:
-            shapes[found[1]] = tuple(int(n) for n in found[2].replace(',', ' ').split())
+    """Return names and shapes of the released file with rank 64."""
+    lines = [line.split() for line in LISTING.read_text().splitlines() if line[0] != '#']
+    shapes = {name: tuple(map(int, shape)) for name, *shape in lines}
     assert len(shapes) == 431
     return shapes
 

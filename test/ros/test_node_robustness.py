@@ -74,7 +74,7 @@ def test_rate_limit(graph):
 
 
 def test_nobody_listens_nothing_runs(graph, monkeypatch):
-    """T6: without a subscriber the engine is not called; with one, only that task runs."""
+    """Without a subscriber the engine is not called; with one, only that task runs."""
     node = graph.perception()
     wanted = []
     run = node.engine.run
@@ -102,7 +102,7 @@ def test_statistics_while_idle(graph):
 
 
 def test_slow_network_drops_old_frames(graph, monkeypatch):
-    """T7: hundred frames faster than the work; all are accounted for and the last is done."""
+    """Hundred frames faster than the work; all are accounted for and the last is done."""
     node = graph.perception()
     run = node.engine.run
 
@@ -166,7 +166,7 @@ BAD = {
 
 @pytest.mark.parametrize('bad', BAD.values(), ids=BAD)
 def test_bad_frames_are_refused_and_counted(graph, bad):
-    """T14: the node says why, counts the frame, and takes the next one."""
+    """The node says why, counts the frame, and takes the next one."""
     node = graph.perception()
     results = graph.listen(Image, '/adamtl/edges/image')
     reports = graph.listen(DiagnosticArray, '/diagnostics')
