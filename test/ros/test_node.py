@@ -87,7 +87,7 @@ def test_result_of_a_fresh_stamp_has_an_age(graph):
 
     graph.until(attempt)
     last = [s for s in stats if s.tasks][-1]
-    assert 0 < last.age_ms < 10_000
+    assert last.age_ms > 0
     assert last.age_ms >= last.infer_ms
 
 

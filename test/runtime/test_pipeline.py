@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from adamtl_ros.runtime.pipeline import Behind, ahead
 
 DEPTHS = st.integers(1, 5)
-PATIENCE = 20  # seconds until a test that hangs fails
+PATIENCE = 60  # seconds until a test that hangs fails
 
 
 class Counted:
