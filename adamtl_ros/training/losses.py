@@ -147,8 +147,10 @@ def scale_aware_log(raw: Tensor, label: Tensor, lam: float = 0.5) -> Tensor:
     # The same as in the equation, but rounding cannot make it negative.
     variance = ((error - mean[:, None]) * known).square().sum(1) / count
     squared = variance + (1 - lam) * mean.square()
-    # The slope of the bare root is infinite at 0.
-    return ((squared + TINY).sqrt() - TINY**0.5).sum() / _count(known.any(1))
+    # The slope of the bare root is infinite at 0. The root of TINY is torch's own: not every CPU's
+    # kernel rounds as Python does, and an image without error must not leave a rest.
+    rest = torch.full_like(squared, TINY).sqrt()
+    return ((squared + TINY).sqrt() - rest).sum() / _count(known.any(1))
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

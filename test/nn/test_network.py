@@ -92,7 +92,7 @@ def test_everything_on_is_the_plain_network():
     plan = Plan.of([BlockPlan(windows=some) for some in windows], small.ARCH.depths)
     named = network.follow(images, [plan, plan])
     for name, expected in zip(TASKS, plain, strict=True):
-        assert torch.equal(everything.maps[name], expected)
+        torch.testing.assert_close(everything.maps[name], expected, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(named.maps[name], expected, atol=1e-5, rtol=1e-5)
     assert [cost.share for cost in everything.costs] == [1, 1]
 
@@ -104,7 +104,7 @@ def test_everything_off_is_the_floor():
     assert low.plans == (floor,)
     assert low.costs[0].floor
     for name in TASKS:
-        assert torch.equal(low.maps[name], named.maps[name])
+        torch.testing.assert_close(low.maps[name], named.maps[name], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,10 @@ def test_unwanted_tasks_do_not_run():
 def test_a_task_does_not_depend_on_the_others():
     image = torch.randn(1, 3, 64, 96)
     torch.testing.assert_close(
-        NETWORK(image, tasks=['normals']).maps['normals'], NETWORK(image).maps['normals']
+        NETWORK(image, tasks=['normals']).maps['normals'],
+        NETWORK(image).maps['normals'],
+        atol=1e-5,
+        rtol=1e-4,
     )
 
 
@@ -241,7 +244,7 @@ def test_spatial_layout_of_the_decoders():
     bright[..., 32:48, 256:272] = 3
     for name, changed in NETWORK(bright, 0.01).maps.items():
         difference = (changed - NETWORK(dark, 0.01).maps[name]).abs().amax((0, 1))
-        assert (difference[8:12, 64:68] > 0).all()
+        assert (difference[8:12, 64:68] > 1e-4).all()
         # The coarsest tokens are 8 cells wide, and resampling reaches one further either way.
-        assert not difference[:, : 64 - 24].any()
-        assert not difference[:, 68 + 24 :].any()
+        assert (difference[:, : 64 - 24] < 1e-5).all()
+        assert (difference[:, 68 + 24 :] < 1e-5).all()

@@ -20,7 +20,7 @@ from rclpy.task import Future
 from adamtl_ros.ros.node import PerceptionNode
 
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 
 
 class Graph:

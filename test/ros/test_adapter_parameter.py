@@ -82,14 +82,20 @@ def test_swaps_while_frames_arrive(graph, files, offline):
     assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
     counts = node.cameras[''].reporter.statistics.counts
     assert counts.received == counts.processed + counts.dropped + counts.idle
-    graph.until(lambda: len(models(stats)) == len(results) == counts.processed)
+
+    def last(found):
+        return max(message.header.stamp.sec for message in found)
+
+    # A burst may overwrite a message before it is sent, but never the last one.
+    graph.until(lambda: last(results) == last(s for s in stats if s.tasks))
     made_by = {s.header.stamp.sec: s.model for s in stats if s.tasks}
+    assert SWAPS < len(made_by) <= counts.processed
     assert set(made_by.values()) == set(offline)
     for message in results:
         number = message.header.stamp.sec
         of = {name: shots[number % len(SHOTS)] for name, shots in offline.items()}
         same = [name for name, depth in of.items() if np.allclose(array(message), depth, atol=1e-4)]
-        assert same == [made_by[number]]
+        assert same == [made_by.get(number, *same)]
 
 
 def test_it_takes_over_for_all_cameras(graph, files):

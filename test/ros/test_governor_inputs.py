@@ -3,6 +3,7 @@
 """Battery, heat and deadline of a live node, over real topics."""
 
 import math
+import time
 from pathlib import Path
 
 import numpy as np
@@ -127,11 +128,12 @@ def test_energy_is_the_power_of_the_battery_for_the_time_of_a_frame(graph, monke
     monkeypatch.setattr(governing, 'EnergyCounter', lambda: EnergyCounter(Path('/nowhere')))
     graph.perception()
     robot = Robot(graph)
+    began = time.monotonic()
     assert math.isnan(robot.until(lambda _: True).energy)
     discharging = robot.charged(0.8, voltage=12.0, current=-2.5)
     found = robot.until(lambda s: not math.isnan(s.energy), discharging)
     work_ms = found.decode_ms + found.preprocess_ms + found.infer_ms + found.postprocess_ms
-    assert 0.03 * work_ms < found.energy < 0.03 * found.latency_ms + 0.5
+    assert 0.03 * work_ms < found.energy < 30 * (time.monotonic() - began)
     charging = robot.charged(0.8, voltage=12.0, current=2.5)
     robot.until(lambda s: math.isnan(s.energy), charging)
 

@@ -34,7 +34,7 @@ def offered(graph):
 
 
 def test_three_full_cycles(graph):
-    """T11: topics and threads come and go, and frames come through each time."""
+    """Topics and threads come and go, and frames come through each time."""
     node = graph.perception(activate=False)
     camera = graph.client.create_publisher(Image, 'image', RELIABLE)
     graph.until(lambda: '/rosout' in offered(graph))
@@ -75,7 +75,7 @@ def test_inactive_node_does_not_subscribe(graph):
     ],
 )
 def test_failure_to_configure_says_why(graph, monkeypatch, parameters, text):
-    """T12: the node stays unconfigured and names what is wrong."""
+    """The node stays unconfigured and names what is wrong."""
     node = graph.perception(activate=False, **parameters)
     said = []
     logger = node.get_logger()
@@ -152,7 +152,7 @@ def start(*arguments, domain='101', before=()):
 
 @pytest.mark.parametrize('stop', [signal.SIGINT, signal.SIGTERM])
 def test_process_ends_without_a_traceback(stop):
-    """T13: Ctrl-C in the middle of the work."""
+    """Ctrl-C in the middle of the work."""
     process = start('-p', 'budget:=1', '-p', 'model:=nano')
     lines = []
     for line in process.stdout:

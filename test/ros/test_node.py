@@ -27,7 +27,7 @@ from adamtl_ros.tasks import TASKS
 
 
 def test_six_tasks_with_one_stamp(graph):
-    """T1, T2, T3, T15: header, encoding, step, size and values of every output."""
+    """Header, encoding, step, size and values of every output."""
     graph.perception()
     results = {name: graph.listen(Image, f'/adamtl/{name}/image') for name in TASKS}
     infos = {name: graph.listen(CameraInfo, f'/adamtl/{name}/camera_info') for name in TASKS}
@@ -87,13 +87,13 @@ def test_result_of_a_fresh_stamp_has_an_age(graph):
 
     graph.until(attempt)
     last = [s for s in stats if s.tasks][-1]
-    assert 0 < last.age_ms < 10_000
+    assert last.age_ms > 0
     assert last.age_ms >= last.infer_ms
 
 
 @pytest.mark.parametrize('qos', [BEST_EFFORT, RELIABLE])
 def test_any_camera_matches(graph, qos):
-    """T18: best effort and reliable publishers both get through."""
+    """Best effort and reliable publishers both get through."""
     graph.perception()
     results = graph.listen(Image, '/adamtl/edges/image')
     camera = graph.client.create_publisher(Image, 'image', qos)
@@ -140,7 +140,7 @@ def test_colour_pictures(graph):
 
 
 def test_labels_reach_a_late_joiner(graph):
-    """T4, T5: the class names are latched, and no class has the id of unlabelled pixels."""
+    """The class names are latched, and no class has the id of unlabelled pixels."""
     label_info = pytest.importorskip('vision_msgs.msg', reason='needs vision_msgs').LabelInfo
     graph.perception()
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)

@@ -63,18 +63,18 @@ def test_rate_limit(graph):
     node = graph.perception(max_rate_hz=5.0)
     results = graph.listen(Image, '/adamtl/edges/image')
     camera = graph.client.create_publisher(Image, 'image', RELIABLE)
-    send_until(graph, camera, image(), lambda: results)
-    begun, first = time.monotonic(), len(results)
-    send_until(graph, camera, image(), lambda: len(results) >= first + 5)
-    assert time.monotonic() - begun > 0.7
+    begun = time.monotonic()
+    send_until(graph, camera, image(), lambda: len(results) >= 6)
+    assert time.monotonic() - begun >= (len(results) - 1) / 5.0
+    # One in 1000 s: without the change that comes after it, the rest would not come in time.
+    node.set_parameters([Parameter('max_rate_hz', value=0.001)])
     node.set_parameters([Parameter('max_rate_hz', value=0.0)])
-    begun, first = time.monotonic(), len(results)
+    first = len(results)
     send_until(graph, camera, image(), lambda: len(results) >= first + 20)
-    assert time.monotonic() - begun < 3.5
 
 
 def test_nobody_listens_nothing_runs(graph, monkeypatch):
-    """T6: without a subscriber the engine is not called; with one, only that task runs."""
+    """Without a subscriber the engine is not called; with one, only that task runs."""
     node = graph.perception()
     wanted = []
     run = node.engine.run
@@ -102,32 +102,47 @@ def test_statistics_while_idle(graph):
 
 
 def test_slow_network_drops_old_frames(graph, monkeypatch):
-    """T7: hundred frames faster than the work; all are accounted for and the last is done."""
+    """Hundred frames faster than the work; all are accounted for and the last is done."""
     node = graph.perception()
-    run = node.engine.run
+    run, turns, taken = node.engine.run, threading.Semaphore(0), []
 
     def slowly(*arguments):
-        time.sleep(0.1)
+        taken.append(True)
+        turns.acquire(timeout=60)
         return run(*arguments)
 
-    monkeypatch.setattr(node.engine, 'run', slowly)
     results = graph.listen(Image, '/adamtl/edges/image')
     camera = graph.client.create_publisher(Image, 'image', QoSProfile(depth=200))
     send_until(graph, camera, image(stamp=1), lambda: results)
-    before = node.cameras[''].reporter.statistics.counts.received
+    camera.publish(image(stamp=50))
+    graph.until(lambda: results[-1].header.stamp.sec == 50)  # nothing is on its way any more
+    monkeypatch.setattr(node.engine, 'run', slowly)
+    statistics = node.cameras[''].reporter.statistics
+
+    def all_done():
+        counts = statistics.counts
+        return counts.processed + counts.dropped + counts.idle == counts.received
+
+    graph.until(all_done)
+    before = statistics.counts
     for index in range(100):
+        if index % 25 == 1:  # one frame is in work while 25 arrive
+            graph.until(lambda n=index: len(taken) > n // 25)
         camera.publish(image(stamp=100 + index))
         # The input keeps few messages, so that a burst would overwrite most before they arrive.
-        arrived = before + index + 1
-        graph.until(lambda n=arrived: node.cameras[''].reporter.statistics.counts.received >= n)
+        arrived = before.received + index + 1
+        graph.until(lambda n=arrived: statistics.counts.received >= n)
+        if index % 25 == 0 and index:
+            turns.release()
+    turns.release(100)
     graph.until(lambda: results[-1].header.stamp.sec == 199)
-    graph.until(lambda: node.cameras[''].reporter.statistics.counts.processed == len(results))
-    counts = node.cameras[''].reporter.statistics.counts
-    assert counts.processed + counts.dropped == counts.received
-    assert counts.received == before + 100
-    assert counts.dropped > counts.processed
-    # The newest frame waits for one that is in work at most: two times 100 ms and the network's.
-    assert node.cameras[''].reporter.statistics.latency_percentiles()[1] < 1000
+    graph.until(all_done)
+    counts = statistics.counts
+    assert counts.received == before.received + 100
+    # The first, the newest each time one was done, and the last, after one in work at most.
+    assert 5 <= len(taken) <= 6
+    assert counts.processed == before.processed + len(taken)
+    assert counts.dropped == before.dropped + 100 - len(taken)
     stamps = [result.header.stamp.sec for result in results]
     assert stamps == sorted(stamps)
 
@@ -166,7 +181,7 @@ BAD = {
 
 @pytest.mark.parametrize('bad', BAD.values(), ids=BAD)
 def test_bad_frames_are_refused_and_counted(graph, bad):
-    """T14: the node says why, counts the frame, and takes the next one."""
+    """The node says why, counts the frame, and takes the next one."""
     node = graph.perception()
     results = graph.listen(Image, '/adamtl/edges/image')
     reports = graph.listen(DiagnosticArray, '/diagnostics')

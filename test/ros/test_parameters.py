@@ -22,7 +22,7 @@ def test_defaults_are_those_of_the_file(graph):
 
 @pytest.mark.parametrize('value', [0.5, 1, 1.0, 0.01])
 def test_budget_takes_numbers_in_range(graph, value):
-    """T8: whole numbers too, as people type them."""
+    """Whole numbers too, as people type them."""
     node = graph.perception()
     assert change(graph, 'budget', value).successful
     assert node.parameters.settings.budget == value

@@ -28,7 +28,7 @@ def test_results_have_the_size_of_the_image():
     for result in inference.results.values():
         assert result.shape[:2] == (123, 77)
     times = (inference.preprocess_ms, inference.infer_ms, inference.postprocess_ms)
-    assert all(0 < time < 60_000 for time in times)
+    assert all(time > 0 for time in times)
 
 
 def test_results_at_the_size_of_the_network():

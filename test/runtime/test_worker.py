@@ -2,37 +2,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """The worker thread."""
 
-import itertools
 import threading
 import time
 
 from adamtl_ros.runtime.worker import Worker
 
+PATIENCE = 60  # seconds until a test that hangs fails
+
 
 def test_slow_work_gets_the_newest_item():
     """Hundred items against slow work: each is handled or dropped, and the last is handled."""
     handled, last = [], threading.Event()
-    busy = threading.Event()
+    busy, released = threading.Event(), threading.Event()
 
     def handle(item):
         handled.append(item)
         busy.set()
-        time.sleep(0.01)
+        released.wait(PATIENCE)
         if item == 99:
             last.set()
 
     worker = Worker(handle, lambda: 0.0)
     worker.start()
     dropped = worker.mailbox.put(0)
-    assert busy.wait(5)
+    assert busy.wait(PATIENCE)
     for item in range(1, 100):
         dropped += worker.mailbox.put(item)
-    assert last.wait(5)
+    released.set()
+    assert last.wait(PATIENCE)
     assert not worker.stop()
-    assert handled[0] == 0
-    assert handled[-1] == 99
-    assert len(handled) + dropped == 100
-    assert len(handled) < 100
+    assert handled == [0, 99]
+    assert dropped == 98
 
 
 def test_period_is_kept_and_may_change():
@@ -46,10 +46,12 @@ def test_period_is_kept_and_may_change():
 
     worker = Worker(handle, lambda: period[0])
     worker.start()
+    began = time.monotonic()
     while not enough.wait(0.001):
         worker.mailbox.put(1)
     worker.stop()
-    assert min(b - a for a, b in itertools.pairwise(starts)) >= 0.049
+    # From before the first: a start itself may be seen late, which makes the next seem early.
+    assert all(start - began >= 0.05 * number for number, start in enumerate(starts))
 
 
 def test_a_shorter_period_takes_effect_at_once():
@@ -58,20 +60,18 @@ def test_a_shorter_period_takes_effect_at_once():
     worker = Worker(lambda _item: handled.release(), lambda: period[0])
     worker.start()
     worker.mailbox.put(1)
-    assert handled.acquire(timeout=5)
+    assert handled.acquire(timeout=PATIENCE)
     worker.mailbox.put(2)
     assert not handled.acquire(timeout=0.3)
     period[0] = 0.0
-    assert handled.acquire(timeout=5)
+    assert handled.acquire(timeout=PATIENCE)
     worker.stop()
 
 
 def test_stop_ends_a_waiting_worker_and_counts_what_waits():
-    worker = Worker(lambda _item: None, lambda: 60.0)
+    worker = Worker(lambda _item: None, lambda: 1e9)
     worker.start()
     worker.mailbox.put(1)
-    while worker.mailbox.put(2):  # until the first is taken; then the worker waits a minute
+    while worker.mailbox.put(2):  # until the first is taken; then the worker waits for years
         pass
-    began = time.monotonic()
-    assert worker.stop()
-    assert time.monotonic() - began < 5
+    assert worker.stop() == [2]

@@ -125,7 +125,7 @@ def test_nothing_known_is_zero_with_a_zero_gradient(task):
     raw.requires_grad_()
     loss = task_loss(task, raw, torch.full_like(label, unknown(task)))
     loss.backward()
-    assert loss.item() == 0
+    assert loss.item() == pytest.approx(0, abs=1e-9)
     assert (raw.grad == 0).all()
 
 
@@ -215,11 +215,26 @@ def test_depth_minds_a_wrong_scale_by_half():
 
 @pytest.mark.parametrize('bad', [0.0, -1.0, np.inf])
 def test_depth_that_is_no_depth_is_unknown(bad):
-    raw = torch.zeros(1, 1, 1, 2, requires_grad=True)
-    loss = scale_aware_log(raw, torch.tensor([[[bad, 1.0]]]))
+    """Such a pixel neither changes the loss nor gets a gradient."""
+    raw = torch.tensor([[[[5.0, 0.3, -0.2]]]], requires_grad=True)
+    loss = scale_aware_log(raw, torch.tensor([[[bad, 1.0, 2.0]]]))
     loss.backward()
-    assert loss.item() == 0
+    without = scale_aware_log(raw[..., 1:], torch.tensor([[[1.0, 2.0]]]))
+    assert loss.item() == pytest.approx(without.item(), rel=1e-5)
+    assert raw.grad[..., 0] == 0
+    assert (raw.grad[..., 1:] != 0).all()
     assert raw.grad.isfinite().all()
+
+
+@pytest.mark.parametrize('count', [1, 3, 16, 33])
+def test_images_of_unknown_depth_leave_no_rest(count):
+    """In double and in single precision, and for batches that fill a vector of the CPU or not."""
+    for kind in (torch.float64, torch.float32):
+        raw = torch.randn(count, 1, 2, 3, dtype=kind, requires_grad=True)
+        loss = scale_aware_log(raw, torch.full((count, 2, 3), torch.nan, dtype=kind))
+        loss.backward()
+        assert loss.item() == pytest.approx(0, abs=1e-12)
+        assert not raw.grad.any()
 
 
 def test_a_loss_that_is_not_there():

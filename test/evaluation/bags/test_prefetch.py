@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from adamtl_ros.evaluation.bags.process import BackgroundWriter, prefetch
 
 DEPTHS = st.integers(1, 5)
-PATIENCE = 20  # seconds until a test that hangs fails
+PATIENCE = 60  # seconds until a test that hangs fails
 
 
 class Counted:

@@ -57,9 +57,9 @@ def test_more_tasks_never_lower_a_score():
         network.policy(tokens, HALF, some).flat()
         for some in (['depth'], ['normals', 'depth'], TASKS)
     )
-    assert (one <= two).all()
-    assert (two <= six).all()
-    assert (one < six).any()
+    assert (one <= two + 1e-5).all()
+    assert (two <= six + 1e-5).all()
+    assert (one + 1e-2 < six).any()
 
 
 def test_a_shared_head_serves_all_tasks_alike():
