@@ -32,7 +32,7 @@ from adamtl_ros.runtime.threads import set_threads
 from adamtl_ros.scenes.compose import random_scene
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -94,7 +94,7 @@ def savings(network: AdaptiveNetwork, frames: list[Tensor], rounds: int) -> None
 def _print_savings(
     name: str,
     budget: float,
-    runs: list[Callable[[], Prediction]],
+    runs: Sequence[Callable[[], Prediction]],
     full: Callable[[], object],
     rounds: int,
 ) -> None:

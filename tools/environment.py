@@ -140,7 +140,7 @@ def build() -> None:
         # CMake refuses include paths inside the source directory, and .venv lies in it; seen
         # through this link it does not.
         source.symlink_to(Path('..', '..'))
-    command = [
+    command: list[str | Path] = [
         VENV / 'bin' / 'colcon', '--log-base', 'build/log', 'build', '--symlink-install',
         '--build-base', 'build', '--install-base', 'install',
         '--base-paths', source.relative_to(ROOT), 'test/interfaces/vision_msgs',
