@@ -5,10 +5,16 @@
 # make benchmark                                   speed, in ratios
 # make comparison                                  trains and scores all rows of the comparison table
 # make shifted                                     the same for ways to adapt to another world
-# make setup                                       the environment only; the others call it
+# make coverage                                    all tests, and the lines that they reach
+# make docs                                        the documentation, into site/
+# make setup [ROS=jazzy] [PYTHON=python3]          the environment only; the others call it
+#
+# ROS is jazzy or kilted. Without it the installed distribution stays, jazzy in a fresh clone; with
+# another one the environment is made again.
 
 SHELL := /bin/bash
 PYTHON ?= python3
+ROS ?= $(firstword $(patsubst .venv/.complete-%,%,$(wildcard .venv/.complete-*)) jazzy)
 BAG ?=
 TOPIC ?=
 BUDGET ?=
@@ -18,7 +24,7 @@ RUN := . tools/activate.bash &&
 SOURCES := $(shell find adamtl_ros launch config msg scripts test/interfaces -type f -not -path '*/__pycache__/*') \
 	CMakeLists.txt package.xml
 
-.PHONY: setup demo test lint benchmark comparison shifted clean
+.PHONY: setup demo test lint coverage docs benchmark comparison shifted clean
 
 setup: install/.complete
 
@@ -29,7 +35,13 @@ test: setup
 	@$(RUN) ADAMTL_REQUIRE_ROS=1 pytest
 
 lint: setup
-	@$(RUN) ruff check . && ruff format --check . && mypy
+	@$(RUN) ruff check . && ruff format --check . && mypy && codespell
+
+coverage: setup
+	@$(RUN) ADAMTL_REQUIRE_ROS=1 pytest --cov --cov-report=term --cov-report=xml
+
+docs: setup
+	@$(RUN) pip install --quiet --requirement requirements/docs.txt && mkdocs build --strict
 
 benchmark: setup
 	@$(RUN) for part in engine network lora memory publishing governor bag_evaluation; do python benchmarks/$$part.py || exit 1; done
@@ -40,10 +52,16 @@ comparison shifted: setup
 clean:
 	rm -rf .venv build install
 
-.venv/.complete: requirements-dev.txt tools/environment.py
-	@$(PYTHON) tools/environment.py create
+ENVIRONMENT := .venv/.complete-$(ROS)
+
+$(ENVIRONMENT): requirements-dev.txt requirements/ros-$(ROS).txt tools/environment.py
+	@$(PYTHON) tools/environment.py create --ros $(ROS)
 	@touch $@
 
-install/.complete: .venv/.complete $(SOURCES)
+# Only for a distribution without such a file: says which there are, and fails.
+requirements/ros-%.txt:
+	@$(PYTHON) tools/environment.py create --ros $*
+
+install/.complete: $(ENVIRONMENT) $(SOURCES)
 	@$(PYTHON) tools/environment.py build
 	@touch $@

@@ -31,7 +31,7 @@ from adamtl_ros.runtime.threads import keep_freed_memory, set_threads
 from adamtl_ros.scenes.compose import random_scene
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -93,7 +93,7 @@ def savings(network: AdaptiveNetwork, frames: list[Tensor], rounds: int) -> None
 def _print_savings(
     name: str,
     budget: float,
-    runs: list[Callable[[], Prediction]],
+    runs: Sequence[Callable[[], Prediction]],
     full: Callable[[], object],
     rounds: int,
 ) -> None:

@@ -26,6 +26,9 @@ DECODER_CHANNELS = 64
 class PlainBlock(nn.Module):
     """A Swin block at one resolution, (B, side * side, C)."""
 
+    index: Tensor
+    mask: Tensor | None
+
     def __init__(self, dim: int, heads: int, window: int, side: int, shift: int) -> None:
         super().__init__()
         self.heads, self.window, self.side, self.shift = heads, window, side, shift

@@ -46,7 +46,9 @@ def main() -> None:
     node = PerceptionNode()
     node.trigger_configure()
     node.trigger_activate()
-    processor, engine = node.cameras[''].processor, node.engine
+    processor, engine, governor = node.cameras[''].processor, node.engine, node.governing
+    assert engine is not None
+    assert governor is not None
     picture = random_scene(0).frame(0, (480, 640)).image
     raw = serialize_message(to_message(picture, 'rgb8', Image().header))
     idle = median_ms(lambda: node.cameras['']._on_image(raw, Image))  # noqa: SLF001
@@ -58,7 +60,8 @@ def main() -> None:
     while len(processor.wanted()) < len(TASKS):
         executor.spin_once(timeout_sec=0.1)
     inference = engine.run(picture)
-    answer = Answer(Image().header, (480, 640), inference, node.governing.decide(), 0.0, 0.0, 0.0)
+    name, decision = engine.model.name, governor.decide()
+    answer = Answer(Image().header, (480, 640), inference, name, decision, 0.0, 0.0, 0.0)
     publish = median_ms(lambda: processor._publish(answer))  # noqa: SLF001
     data = sum(result.nbytes for result in inference.results.values()) / 1e6
     print(f'six results of 480x640, {data:.1f} MB, to another process: {publish:.2f} ms')

@@ -2,6 +2,8 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # A ROS installation that is sourced, and its middleware, would get in the way of the wheels.
 unset PYTHONPATH LD_LIBRARY_PATH COLCON_PREFIX_PATH RMW_IMPLEMENTATION
+# With this the wheels take LD_LIBRARY_PATH for complete; processes below their Python inherit it.
+unset _ROS_WHEELS_BOOTSTRAP_COMPLETE
 . "$root/.venv/bin/activate"
 export AMENT_PREFIX_PATH="$root/.venv"
 . "$root/install/local_setup.bash"

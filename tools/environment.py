@@ -1,12 +1,13 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the development environment: a virtual environment with ROS 2, and the built package.
+"""Make the development environment: a virtual environment with ROS 2, and the built package.
 
 Runs on the system's Python with nothing installed. `make` calls it.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import re
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / '.venv'
+REQUIREMENTS = ROOT / 'requirements-dev.txt'
+ROS_REQUIREMENTS = {
+    path.stem.removeprefix('ros-'): path for path in sorted(ROOT.glob('requirements/ros-*.txt'))
+}
 TORCH_CPU_INDEX = 'https://download.pytorch.org/whl/cpu'
 PYTHONS = ((3, 11), (3, 13))
 ROS_VARIABLES = ('AMENT_PREFIX_PATH', 'CMAKE_PREFIX_PATH', 'COLCON_PREFIX_PATH', 'PYTHONPATH',
@@ -29,23 +34,27 @@ ROS_VARIABLES = ('AMENT_PREFIX_PATH', 'CMAKE_PREFIX_PATH', 'COLCON_PREFIX_PATH',
 
 
 def main() -> int:
-    """Run the steps named on the command line: `create`, `build`."""
-    steps = {'create': create, 'build': build}
-    unknown = [name for name in sys.argv[1:] if name not in steps]
-    if unknown or not sys.argv[1:]:
-        print(f'usage: environment.py {" | ".join(steps)}', file=sys.stderr)
-        return 2
-    problem = missing()
+    """Run the step that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('step', choices=('create', 'build'))
+    parser.add_argument('--ros', default='jazzy', help=f'one of {", ".join(ROS_REQUIREMENTS)}')
+    options = parser.parse_args()
+    problem = missing(options.ros)
     if problem:
         print(f'make setup: {problem}', file=sys.stderr)
         return 1
-    for name in sys.argv[1:]:
-        steps[name]()
+    if options.step == 'create':
+        create(options.ros)
+    else:
+        build()
     return 0
 
 
-def missing() -> str:
-    """Say what this machine lacks in one sentence; empty if nothing."""
+def missing(distribution: str) -> str:
+    """Return one sentence on what is missing for an environment; empty if nothing."""
+    if distribution not in ROS_REQUIREMENTS:
+        known = ', '.join(ROS_REQUIREMENTS)
+        return f'ROS={distribution} has no wheels; give make ROS= one of {known}.'
     version = sys.version_info[:2]
     if not PYTHONS[0] <= version <= PYTHONS[1]:
         found = platform.python_version()
@@ -61,20 +70,23 @@ def missing() -> str:
     return ''
 
 
-def create() -> None:
+def create(distribution: str) -> None:
     """Make .venv and install the pinned packages into it."""
-    say(f'making {VENV.name} with {platform.python_implementation()} {platform.python_version()}')
-    shutil.rmtree(VENV, ignore_errors=True)
+    python = f'{platform.python_implementation()} {platform.python_version()}'
+    say(f'making {VENV.name} with {python} and ROS 2 {distribution.capitalize()}')
+    # A build is bound to the ROS distribution, too.
+    for folder in (VENV, ROOT / 'build', ROOT / 'install'):
+        shutil.rmtree(folder, ignore_errors=True)
     # The interpreter itself, should this be the one in .venv, which is gone by now.
     python = getattr(sys, '_base_executable', sys.executable)
     run([python, '-m', 'venv', VENV], dict(os.environ))
-    requirements = ROOT / 'requirements-dev.txt'
     # torch first: with it there, nothing that asks for torch brings another build of it.
-    torch = re.search(r'^torch==\S+', requirements.read_text(), re.MULTILINE)
+    torch = re.search(r'^torch==\S+', REQUIREMENTS.read_text(), re.MULTILINE)
     assert torch is not None
     install_torch(torch[0])
-    say(f'installing ROS 2 and the rest of {requirements.name}')
-    install(['-r', str(requirements)])
+    ros = ROS_REQUIREMENTS[distribution]
+    say(f'installing {REQUIREMENTS.name} and {ros.relative_to(ROOT)}')
+    install(['-r', str(REQUIREMENTS), '-r', str(ros)])
     repair_cmake_files()
     # colcon takes a prefix without such a file for a mistake, and warns.
     (VENV / 'local_setup.sh').write_text('')
@@ -128,7 +140,7 @@ def build() -> None:
         # CMake refuses include paths inside the source directory, and .venv lies in it; seen
         # through this link it does not.
         source.symlink_to(Path('..', '..'))
-    command = [
+    command: list[str | Path] = [
         VENV / 'bin' / 'colcon', '--log-base', 'build/log', 'build', '--symlink-install',
         '--build-base', 'build', '--install-base', 'install',
         '--base-paths', source.relative_to(ROOT), 'test/interfaces/vision_msgs',
@@ -157,7 +169,7 @@ def run(command: Sequence[str | Path], environment: dict[str, str]) -> None:
 
 
 def say(text: str) -> None:
-    """Tell what happens."""
+    """Print a line of progress."""
     print(f'make setup: {text}', flush=True)
 
 
