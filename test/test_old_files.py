@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from adamtl_ros.cli import main
-from adamtl_ros.evaluation.bags.change import Verdict
-from adamtl_ros.evaluation.bags.classes import ClassMap
-from adamtl_ros.evaluation.bags.compare import compare, differences_in_setup, read_summary
-from adamtl_ros.nn.adapter_file import adapted, base_digest, read_header
-from adamtl_ros.nn.checkpoint import load_model
-from adamtl_ros.scenarios.scenario import read_scenario
-from adamtl_ros.scenes.classes import SCENE_TASKS
+from adamtl_ros.bags.ground_truth import ClassMap
+from adamtl_ros.commands.main import main
+from adamtl_ros.evaluation.bags.compare import Verdict, compare, differences_in_setup, read_summary
+from adamtl_ros.governor.simulation import read_scenario
+from adamtl_ros.nn.io.adapter_file import base_digest, load_adapted, read_header
+from adamtl_ros.nn.io.checkpoint import load_model
+from adamtl_ros.scenes.labels import SCENE_TASKS
 from adamtl_ros.training.recipe import read_recipe
 
 FILES = Path(__file__).parent / 'files' / 'v1'
@@ -37,7 +36,7 @@ def images(count=2, height=32, width=48):
 
 def load(what):
     base = load_model(str(MODEL))
-    return base if what == 'model' else adapted(base, ADAPTER)
+    return base if what == 'model' else load_adapted(base, ADAPTER)
 
 
 def as_json(record):

@@ -233,7 +233,6 @@ def add_adapt_verb(verbs: Any) -> None:  # noqa: ANN401  argparse does not name 
 def _adapt(options: argparse.Namespace) -> None:
     import torch
 
-    pass
     from adamtl_ros.training.recipe import AdapterConfig, read_recipe
 
     if not 0 < options.holdout < 1:
