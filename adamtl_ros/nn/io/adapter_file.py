@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save
 
 from adamtl_ros.nn.adapters.config import LoraConfig
 from adamtl_ros.nn.adapters.inject import adapter_state, inject, load_adapter_state, merge
@@ -109,7 +109,7 @@ def save_adapter(
     tensors = {name: _narrow(value) for name, value in state.items()}
     if network.calibration is not None:
         tensors[CALIBRATION] = _packed(network.calibration)
-    save_file(tensors, path, {HEADER_KEY: json.dumps(header)})
+    path.write_bytes(save(tensors, {HEADER_KEY: json.dumps(header)}))  # by the umask, not 0600
 
 
 def read_header(path: Path) -> AdapterHeader:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from adamtl_ros.nn.adapters.config import LoraConfig
 from adamtl_ros.nn.adapters.inject import inject, merge
@@ -113,7 +113,7 @@ def save_model(model: Model, path: Path) -> None:
         'notes': model.notes,
     }
     tensors = {key: value.contiguous() for key, value in network.state_dict().items()}
-    save_file(tensors, path, {HEADER_KEY: json.dumps(header)})
+    path.write_bytes(save(tensors, {HEADER_KEY: json.dumps(header)}))  # by the umask, not 0600
 
 
 def read_model(path: Path) -> Model:
