@@ -97,8 +97,8 @@ class LabelledBag:
         if not self.truth:
             raise DataError(
                 f'{path}: no ground truth on {TRUTH_TOPICS["semseg"]} or the like for '
-                f'{", ".join(TASKS)}; name the topics with --truth TASK=TOPIC, or truth={{task: topic}} in '
-                'a recipe or in Python; it holds: ' + listing(kinds)
+                f'{", ".join(TASKS)}; name the topics with --truth TASK=TOPIC (in '
+                'recipes and in Python truth: {task: topic}); it holds: ' + listing(kinds)
             )
         self.camera = choose_camera(path, camera, set(self.truth.values()))
         self.tasks = self._name_classes(reader, classes or {})
