@@ -36,10 +36,10 @@ def main() -> None:
     rows: dict[float, list[tuple[float, float, float]]] = {b: [] for b in options.budgets}
     for path in paths:
         image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-        full = engine.run(image, 1.0).results['depth']
+        full = engine.run(image, 1.0).results['depth'].astype(np.float32)
         for budget, row in rows.items():
             inference = engine.run(image, budget)
-            change = np.nanmean(np.abs(inference.results['depth'] / full - 1))
+            change = np.nanmean(np.abs(inference.results['depth'].astype(np.float32) / full - 1))
             row.append((inference.cost.share, inference.infer_ms, float(change)))
 
     print(f'{len(paths)} images')

@@ -117,7 +117,7 @@ def commands(text):
     """Return the command lines in code blocks and in inline code, without comments."""
     blocks = re.findall(r'^```(?:bash)?\n(.*?)^```', text, re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
-    inline = re.findall(r'`((?:adamtl|python) [^`]*)`', text.replace('\n', ' '))
+    inline = re.findall(r'(?<!`)`((?:adamtl|python) [^`]*)`', text.replace('\n', ' '))
     joined = ' && '.join(re.sub(r'\s+#.*', '', line) for line in lines + inline)
     return [line.strip() for line in joined.split('&&')]
 
