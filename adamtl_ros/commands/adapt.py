@@ -144,7 +144,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _bag_options(options: argparse.Namespace) -> dict[str, Any]:
     """Return the options of `LabelledBag`."""
-    import yaml
+    from adamtl_ros.bags.ground_truth import read_classes
 
     bag_options: dict[str, Any] = {}
     if options.camera:
@@ -152,7 +152,7 @@ def _bag_options(options: argparse.Namespace) -> dict[str, Any]:
     if options.truth:
         bag_options['truth'] = parse_truth(options.truth)
     if options.classes:
-        bag_options['classes'] = yaml.safe_load(options.classes.read_text())
+        bag_options['classes'] = read_classes(options.classes)
     return bag_options
 
 
@@ -216,6 +216,7 @@ def _recipe(config: AdaptConfig, base: Model) -> Recipe:
         return replace(config.recipe, **common)
     root, *more = [str(path) for path in config.bags]
     options = {'more': more, 'holdout': config.holdout, 'gap': GAP, **config.options}
+    options |= _model_classes(options.get('classes', {}), base)
     validation = DataConfig('bags', root, 'val', options)
     height, width = build_dataset(validation)[0].image.shape[:2]
     size = network_size(height, width, arch.input_size, arch.stride)
@@ -224,6 +225,23 @@ def _recipe(config: AdaptConfig, base: Model) -> Recipe:
     data = replace(validation, split='train', options={**options, 'size': list(size)})
     common['stages'] = (replace(stage, size=size),)
     return Recipe(data=data, validation=validation, **common)
+
+
+def _model_classes(
+    classes: Mapping[str, list[str] | dict[int, str]], base: Model
+) -> dict[str, dict[str, list[str]]]:
+    """Return the option that maps the ids of a bag to the classes of the base, by id maps.
+
+    Raises:
+        ValueError: A task or class that the base does not know.
+
+    """
+    from adamtl_ros.bags.ground_truth import ClassMap
+
+    maps = ClassMap({task: ids for task, ids in classes.items() if isinstance(ids, dict)})
+    maps.check(base.network.tasks)
+    names = {task: list(base.network.tasks[task].classes) for task in maps.names}
+    return {'model_classes': names} if names else {}
 
 
 def _trained_tasks(config: AdaptConfig, base: Model, data: Dataset) -> tuple[str, ...]:

@@ -49,8 +49,7 @@ def run_calibration(model: str, bag: Path, topic: str, images: int, out: Path) -
     import numpy as np
     import torch
 
-    from adamtl_ros.bags.images import read_images
-    from adamtl_ros.bags.reader import find_camera
+    from adamtl_ros.bags.reader import find_camera, read_images
     from adamtl_ros.nn.calibrate import calibrate
     from adamtl_ros.nn.io.checkpoint import load_model, save_model
     from adamtl_ros.runtime.preprocess import Preprocessor
