@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from adamtl_ros.config import ConfigError, from_dict, replace_entry
+from adamtl_ros.config import ConfigError, from_dict, set_entry
 from adamtl_ros.data.transforms import Augmentation
 from adamtl_ros.nn.adapters.config import LoraConfig
 from adamtl_ros.nn.adapters.inject import PARTS
@@ -209,8 +209,8 @@ def read_recipe(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
         raise RecipeError(f'{path} must hold the entries of a recipe, got {values!r}')
     try:
         for name, value in (changes or {}).items():
-            replace_entry(values, name, value)
-        recipe = from_dict(Recipe, values, '')
+            set_entry(values, name, value)
+        recipe = from_dict(Recipe, values)
     except ConfigError as error:
         raise RecipeError(f'{path}: {error}') from error
     assert isinstance(recipe, Recipe)

@@ -27,7 +27,7 @@ torch.set_num_threads(1)
 ARCH = replace(small.ARCH, name='speck')
 SCENES = {'scenes': 4, 'frames': 1, 'height': 64, 'width': 64, 'samples': 1}
 SOURCE = DataConfig('scenes', options=SCENES)
-STEADY = Augmentation((1.0, 1.0), flip=False, colour=0.0)
+STEADY = Augmentation((1.0, 1.0), flip=False, color=0.0)
 
 
 def stage(kind, steps, **more):
