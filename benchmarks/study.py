@@ -26,7 +26,7 @@ from adamtl_ros.evaluation.evaluate import evaluate
 from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.training.build import build_dataset
-from adamtl_ros.training.optim import trained_parameters
+from adamtl_ros.training.optim import count_trained_parameters
 from adamtl_ros.training.recipe import read_recipe
 from adamtl_ros.training.run import MODEL, train
 
@@ -148,7 +148,7 @@ def score(recipe: Recipe, row: Trained, model: str) -> dict[str, Any]:
         shares = found[str(TARGET)].shares
         engine.backend = RandomBackend(engine.model.network, float(shares.mean()), recipe.seed)
         found['random'] = evaluate(engine, dataset, (TARGET,))[0]
-    learned = 0 if row.weights else trained_parameters(engine.model.network, recipe)
+    learned = 0 if row.weights else count_trained_parameters(engine.model.network, recipe)
     return {
         name: {**e.to_dict(), 'shares': e.shares.tolist(), 'trained': learned,
                'difficulty': e.difficulty.tolist()}
