@@ -173,7 +173,7 @@ def run_adaptation(config: AdaptConfig) -> str:
     from adamtl_ros.nn.io.adapter_file import base_digest, save_adapter
     from adamtl_ros.nn.io.checkpoint import load_model
     from adamtl_ros.training.build import build_dataset
-    from adamtl_ros.training.optim import trained_parameters
+    from adamtl_ros.training.optim import count_trained_parameters
     from adamtl_ros.training.run import train
 
     base = load_model(config.base)
@@ -184,7 +184,7 @@ def run_adaptation(config: AdaptConfig) -> str:
     recipe = replace(recipe, tasks=_trained_tasks(config, base, held_out))
     folder = config.out.with_name(f'{_stem(config.out)}.training')
     model = load_model(str(train(recipe, folder)))
-    count = trained_parameters(model.network, recipe)
+    count = count_trained_parameters(model.network, recipe)
     notes = {**model.notes, 'trained_tasks': list(recipe.tasks), 'trained_parameters': count}
     save_adapter(replace(model, name=base.name), base_digest(base.network), config.out, notes)
     rows = _compare(base, config, held_out, recipe.tasks)
