@@ -72,7 +72,7 @@ def test_results_and_their_encodings():
 def test_installed_defaults_are_those_of_the_source():
     specs = pytest.importorskip('adamtl_ros.ros.parameters', reason='needs ROS 2')
     source = yaml.safe_load((ROOT / 'config' / 'perception.yaml').read_text())
-    assert specs.flat(source['/**']['ros__parameters']) == specs.default_values()
+    assert specs.flatten(source['/**']['ros__parameters']) == specs.default_values()
 
 
 def test_commands_exist():

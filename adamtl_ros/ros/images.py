@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Camera messages to RGB arrays, and results to messages."""
+"""Camera messages to RGB arrays, results to messages, and scaling of the calibration."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
 
 def is_calibrated(info: CameraInfo) -> bool:
-    """Tell whether the intrinsic matrix is known; REP-104 drivers send zeros when it is not."""
+    """Return whether the intrinsic matrix is known; drivers send zeros otherwise (REP-104)."""
     return bool(info.k[0])
 
 
 def scaled(info: CameraInfo, header: Header, y: float, x: float) -> CameraInfo:
-    """Return the calibration of an image that was resized.
+    """Return the calibration of a resized image.
 
-    As image_proc resizes: the size, K, P and the region of interest scale, D and R stay.
-    Binning and the region say how the driver made its image of the sensor's; they stay true.
+    As in image_proc, the size, K, P and the region of interest are scaled; D and R stay, and so
+    does the binning, which relates the driver's image to the sensor.
 
     Args:
         info: Calibration of the input image.
         header: Header of the input image.
-        y: Height of the result over the height of the image.
-        x: Width of the result over the width of the image.
+        y: Ratio of the heights, result over image.
+        x: Ratio of the widths, result over image.
 
     """
     result = copy.deepcopy(info)
@@ -96,9 +96,9 @@ def to_message(array: NDArray[np.generic], encoding: str, header: Header) -> Ima
     """Wrap a result as an image message.
 
     Args:
-        array: (H, W) or (H, W, channels), as the encoding asks.
+        array: Result, (H, W) or (H, W, channels), as the encoding requires.
         encoding: Encoding of the message.
-        header: Header of the input image, used as it is.
+        header: Header of the input image, not copied.
 
     """
     msg = Image()
