@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from adamtl_ros.bags.depth_normals import normals_from_depth
-from adamtl_ros.bags.images import to_label
+from adamtl_ros.bags.images import decode_label
 from adamtl_ros.bags.reader import (
     CAMERA_INFO,
     COMPRESSED,
@@ -315,13 +315,13 @@ class GroundTruth:
         if task.kind is Kind.LABELS:
             classes = self._classes(task, class_names(reader, topic), given)
         if classes is None:
-            return TruthTopic(topic, topic, lambda message: to_label(message, task))
+            return TruthTopic(topic, topic, lambda message: decode_label(message, task))
         table = classes.table(task.name, task.classes)
         # Read as they are, since they are not yet ids of the model.
         plain = task.with_classes([f'class {i}' for i in range(UNLABELLED)])
 
         def decode(message: Any) -> NDArray[np.uint8]:  # noqa: ANN401
-            ids = to_label(message, plain)
+            ids = decode_label(message, plain)
             stamp = message.header.stamp
             where = f'{topic} at {stamp.sec * 10**9 + stamp.nanosec} ns'
             self._note_unnamed(task.name, classes.unnamed(task.name, ids), where)
@@ -362,7 +362,7 @@ class GroundTruth:
         if topic is None or not self._registered(reader, topic):
             return {}
         found = {}
-        decode = _Remembering(lambda message: to_label(message, TASKS['depth']))
+        decode = _Remembering(lambda message: decode_label(message, TASKS['depth']))
         if 'depth' in missing:
             found['depth'] = TruthTopic(topic, f'{topic} (depth camera)', decode)
         if 'normals' in missing:

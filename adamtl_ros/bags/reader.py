@@ -16,10 +16,13 @@ from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.rosbag2 import ReaderError
 from rosbags.typesys import Stores, get_typestore
 
+from adamtl_ros.bags.images import decode_image
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from rosbags.interfaces import Connection
     from rosbags.typesys.store import Typestore
 
@@ -149,6 +152,14 @@ def readable(reader: AnyReader, connection: Connection) -> Iterator[Any]:
             yield message
     except Exception:  # noqa: BLE001  as above; there is nothing behind it
         return
+
+
+def read_images(path: Path, camera: CameraTopics) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Yield the header stamp [ns] and the pixels, (H, W, 3) RGB, of each image of a camera."""
+    with open_bag(path) as reader:
+        connections = [c for c in reader.connections if c.topic == camera.image]
+        for connection, _, raw in reader.messages(connections):
+            yield header_stamp(raw), decode_image(reader.deserialize(raw, connection.msgtype))
 
 
 def find_info(reader: AnyReader, image: str) -> str | None:

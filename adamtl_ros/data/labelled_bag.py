@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 from rosbags.highlevel import AnyReaderError
-from rosbags.image import ImageError
 from rosbags.rosbag2 import ReaderError
 
 from adamtl_ros.bags.ground_truth import (
@@ -22,7 +21,7 @@ from adamtl_ros.bags.ground_truth import (
     find_truth,
     listing,
 )
-from adamtl_ros.bags.images import to_label, to_rgb
+from adamtl_ros.bags.images import decode_image, decode_label
 from adamtl_ros.bags.reader import BagError, header_stamp, open_bag
 from adamtl_ros.labels import resize_nearest
 from adamtl_ros.sample import DataError, Sample
@@ -207,6 +206,6 @@ class LabelledBag:
         """Return the image, or the label of a task."""
         try:
             message = self._reader().deserialize(*raw)
-            return to_rgb(message) if task is None else to_label(message, task)
-        except (AnyReaderError, ImageError, ValueError, struct.error, cv2.error) as error:
+            return decode_image(message) if task is None else decode_label(message, task)
+        except (AnyReaderError, ValueError, struct.error, cv2.error) as error:
             raise DataError(f'{self.path}, {topic} at {frame.stamp} ns: {error}') from error
