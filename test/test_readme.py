@@ -109,7 +109,7 @@ def test_manifest_names_every_import():
             elif isinstance(node, ast.ImportFrom):
                 imported.add(node.module.split('.')[0])
     foreign = imported - set(sys.stdlib_module_names) - {'adamtl_ros'}
-    assert {'rclpy', 'cv_bridge', 'vision_msgs', 'launch_ros', 'torch'} <= foreign
+    assert {'rclpy', 'rosbags', 'vision_msgs', 'launch_ros', 'torch'} <= foreign
     for name in foreign - BY_PIP:
         assert f'depend>{ROSDEP.get(name, name)}<' in manifest, name
 

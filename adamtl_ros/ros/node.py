@@ -14,7 +14,6 @@ from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.ros.camera_channel import CameraChannel
 from adamtl_ros.ros.context import NodeContext
 from adamtl_ros.ros.governor_inputs import GovernorInputs
-from adamtl_ros.ros.images import converter
 from adamtl_ros.ros.parameters import Parameters
 from adamtl_ros.ros.topics import HAS_LABEL_INFO
 from adamtl_ros.runtime.adapter_manager import AdapterManager
@@ -127,7 +126,6 @@ class PerceptionNode(LifecycleNode):
     def _load(self) -> None:
         parameters, logger = self.parameters, self.get_logger()
         threads = set_threads(parameters['threads'])
-        converter()  # a missing one is a reason not to start, not to refuse every frame
         model = load_model(parameters['model'])
         parameters.restrict_tasks(model.network.tasks)
         self.adapter_parameter = AdapterParameter(self, parameters, model)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from rclpy.serialization import deserialize_message
 
+from adamtl_ros.bags.images import ImageError, decode_image
 from adamtl_ros.ros.context import ProcessedFrame
-from adamtl_ros.ros.images import ImageError, scaled, to_rgb
+from adamtl_ros.ros.images import scaled
 from adamtl_ros.ros.reporter import FrameTimes, age_ms, frame_stats
 from adamtl_ros.ros.topics import TaskTopics
 
@@ -90,7 +91,7 @@ class Processor:
         decision, start_j = self._context.governor.decide(), self._context.governor.joules()
         start_s = time.perf_counter()
         message = deserialize_message(frame.serialized, frame.message_type)
-        image = to_rgb(message)
+        image = decode_image(message)
         decode_ms = 1000 * (time.perf_counter() - start_s)
         engine = self._context.engine  # read once: the next frame may have another one
         inference = engine.run(image, decision.budget, tasks)
