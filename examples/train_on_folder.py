@@ -76,7 +76,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     network, new = build_network(recipe, dataset.tasks)
     print(f'trained from random weights: {", ".join(new)}; the rest starts from {options.start}')
-    Trainer(recipe, network, dataset, options.out, launch(recipe)).run()
+    Trainer(recipe, network, dataset, options.out, launch(recipe.precision)).run()
 
     network.cpu().eval()
     count = min(len(dataset), recipe.calibration_images)

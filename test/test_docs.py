@@ -80,7 +80,7 @@ def test_results_and_their_encodings():
 def test_installed_defaults_are_those_of_the_source():
     specs = pytest.importorskip('adamtl_ros.ros.parameters', reason='needs ROS 2')
     source = yaml.safe_load((ROOT / 'config' / 'perception.yaml').read_text())
-    assert specs.flat(source['/**']['ros__parameters']) == specs.default_values()
+    assert specs.flatten(source['/**']['ros__parameters']) == specs.default_values()
 
 
 def test_the_readme_is_short():
@@ -172,6 +172,27 @@ def test_the_tree_is_complete():
             assert f'\n  {path.name}/' in tree, path.name
 
 
+def imports_of(package):
+    """Return the other packages of adamtl_ros that a package imports, also for typing only."""
+    found = set()
+    for path in (ROOT / 'adamtl_ros' / package).rglob('*.py'):
+        for name in re.findall(r'from adamtl_ros\.(\w+)', path.read_text()):
+            if (ROOT / 'adamtl_ros' / name / '__init__.py').is_file():
+                found.add(name)
+    return found - {package}
+
+
+def test_imports_point_the_documented_way():
+    section = PAGES['docs/architecture.md'].split('\nImports point one way:\n')[1]
+    arrows = dict(re.findall(r'^(\w+) +-> (.*)$', section, re.MULTILINE))
+    order = list(arrows)
+    for path in (ROOT / 'adamtl_ros').glob('*/__init__.py'):
+        package = path.parent.name
+        allowed = set(re.findall(r'\w+', arrows.get(package, '')))
+        assert imports_of(package) <= allowed, package
+        assert not allowed & set(order[: order.index(package) + 1] if allowed else [])
+
+
 @pytest.mark.parametrize('page', ['README.md', 'docs/architecture.md'])
 def test_python_blocks_run(page):
     code = '\n'.join(re.findall(r'^```python\n(.*?)^```', PAGES[page], re.MULTILINE | re.DOTALL))
@@ -221,7 +242,7 @@ def test_manifest_names_every_import():
             elif isinstance(node, ast.ImportFrom):
                 imported.add(node.module.split('.')[0])
     foreign = imported - set(sys.stdlib_module_names) - {'adamtl_ros'}
-    assert {'rclpy', 'cv_bridge', 'vision_msgs', 'launch_ros', 'torch'} <= foreign
+    assert {'rclpy', 'rosbags', 'vision_msgs', 'launch_ros', 'torch'} <= foreign
     for name in foreign - BY_PIP:
         assert f'depend>{ROSDEP.get(name, name)}<' in manifest, name
 

@@ -36,10 +36,9 @@ def run_simulation(path: Path, picture: Path) -> str:
         A human-readable table.
 
     """
-    from adamtl_ros.governor.simulation import read_scenario, simulate
-    from adamtl_ros.governor.simulation_report import draw, summary
+    from adamtl_ros.governor.simulation import plot, read_scenario, simulate, summary
 
     scenario = read_scenario(path)
     governed, free = simulate(scenario), simulate(scenario, governed=False)
-    draw(scenario, governed, free, picture)
+    plot(scenario, governed, free, picture)
     return f'{summary(scenario, governed, free)}\n{picture}'
