@@ -1,7 +1,7 @@
 # make demo [BAG=path] [TOPIC=name] [BUDGET=0.5] [SCENARIO=name] [OUT=folder]
 #                                                  a bag through the node, drawn
 # make test                                        all tests
-# make lint                                        style and types
+# make lint                                        style, types and spelling
 # make benchmark                                   speed, in ratios
 # make comparison                                  trains and scores all rows of the comparison table
 # make shifted                                     the same for ways to adapt to another world
