@@ -4,7 +4,6 @@
 
 import csv
 import math
-import os
 import re
 from pathlib import Path
 
@@ -21,13 +20,9 @@ from adamtl_ros.demo.sweep import BUDGETS
 from adamtl_ros.nn.calibration import frame_limit
 from adamtl_ros.tasks import TASKS
 
+pytestmark = pytest.mark.usefixtures('own_domain')
 BAGS = Path('../shared/bags').resolve()
 TOPICS = [f'/demo/adamtl/{name}/image' for name in TASKS]
-
-
-@pytest.fixture(autouse=True)
-def _own_domain(monkeypatch):
-    monkeypatch.setenv('ROS_DOMAIN_ID', str(100 + os.getpid() % 20))
 
 
 def run_demo(out, *arguments):

@@ -109,8 +109,8 @@ def test_a_lost_process_does_no_harm(jobs, alone):
 
 def test_workers_that_are_always_lost_are_told(jobs, monkeypatch):
     monkeypatch.setattr(fleet, '_evaluate', _die)
-    found = evaluate_in_processes(jobs, SETTINGS, 2)
-    assert [result.name for result in found] == [job.name for job in jobs]
+    found = evaluate_in_processes(jobs[:2], SETTINGS, 2)
+    assert [result.name for result in found] == [job.name for job in jobs[:2]]
     assert {result.failure for result in found} == {
         '4 times the worker that did it was lost (out of memory?)'
     }
