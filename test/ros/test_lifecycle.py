@@ -158,7 +158,7 @@ def test_process_ends_without_a_traceback(stop):
         lines.append(line)
         if 'not trained' in line:
             process.send_signal(stop)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     assert 'Traceback' not in ''.join(lines)
 
 
@@ -197,7 +197,7 @@ def test_mistyped_parameter_is_pointed_out():
             assert "There is no parameter 'bugdet'; did you mean 'budget'?" in line
             break
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
 
 
 @pytest.mark.usefixtures('own_domain')
@@ -210,4 +210,4 @@ def test_process_with_a_missing_model_stays_and_can_be_asked():
             break
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0

@@ -161,7 +161,7 @@ def _die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_ray_gives_the_same_although_a_worker_is_lost(jobs, alone, monkeypatch, tmp_path):
     """Its workers began in another folder than the one that model and results are named from."""
     ray = pytest.importorskip('ray', reason='needs ray')
