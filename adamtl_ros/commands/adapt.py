@@ -20,7 +20,7 @@ from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.runtime.preprocess import network_size
 from adamtl_ros.tasks import select
 from adamtl_ros.training.build import build_dataset
-from adamtl_ros.training.optim import trained_parameters
+from adamtl_ros.training.optim import count_trained_parameters
 from adamtl_ros.training.recipe import AdapterConfig, DataConfig, Recipe, Stage
 from adamtl_ros.training.run import train
 
@@ -94,7 +94,7 @@ def run_adaptation(wish: AdaptConfig) -> str:
     trained = train(recipe, folder)
     model = load_model(str(trained))
     network = model.network
-    count = trained_parameters(network, recipe)
+    count = count_trained_parameters(network, recipe)
     notes = {**model.notes, 'trained_tasks': list(recipe.tasks), 'trained_parameters': count}
     save_adapter(replace(model, name=base.name), base_digest(base.network), wish.out, notes)
     found = _compare(base, wish, held_out, recipe.tasks)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -31,26 +31,26 @@ class Augmentation:
         scale: Least and greatest zoom; the depth shrinks as the zoom grows, as if the camera
             had come closer with the same lens.
         flip: Mirror every second image.
-        colour: Greatest change of brightness, contrast and colour balance, as a factor - 1.
+        color: Greatest change of brightness, contrast and color balance, as a factor - 1.
 
     """
 
     scale: tuple[float, float] = (0.8, 1.3)
     flip: bool = True
-    colour: float = 0.25
+    color: float = field(default=0.25, metadata={'aliases': ('colour',)})
 
     def __post_init__(self) -> None:
         """Check the values.
 
         Raises:
-            ValueError: A zoom that is not positive, or a colour change outside 0..1.
+            ValueError: A zoom that is not positive, or a color change outside 0..1.
 
         """
         low, high = self.scale
-        if not 0 < low <= high or not 0 <= self.colour < 1:
+        if not 0 < low <= high or not 0 <= self.color < 1:
             raise ValueError(
-                f'scale needs 0 < least <= greatest, colour 0 <= c < 1, got '
-                f'{self.scale} and {self.colour}'
+                f'scale needs 0 < least <= greatest, color 0 <= c < 1, got '
+                f'{self.scale} and {self.color}'
             )
 
     def __call__(self, sample: Sample, size: tuple[int, int], seed: list[int]) -> Sample:
@@ -67,7 +67,7 @@ class Augmentation:
         sample = _window(sample, size, zoom, random.random(2))
         if self.flip and random.random() < 0.5:
             sample = mirror(sample)
-        return replace(sample, image=_color_jitter(sample.image, self.colour, random))
+        return replace(sample, image=_color_jitter(sample.image, self.color, random))
 
 
 def resize(sample: Sample, size: tuple[int, int]) -> Sample:

@@ -187,7 +187,7 @@ def test_an_image_looks_different_each_time():
 
 
 def test_images_come_in_the_order_that_was_asked_for():
-    plain = Augmentation((1, 1), flip=False, colour=0)
+    plain = Augmentation((1, 1), flip=False, color=0)
     order = ResumableBatchSampler(images=10, batch=4, steps=5, seed=3)
     for pairs, batch in zip(order, found(order, augmentation=plain), strict=True):
         assert batch.images[:, 0, 0, 0].tolist() == [10 * image for image, _ in pairs]

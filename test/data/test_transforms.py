@@ -23,7 +23,7 @@ SIDES = st.integers(8, 48)
 SIZES = st.tuples(SIDES, SIDES)
 SEEDS = st.integers(0, 10**6)
 FEW = settings(deadline=None, max_examples=40)
-STILL = Augmentation(scale=(1, 1), flip=False, colour=0)
+STILL = Augmentation(scale=(1, 1), flip=False, color=0)
 
 
 def sample(height=24, width=32, seed=0):
@@ -178,7 +178,7 @@ def test_zoom_divides_depth(zoom, seed):
     """What is twice as large is half as far away; a window cannot be larger than the image."""
     before = sample(24, 32, seed)
     before.labels['depth'][:] = 6
-    after = Augmentation((zoom, zoom), flip=False, colour=0)(before, (12, 16), [seed])
+    after = Augmentation((zoom, zoom), flip=False, color=0)(before, (12, 16), [seed])
     form(after, (12, 16))
     np.testing.assert_allclose(after.labels['depth'], 6 / max(zoom, 0.5), rtol=1e-6)
     for name in ('semseg', 'human_parts', 'normals', 'saliency', 'edges'):
@@ -188,7 +188,7 @@ def test_zoom_divides_depth(zoom, seed):
 def test_zoom_magnifies():
     """At a zoom of two, a window of 12x16 shows 6x8 pixels of the image, each four times."""
     before = sample()
-    after = Augmentation((2, 2), flip=False, colour=0)(before, (12, 16), [3])
+    after = Augmentation((2, 2), flip=False, color=0)(before, (12, 16), [3])
     small = after.labels['semseg'][::2, ::2]
     np.testing.assert_array_equal(after.labels['semseg'], small.repeat(2, 0).repeat(2, 1))
     found = [
@@ -228,7 +228,7 @@ def test_other_seeds_give_other_results():
 
 def test_every_second_image_is_mirrored():
     before = sample()
-    augmentation = Augmentation((1, 1), flip=True, colour=0)
+    augmentation = Augmentation((1, 1), flip=True, color=0)
     turned = 0
     for seed in range(200):
         after = augmentation(before, (24, 32), [seed])
@@ -243,7 +243,7 @@ def test_every_second_image_is_mirrored():
 def test_colours_change_within_their_bounds_and_labels_do_not(seed):
     before = sample()
     grey = Sample(np.full((24, 32, 3), 100, np.uint8), before.labels, 'noise', 0.4)
-    after = Augmentation((1, 1), flip=False, colour=0.2)(grey, (24, 32), [seed])
+    after = Augmentation((1, 1), flip=False, color=0.2)(grey, (24, 32), [seed])
     for name, label in before.labels.items():
         np.testing.assert_array_equal(after.labels[name], label)
     # Contrast turns about the mean, which brightness and balance move.
@@ -255,11 +255,11 @@ def test_colours_change_within_their_bounds_and_labels_do_not(seed):
 
 
 @pytest.mark.parametrize(
-    'options', [{'scale': (0, 1)}, {'scale': (1.2, 1.1)}, {'scale': (-1, 1)}, {'colour': 1.0},
-                {'colour': -0.1}, {'colour': float('nan')}],
+    'options', [{'scale': (0, 1)}, {'scale': (1.2, 1.1)}, {'scale': (-1, 1)}, {'color': 1.0},
+                {'color': -0.1}, {'color': float('nan')}],
 )  # fmt: skip
 def test_values_that_make_no_sense_are_refused(options):
-    with pytest.raises(ValueError, match='scale needs 0 < least <= greatest, colour 0 <= c < 1'):
+    with pytest.raises(ValueError, match='scale needs 0 < least <= greatest, color 0 <= c < 1'):
         Augmentation(**options)
 
 

@@ -160,7 +160,7 @@ def test_tasks_that_the_data_does_not_know(tmp_path, monkeypatch):
     class Depths:
         tasks = {'depth': SCENE_TASKS['depth']}  # noqa: RUF012
 
-    monkeypatch.setattr('adamtl_ros.training.run.open_source', lambda *_, **__: Depths())
+    monkeypatch.setattr('adamtl_ros.training.run.build_dataset', lambda *_, **__: Depths())
     with pytest.raises(ValueError, match=r"no labels for \['semseg'\], only \['depth'\]"):
         train(RECIPE, tmp_path)
 
