@@ -32,7 +32,7 @@ demo: setup
 	@$(RUN) adamtl demo --out "$(OUT)" $(if $(BAG),--bag "$(BAG)") $(if $(TOPIC),--topic "$(TOPIC)") $(if $(BUDGET),-p budget:=$(BUDGET)) $(if $(SCENARIO),--scenario "$(SCENARIO)")
 
 test: setup
-	@$(RUN) ADAMTL_REQUIRE_ROS=1 pytest
+	@$(RUN) ADAMTL_REQUIRE_ROS=1 pytest -n 2 --dist loadfile --timeout 600
 
 lint: setup
 	@$(RUN) ruff check . && ruff format --check . && mypy && codespell

@@ -77,7 +77,7 @@ def shared(tmp_path_factory):
             str(folder / 'script.py'), json.dumps([ARCH.to_dict(), *calls]),
         ],
         env={**os.environ, 'OMP_NUM_THREADS': '1'},
-        capture_output=True, text=True, check=False, timeout=110,
+        capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (folder / 'output').write_text(done.stdout)
