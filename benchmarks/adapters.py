@@ -31,10 +31,9 @@ from rclpy.parameter_client import AsyncParameterClient
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
-from adamtl_ros.nn.adapters.config import LoraConfig
 from adamtl_ros.nn.adapters.inject import inject, trainable_parameters
-from adamtl_ros.nn.io.adapter_file import base_digest, load_adapted, save_adapter
-from adamtl_ros.nn.io.checkpoint import load_model
+from adamtl_ros.nn.adapters.lora import LoraConfig
+from adamtl_ros.nn.io.checkpoint import base_digest, load_adapted, load_model, save_adapter
 from adamtl_ros.runtime.engine import Engine
 
 if TYPE_CHECKING:
@@ -199,7 +198,7 @@ def adapter(seed: int, path: Path) -> Path:
     """Write adapters that change visibly what the network says."""
     model = load_model(MODEL)
     digest = base_digest(model.network)
-    inject(model.network, LoraConfig.even(4, model.network.tasks, 8, 4, merging=True))
+    inject(model.network, LoraConfig.uniform(4, model.network.tasks, 8, 4, merging=True))
     generator = torch.Generator().manual_seed(seed)
     for weights in trainable_parameters(model.network).values():
         for weight in weights.values():

@@ -45,7 +45,7 @@ def measure(budget: float) -> None:
         ctypes.CDLL(None).malloc_trim(0)
         before = _resident('VmRSS')
         Path('/proc/self/clear_refs').write_text('5')  # starts the high-water mark anew
-        share = network(image, budget).costs[0].share
+        share = network(image, budget).costs[0].fraction
         peak = _resident('VmHWM') - before
     print(f'budget {budget:<5} MACs {share:.3f}   {peak:.1f} MB')
 

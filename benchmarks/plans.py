@@ -24,12 +24,12 @@ def plan_within(
     network: AdaptiveNetwork, tasks: tuple[str, ...], draw: Draw, budget: float, seed: int
 ) -> Plan:
     """Draw the plan that keeps as much as a budget allows; the least there is, if none does."""
-    spending = network.spending(network.arch.input_size, tasks)
-    counts = spending.counts
+    model = network.budget_model(network.arch.input_size, tasks)
+    counts = model.complexity
     for step in range(STEPS, -1, -1):
         numbers = random.Random(seed)  # noqa: S311
         plan = Plan.of([draw(step / STEPS, cost, numbers) for cost in counts.blocks], counts.depths)
-        if counts.total(plan, spending.tasks) <= budget * spending.full:
+        if counts.total(plan, model.tasks) <= budget * model.full:
             break
     return plan
 

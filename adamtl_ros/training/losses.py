@@ -205,7 +205,7 @@ def teacher_outputs(
 ) -> dict[str, Tensor]:
     """Return the raw maps of tasks with everything on, without gradients."""
     execution = PlannedExecution([uniform_plan(network.arch.depths)] * len(images))
-    return network.decode(network.encoder.patch_embed(images), execution, tasks)
+    return network.forward_tokens(network.encoder.patch_embed(images), execution, tasks)
 
 
 def distillation_loss(task: Task, raw: Tensor, before: Tensor) -> Tensor:

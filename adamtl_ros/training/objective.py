@@ -152,7 +152,7 @@ class MultiTaskLoss(nn.Module):
             budgets = self._budgets(len(images), seed).to(images.device)
             return self._adaptive(images, labels, budgets, temperature, generator)
         tokens = self.network.encoder.patch_embed(images)
-        maps = self.network.decode(tokens, self._execution(tokens, generator), self.weights)
+        maps = self.network.forward_tokens(tokens, self._execution(tokens, generator), self.weights)
         losses = self._task_losses(maps, labels)
         return _named(self._total(losses), losses)
 
@@ -167,11 +167,11 @@ class MultiTaskLoss(nn.Module):
         """Return the losses of a stage in which the policy decides."""
         tried = FRAME_GATES if self.stage.flips else ()
         sloped = [name for name in GATES if name not in tried]
-        relaxed = self.network.relaxed(
+        relaxed = self.network.forward_train(
             images, budgets, self.weights, temperature, generator, sloped
         )
         losses = self._task_losses(relaxed.maps, labels)
-        total, parts = self._total(losses), _spending(relaxed.shares.float(), budgets)
+        total, parts = self._total(losses), _spending(relaxed.fractions.float(), budgets)
         if parts:
             total = total + self.stage.spending_weight * parts['spending']
             if any(name in relaxed.gates.present for name in tried):
@@ -190,7 +190,7 @@ class MultiTaskLoss(nn.Module):
         flip = flip_one(scores, gates, generator)
         labels = {name: label[bound] for name, label in labels.items()}
         with torch.no_grad():
-            maps = self.network.under(relaxed.tokens[bound], flip.gates, self.weights)
+            maps = self.network.forward_gated(relaxed.tokens[bound], flip.gates, self.weights)
             after = self._total(self._by_image(maps, labels))
             drawn = {name: raw[bound] for name, raw in relaxed.maps.items()}
             before = self._total(self._by_image(drawn, labels))

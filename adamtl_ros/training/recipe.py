@@ -12,8 +12,8 @@ import yaml
 
 from adamtl_ros.config import ConfigError, from_dict, replace_entry
 from adamtl_ros.data.transforms import Augmentation
-from adamtl_ros.nn.adapters.config import LoraConfig
 from adamtl_ros.nn.adapters.inject import PARTS
+from adamtl_ros.nn.adapters.lora import LoraConfig
 from adamtl_ros.nn.gating.policy import PolicyConfig
 from adamtl_ros.tasks import TASKS
 
@@ -257,7 +257,7 @@ class AdapterConfig:
 
     def config(self, stages: int, tasks: Iterable[str]) -> LoraConfig:
         """Return what is attached to a network with so many stages, for the trained tasks."""
-        return LoraConfig.even(
+        return LoraConfig.uniform(
             stages, tasks if self.task_rank else (), self.rank, self.task_rank,
             merging=self.merging, task_layers=self.task_layers, dropout=self.dropout,
         )  # fmt: skip
