@@ -40,7 +40,7 @@ def main() -> None:
         for budget, row in rows.items():
             inference = engine.run(image, budget)
             change = np.nanmean(np.abs(inference.results['depth'].astype(np.float32) / full - 1))
-            row.append((inference.cost.share, inference.infer_ms, float(change)))
+            row.append((inference.cost.fraction, inference.infer_ms, float(change)))
 
     print(f'{len(paths)} images')
     print('budget | MACs spent | median ms | change of depth')

@@ -170,8 +170,7 @@ def run_adaptation(config: AdaptConfig) -> str:
             adapters already; or what `train()` refuses.
 
     """
-    from adamtl_ros.nn.io.adapter_file import base_digest, save_adapter
-    from adamtl_ros.nn.io.checkpoint import load_model
+    from adamtl_ros.nn.io.checkpoint import base_digest, load_model, save_adapter
     from adamtl_ros.training.build import build_dataset
     from adamtl_ros.training.optim import count_trained_parameters
     from adamtl_ros.training.run import train
@@ -282,7 +281,7 @@ def _compare(
     from tqdm import tqdm
 
     from adamtl_ros.evaluation.evaluate import evaluate
-    from adamtl_ros.nn.io.adapter_file import load_adapted
+    from adamtl_ros.nn.io.checkpoint import load_adapted
     from adamtl_ros.runtime.engine import Engine
 
     rows = []

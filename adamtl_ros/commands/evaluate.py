@@ -77,12 +77,12 @@ def run_evaluation(
     from tqdm import tqdm
 
     from adamtl_ros.evaluation.evaluate import evaluate
-    from adamtl_ros.nn.io.adapter_file import open_model
+    from adamtl_ros.nn.io.checkpoint import load_model
     from adamtl_ros.runtime.engine import Engine
     from adamtl_ros.training.build import build_dataset
 
     torch.set_num_threads(threads)
-    engine = Engine(open_model(model, adapter))
+    engine = Engine(load_model(model, adapter))
     dataset = build_dataset(recipe.validation, workers=os.cpu_count() or 1)
     with tqdm(total=len(dataset), unit='image') as bar:
         rows = evaluate(engine, dataset, budgets, progress=bar.update)

@@ -99,7 +99,7 @@ def test_what_is_frozen_has_no_gradient(base, stage):
     network, _ = build_network(recipe, tasks_of(recipe))
     learns = trainable_names(network, recipe.tasks)
     groups = parameter_groups(network, stage, 0.1, learns)
-    relaxed = network.relaxed(torch.randn(2, 3, 64, 64), torch.full((2,), 0.5))
+    relaxed = network.forward_train(torch.randn(2, 3, 64, 64), torch.full((2,), 0.5))
     sum(raw.sum() for raw in relaxed.maps.values()).backward()
     given = {id(weight) for group in groups for weight in group['params']}
     for name, weight in network.named_parameters():
