@@ -1,7 +1,7 @@
 # make demo [BAG=path] [TOPIC=name] [BUDGET=0.5] [SCENARIO=name] [OUT=folder]
 #                                                  a bag through the node, drawn
 # make test                                        all tests
-# make lint                                        style and types
+# make lint                                        style, types and spelling
 # make benchmark [BAG=path]                        speed, in ratios
 # make comparison                                  trains and scores all rows of the comparison table
 # make shifted                                     the same for ways to adapt to another world
@@ -32,7 +32,7 @@ demo: setup
 	@$(RUN) adamtl demo --out "$(OUT)" $(if $(BAG),--bag "$(BAG)") $(if $(TOPIC),--topic "$(TOPIC)") $(if $(BUDGET),-p budget:=$(BUDGET)) $(if $(SCENARIO),--scenario "$(SCENARIO)")
 
 test: setup
-	@$(RUN) ADAMTL_REQUIRE_ROS=1 pytest
+	@$(RUN) ADAMTL_REQUIRE_ROS=1 pytest -n 2 --dist loadfile --timeout 600
 
 lint: setup
 	@$(RUN) ruff check . && ruff format --check . && mypy && codespell

@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from adamtl_ros.bags.images import read_images
-from adamtl_ros.bags.reader import find_camera
+from adamtl_ros.bags.reader import find_camera, read_images
 from adamtl_ros.evaluation.evaluate import evaluate
 from adamtl_ros.nn.calibrate import calibrate
 from adamtl_ros.nn.io.adapter_file import open_model

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from adamtl_ros.data.datasets import Joined, Part, Resized, split_in_time
+from adamtl_ros.data.transforms import ConcatDataset, Resized, Subset, split_in_time
 from adamtl_ros.nn.adapters.inject import inject, unmerge
 from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.nn.io.convert import load_swin
@@ -113,8 +113,8 @@ def _open_bags(
     for path in (root, *more):
         bag = LabelledBag(Path(path).expanduser(), **options)
         parts = split_in_time(len(bag), holdout, gap)
-        members.append(Part(bag, parts[1 if holdout and split == 'val' else 0]))
-    joined = Joined(members)
+        members.append(Subset(bag, parts[1 if holdout and split == 'val' else 0]))
+    joined = ConcatDataset(members)
     return Resized(joined, (size[0], size[1])) if size else joined
 
 

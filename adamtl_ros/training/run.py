@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 
 import adamtl_ros
 from adamtl_ros.data.batches import collate
-from adamtl_ros.data.transforms import resized
+from adamtl_ros.data.transforms import resize
 from adamtl_ros.nn.adapters.inject import merge
 from adamtl_ros.nn.calibrate import calibrate
 from adamtl_ros.nn.io.checkpoint import IMAGENET_MEAN, IMAGENET_STD, Model, save_model
@@ -121,7 +121,7 @@ def calibration_batches(dataset: Dataset, size: tuple[int, int], count: int) -> 
     mean, std = (255 * torch.tensor(x).view(3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
     indices = np.linspace(0, len(dataset) - 1, count).astype(int)
     for some in np.array_split(indices, max(1, count // 16)):
-        samples = [resized(dataset[int(index)], size) for index in some]
+        samples = [resize(dataset[int(index)], size) for index in some]
         yield (collate(samples, ()).images.float() - mean) / std
 
 

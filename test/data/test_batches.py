@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from adamtl_ros.data.batches import Batch, ResumableBatchSampler, batches, collate
 from adamtl_ros.data.transforms import Augmentation
-from adamtl_ros.sample import Sample, known, unknown_label
+from adamtl_ros.sample import Sample, unknown_label, valid_mask
 from adamtl_ros.tasks import TASKS
 
 COUNTS = st.integers(1, 30)
@@ -136,10 +136,10 @@ def test_what_a_sample_does_not_say_is_unknown():
 def test_unknown_labels_have_the_form_of_the_others(name):
     label = unknown_label(name, 4, 6)
     assert (label.shape, label.dtype) == form(name, 4, 6)
-    assert not known(name, label).any()
+    assert not valid_mask(name, label).any()
     label[1, 2] = 0
-    assert known(name, label).sum() == 1
-    assert known(name, label)[1, 2]
+    assert valid_mask(name, label).sum() == 1
+    assert valid_mask(name, label)[1, 2]
 
 
 def test_batches_move_to_a_device():

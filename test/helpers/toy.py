@@ -60,14 +60,14 @@ def train(gates, seed=0, backbone_steps=500, policy_steps=350, batch=32):
     init_weights(network, generator)
     policy = list(network.policy.parameters())
     backbone = [*network.encoder.parameters(), *network.decoders.parameters()]
-    optimiser = torch.optim.AdamW(backbone, 4e-3)
+    optimiser = torch.optim.AdamW(backbone, 4e-3, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, backbone_steps)
     for _ in range(backbone_steps):
         boards = draw(batch, generator)
         loss = _backbone_loss(network, boards, generator)
         _step(optimiser, schedule, loss, backbone)
     groups = [{'params': backbone, 'lr': 1.2e-3}, {'params': policy, 'lr': 4e-3}]
-    optimiser = torch.optim.AdamW(groups, weight_decay=0)
+    optimiser = torch.optim.AdamW(groups, weight_decay=0, fused=True)
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1, 0.1, policy_steps)
     for step in range(policy_steps):
         temperature = 2 * 0.15 ** (step / policy_steps)

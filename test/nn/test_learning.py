@@ -40,7 +40,7 @@ def rank_correlation(one, other):
     return torch.corrcoef(torch.stack(ranks))[0, 1].item()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1800)
 def test_harder_images_get_more(network, boards):
     with torch.inference_mode():
         spent = shares(network(boards.images, 0.5))
@@ -49,7 +49,7 @@ def test_harder_images_get_more(network, boards):
     assert spent[hard].mean() > spent[~hard].mean() + 0.02
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1800)
 def test_better_than_a_random_policy_of_the_same_macs(network, boards):
     """Against random blocks, and against the same plans dealt to other images.
 
@@ -85,7 +85,7 @@ def random_plan(network, macs, generator):
     return plan
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1800)
 def test_one_set_of_weights_serves_every_budget(network, boards):
     means, accuracies = [], []
     with torch.inference_mode():

@@ -179,7 +179,9 @@ def test_recording_gradients_does_not_change_the_result():
     plain = network(images, 0.8)
     assert recorded.plans == plain.plans
     for name in TASKS:
-        torch.testing.assert_close(recorded.maps[name].detach(), plain.maps[name])
+        torch.testing.assert_close(
+            recorded.maps[name].detach(), plain.maps[name], atol=5e-5, rtol=1e-4
+        )
 
 
 def test_unwanted_tasks_do_not_run():

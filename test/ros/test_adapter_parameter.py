@@ -22,7 +22,7 @@ from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
 
 SHOTS = [picture(seed=seed) for seed in range(3)]
-RATE_HZ, SWAPS = 30, 24
+RATE_HZ, SWAPS = 30, 12
 DEEP = QoSProfile(depth=1000)
 
 

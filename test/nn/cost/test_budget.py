@@ -46,7 +46,7 @@ def test_steps_equal_gates_tried_one_by_one(gates):
             assert found == pytest.approx(share, abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(gates=st.sampled_from(MIXES), limit=st.floats(0, 1.1))
 def test_lowest_threshold_within_the_limit(gates, limit):
     scores, spending = scored(gates)

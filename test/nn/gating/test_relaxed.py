@@ -121,7 +121,7 @@ def test_images_at_budget_one_do_not_change_the_others(gates):
         for budgets in ([0.5, 0.5, 0.5], [1.0, 0.5, 1.0])
     )
     torch.testing.assert_close(mixed.shares[1], below.shares[1])
-    torch.testing.assert_close(mixed.maps['depth'][1], below.maps['depth'][1])
+    torch.testing.assert_close(mixed.maps['depth'][1], below.maps['depth'][1], atol=5e-5, rtol=1e-4)
     assert mixed.shares[[0, 2]].tolist() == [1, 1]
     assert (below.shares[[0, 2]] != 1).all()
 
