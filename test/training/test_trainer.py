@@ -188,7 +188,7 @@ def test_nor_does_a_kill(tmp_path, unbroken, rows):
     }
     done = subprocess.run(
         [sys.executable, '-c', KILLED, str(tmp_path), str(rows)],
-        env=environment, capture_output=True, text=True, check=False, timeout=100,
+        env=environment, capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert len(journal(tmp_path)) == rows
