@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 DECODER_KINDS = ('pyramid', 'hrnet')
-"""Kinds of decoders: ours, on the normalized features of each stage; MTLoRA's, on features after
+"""Kinds of decoders: the default, on the normalized features of each stage; MTLoRA's, on features after
 the merging."""
 
 
