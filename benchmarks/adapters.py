@@ -25,10 +25,9 @@ from rclpy.qos import QoSProfile
 from robot import Robot, isolate_ros, perception_node
 from sensor_msgs.msg import Image
 
-from adamtl_ros.nn.adapters.config import LoraConfig
 from adamtl_ros.nn.adapters.inject import inject, trainable_parameters
-from adamtl_ros.nn.io.adapter_file import base_digest, load_adapted, save_adapter
-from adamtl_ros.nn.io.checkpoint import load_model
+from adamtl_ros.nn.adapters.lora import LoraConfig
+from adamtl_ros.nn.io.checkpoint import base_digest, load_adapted, load_model, save_adapter
 from adamtl_ros.runtime.engine import Engine
 
 if TYPE_CHECKING:
@@ -199,7 +198,7 @@ def make_adapter(seed: int, path: Path) -> Path:
     """Write an adapter that visibly changes the results; return its path."""
     model = load_model(MODEL)
     digest = base_digest(model.network)
-    inject(model.network, LoraConfig.even(4, model.network.tasks, 8, 4, merging=True))
+    inject(model.network, LoraConfig.uniform(4, model.network.tasks, 8, 4, merging=True))
     generator = torch.Generator().manual_seed(seed)
     for weights in trainable_parameters(model.network).values():
         for weight in weights.values():

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 from measurement import compare_times
 
-from adamtl_ros.nn.adapters.config import LoraConfig
 from adamtl_ros.nn.adapters.inject import inject, merge
+from adamtl_ros.nn.adapters.lora import LoraConfig
 from adamtl_ros.nn.network import random_network
 from adamtl_ros.runtime.threads import keep_freed_memory, set_threads
 
@@ -63,7 +63,7 @@ def _adapted(
 ) -> AdaptiveNetwork:
     network = random_network(name)
     stages = len(network.arch.depths)
-    config = LoraConfig.even(stages, TASKS, RANK, TASK_RANK, task_layers=layers, form=form)
+    config = LoraConfig.uniform(stages, TASKS, RANK, TASK_RANK, task_layers=layers, form=form)
     inject(network, config)
     if folded:
         merge(network)

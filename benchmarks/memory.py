@@ -53,7 +53,7 @@ def measure(budget: float) -> None:
         ctypes.CDLL(None).malloc_trim(0)
         before = memory_mb()
         Path('/proc/self/clear_refs').write_text('5')  # resets the peak
-        share = network(image, budget).costs[0].share
+        share = network(image, budget).costs[0].fraction
         peak = memory_mb(field='VmHWM') - before
     print(f'budget {budget:<5} MACs {share:.3f}   {peak:.1f} MB')
 

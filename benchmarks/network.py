@@ -73,7 +73,7 @@ def savings(network: AdaptiveNetwork, frames: list[Tensor], rounds: int) -> None
         for name, draw in PLANS.items():
             plans = [plan_within(network, TASKS, draw, budget, seed) for seed in range(VARIANTS)]
             runs = [
-                partial(network.follow, frame, [plan], TASKS)
+                partial(network.forward_plans, frame, [plan], TASKS)
                 for plan, frame in zip(plans, frames, strict=False)
             ]
             _print_savings(name, budget, runs, full, rounds)
@@ -96,7 +96,7 @@ def _print_savings(
     full: Callable[[], object],
     rounds: int,
 ) -> None:
-    macs = statistics.mean(run().costs[0].share for run in runs)
+    macs = statistics.mean(run().costs[0].fraction for run in runs)
     ratios, _ = compare_times(dict(enumerate(runs)), full, rounds)
     time = statistics.mean(ratios.values())
     print(f'{name:<25}{budget:>7}{macs:>7.3f}{time:>7.3f}{(1 - time) / (1 - macs):>12.2f}')
@@ -107,15 +107,15 @@ def policy_cost(network: AdaptiveNetwork, frames: list[Tensor], rounds: int) -> 
     print(f'{"":<25}{"MACs":>7}{"time":>7}{"ms":>7}')
     for name, gates in POLICIES.items():
         network.policy, network.calibration = _policies(network, gates)[0]
-        spending = network.spending(frames[0].shape[-2:], TASKS)
+        model = network.budget_model(frames[0].shape[-2:], TASKS)
         tokens = network.encoder.patch_embed(frames[0])
-        decide = partial(network._choose, tokens, spending, 0.75)  # noqa: SLF001
+        decide = partial(network._choose_plans, tokens, model, 0.75)  # noqa: SLF001
         if not decide()[1]:
             raise RuntimeError(f'{name}: the policy did not run')
         ratios, full = compare_times(
             {'policy': decide}, partial(network, frames[0], 1.0, TASKS), 3 * rounds
         )
-        macs = spending.asking / spending.full
+        macs = model.policy_macs / model.full
         print(
             f'{name:<25}{macs:>7.4f}{ratios["policy"]:>7.4f}{ratios["policy"] * full * 1000:>7.2f}'
         )

@@ -35,12 +35,12 @@ def plan_within(
         seed: Seed of the plan.
 
     """
-    spending = network.spending(network.arch.input_size, tasks)
-    counts = spending.counts
+    model = network.budget_model(network.arch.input_size, tasks)
+    counts = model.complexity
     for step in range(STEPS, -1, -1):
         rng = random.Random(seed)  # noqa: S311
         plan = Plan.of([draw(step / STEPS, cost, rng) for cost in counts.blocks], counts.depths)
-        if counts.total(plan, spending.tasks) <= budget * spending.full:
+        if counts.total(plan, model.tasks) <= budget * model.full:
             break
     return plan
 

@@ -40,19 +40,19 @@ class RandomBackend:
 
     def __call__(self, batch: Tensor, budget: float, tasks: Iterable[str]) -> Prediction:  # noqa: ARG002
         """Predict without gradients; the budget is ignored."""
-        spending = self.network.spending(batch.shape[-2:], tasks)
-        plans = [self._plan(spending) for _ in batch]
+        model = self.network.budget_model(batch.shape[-2:], tasks)
+        plans = [self._plan(model) for _ in batch]
         with torch.inference_mode():
-            return self.network.follow(batch, plans, spending.tasks)
+            return self.network.forward_plans(batch, plans, model.tasks)
 
-    def _plan(self, spending: BudgetModel) -> Plan:
+    def _plan(self, model: BudgetModel) -> Plan:
         """Open blocks in random order, each with as many windows as the MACs allow."""
-        counts = spending.counts
+        counts = model.complexity
         blocks = [OFF] * len(counts.blocks)
-        left = self.fraction * spending.full - counts.fixed_for(spending.tasks)
+        left = self.fraction * model.full - counts.fixed_macs(model.tasks)
         for index in torch.randperm(len(blocks), generator=self._generator).tolist():
-            block = counts.blocks[index].serving(spending.tasks)
-            window = block.of(FULL) / block.windows
+            block = counts.blocks[index].with_branches(model.tasks)
+            window = block.macs(FULL) / block.windows
             order = torch.randperm(block.windows, generator=self._generator).tolist()
             some = tuple(sorted(order[: max(0, int(left // window))]))
             if some:

@@ -14,8 +14,7 @@ from tqdm import tqdm
 from adamtl_ros.bags.ground_truth import ClassMap, read_classes
 from adamtl_ros.commands.bag_verbs import add_topic_options
 from adamtl_ros.evaluation.evaluate import evaluate
-from adamtl_ros.nn.io.adapter_file import base_digest, load_adapted, save_adapter
-from adamtl_ros.nn.io.checkpoint import load_model
+from adamtl_ros.nn.io.checkpoint import base_digest, load_adapted, load_model, save_adapter
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.runtime.preprocess import network_size
 from adamtl_ros.tasks import select

@@ -146,7 +146,7 @@ def _summarize(
     return Evaluation(
         budget,
         {name: metric.compute() for name, metric in metrics.items()},
-        np.array([inference.cost.share for inference in run]),
+        np.array([inference.cost.fraction for inference in run]),
         float(np.mean([inference.cost.macs for inference in run])),
         difficulty,
         float(np.median([inference.infer_ms for inference in run])),

@@ -70,7 +70,7 @@ def frame_stats(
         energy=energy,
     )
     if cost.floor:
-        stats.effective_budget = max(decision.budget, cost.share)
+        stats.effective_budget = max(decision.budget, cost.fraction)
         if decision.budget == decision.user:  # else who limits it is worth more to know
             stats.limit_reason = ComputeStats.FLOOR
     return stats

@@ -195,7 +195,7 @@ class MultiTaskLoss(nn.Module):
             budgets = self._sample_budgets(len(images), seed).to(images.device)
             return self._adaptive_losses(images, labels, budgets, temperature, generator)
         tokens = self.network.encoder.patch_embed(images)  # (B, H / 4, W / 4, C)
-        maps = self.network.decode(tokens, self._execution(tokens, generator), self.weights)
+        maps = self.network.forward_tokens(tokens, self._execution(tokens, generator), self.weights)
         losses = self._task_losses(maps, labels)
         return _with_total(self._weighted_sum(losses), losses)
 
@@ -210,11 +210,11 @@ class MultiTaskLoss(nn.Module):
         """Return the losses under gates of the policy."""
         flipped = FLIPPED_GATES if self.stage.flips else ()
         differentiated = [name for name in GATES if name not in flipped]
-        relaxed = self.network.relaxed(
+        relaxed = self.network.forward_train(
             images, budgets, self.weights, temperature, generator, differentiated
         )
         losses = self._task_losses(relaxed.maps, labels)
-        total, budget_losses = self._weighted_sum(losses), _budget_loss(relaxed.shares, budgets)
+        total, budget_losses = self._weighted_sum(losses), _budget_loss(relaxed.fractions, budgets)
         if budget_losses:
             total = total + self.stage.spending_weight * budget_losses['spending']
             if any(name in relaxed.gates.present for name in flipped):
@@ -235,7 +235,7 @@ class MultiTaskLoss(nn.Module):
         flip = sample_gate_flip(scores, gates, generator)
         labels = {name: label[limited] for name, label in labels.items()}
         with torch.no_grad():
-            maps = self.network.under(relaxed.tokens[limited], flip.gates, self.weights)
+            maps = self.network.forward_gated(relaxed.tokens[limited], flip.gates, self.weights)
             after = self._weighted_sum(self._losses_per_image(maps, labels))
             sampled = {name: raw[limited] for name, raw in relaxed.maps.items()}
             before = self._weighted_sum(self._losses_per_image(sampled, labels))

@@ -16,8 +16,8 @@ import yaml
 
 from adamtl_ros.config import ConfigError, from_dict, set_entry
 from adamtl_ros.data.transforms import Augmentation
-from adamtl_ros.nn.adapters.config import LoraConfig
 from adamtl_ros.nn.adapters.inject import PARTS
+from adamtl_ros.nn.adapters.lora import LoraConfig
 from adamtl_ros.nn.gating.policy import PolicyConfig
 from adamtl_ros.tasks import TASKS
 

@@ -86,8 +86,8 @@ def test_metrics_are_those_of_each_image_in_turn(engine, dataset, found):
 def test_costs_are_those_of_the_network(engine, dataset, found):
     for evaluation in found:
         costs = [engine.run(sample.image, evaluation.budget).cost for sample in dataset.samples]
-        assert evaluation.shares.tolist() == [cost.share for cost in costs]
-        assert evaluation.share == pytest.approx(np.mean([cost.share for cost in costs]))
+        assert evaluation.shares.tolist() == [cost.fraction for cost in costs]
+        assert evaluation.share == pytest.approx(np.mean([cost.fraction for cost in costs]))
         assert evaluation.macs == pytest.approx(np.mean([cost.macs for cost in costs]))
         assert evaluation.share <= evaluation.budget
         assert evaluation.infer_ms > 0

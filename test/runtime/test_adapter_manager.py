@@ -11,8 +11,7 @@ import pytest
 import torch
 from helpers import made_adapters as made
 
-from adamtl_ros.nn.io.adapter_file import load_adapted
-from adamtl_ros.nn.io.checkpoint import CheckpointError, load_model
+from adamtl_ros.nn.io.checkpoint import CheckpointError, load_adapted, load_model
 from adamtl_ros.runtime.adapter_manager import AdapterManager
 from adamtl_ros.runtime.engine import Engine
 

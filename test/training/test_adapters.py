@@ -99,7 +99,7 @@ def test_what_is_frozen_has_no_gradient(base, stage):
     network, _ = build_network(recipe, tasks_of(recipe))
     learns = trainable_names(network, recipe.tasks)
     groups = parameter_groups(network, stage, 0.1, learns)
-    relaxed = network.relaxed(torch.randn(2, 3, 64, 64), torch.full((2,), 0.5))
+    relaxed = network.forward_train(torch.randn(2, 3, 64, 64), torch.full((2,), 0.5))
     sum(raw.sum() for raw in relaxed.maps.values()).backward()
     given = {id(weight) for group in groups for weight in group['params']}
     for name, weight in network.named_parameters():
@@ -161,7 +161,7 @@ def test_a_start_with_adapters_goes_on_with_them(base, tmp_path):
     for adapters in (ADAPTERS, replace(ADAPTERS, dropout=0.1), None):
         begun, _ = build_network(replace(recipe, start=str(more), adapters=adapters), {})
         assert begun.adapters == network.adapters
-        assert not begun.folded
+        assert not begun.merged
         for name, value in begun.state_dict().items():
             assert value.equal(load_file(more)[name]), name
     other = replace(recipe, start=str(more), adapters=AdapterConfig(2, 2))

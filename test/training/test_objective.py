@@ -152,9 +152,9 @@ def test_spending_is_the_squared_distance_of_the_mean_from_the_budget():
     budgets = made._sample_budgets(8, seed)
     with torch.no_grad():
         generator = torch.Generator().manual_seed(seed)
-        shares = made.network.relaxed(
+        shares = made.network.forward_train(
             normalised(images(8)), budgets, None, 0.7, generator
-        ).shares.float()
+        ).fractions.float()
     assert (budgets[:2] == 1).all()
     assert (budgets[2:] < 1).all()
     torch.testing.assert_close(losses['share'], shares[2:].mean())
@@ -256,7 +256,7 @@ def test_a_block_opens_or_closes_by_its_effect_on_the_loss(std):
         score = made.network.policy(tokens, torch.full((4,), 0.5), TASKS).blocks[:, 1]
         shut, opened = (
             made._weighted_sum(
-                made._task_losses(made.network.under(tokens, gates, TASKS), labels())
+                made._task_losses(made.network.forward_gated(tokens, gates, TASKS), labels())
             )
             for gates in (Gates(blocks=torch.zeros(4, 4)), Gates(blocks=torch.ones(4, 4)))
         )

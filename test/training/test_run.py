@@ -62,14 +62,14 @@ def test_the_model_says_where_it_comes_from(trained):
 def test_an_adaptive_model_is_calibrated_to_its_training_images(trained):
     calibration = load_model(str(trained)).network.calibration
     assert (calibration.size, calibration.images) == (ARCH.input_size, 3)
-    assert all(calibration.knows(some) for some in (('semseg',), ('depth',), RECIPE.tasks))
+    assert all(calibration.covers(some) for some in (('semseg',), ('depth',), RECIPE.tasks))
 
 
 def test_budgets_may_be_fitted_for_all_tasks_together_only(tmp_path):
     model = train(replace(RECIPE, combinations=False), tmp_path)
     calibration = load_model(str(model)).network.calibration
-    assert calibration.knows(RECIPE.tasks)
-    assert not calibration.knows(('depth',))
+    assert calibration.covers(RECIPE.tasks)
+    assert not calibration.covers(('depth',))
 
 
 def test_what_lies_beside_the_model(trained):

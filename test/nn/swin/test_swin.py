@@ -107,7 +107,7 @@ def test_position_bias_follows_tables_that_take_its_place():
             attention.load_state_dict(state, assign=True)
             del state
             bias = attention.bias(grid, torch.float)
-            torch.testing.assert_close(bias, attention._make_bias(grid, torch.float))
+            torch.testing.assert_close(bias, attention._compute_bias(grid, torch.float))
 
 
 @pytest.mark.parametrize('shifted', [False, True])
