@@ -20,9 +20,9 @@ from rclpy.serialization import serialize_message
 from robot import isolate_ros
 from sensor_msgs.msg import Image
 
+from adamtl_ros.ros.context import ProcessedFrame
 from adamtl_ros.ros.images import to_message
 from adamtl_ros.ros.node import PerceptionNode
-from adamtl_ros.ros.processor import Answer
 from adamtl_ros.runtime.threads import keep_freed_memory
 from adamtl_ros.scenes.compose import random_scene
 from adamtl_ros.tasks import TASKS
@@ -51,7 +51,7 @@ def main() -> None:
     node = PerceptionNode()
     node.trigger_configure()
     node.trigger_activate()
-    processor, engine, governor = node.cameras[''].processor, node.engine, node.governing
+    processor, engine, governor = node.cameras[''].processor, node.engine, node.governor
     assert engine is not None
     assert governor is not None
     picture = random_scene(0).frame(0, (480, 640)).image
@@ -62,12 +62,13 @@ def main() -> None:
     listener = subprocess.Popen([sys.executable, '-c', LISTENER, *topics])
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    while len(processor.wanted()) < len(TASKS):
+    while len(processor.active_tasks()) < len(TASKS):
         executor.spin_once(timeout_sec=0.1)
     inference = engine.run(picture)
     name, decision = engine.model.name, governor.decide()
-    answer = Answer(Image().header, (480, 640), inference, name, decision, 0.0, 0.0, 0.0)
-    publish = median_ms(lambda: processor._publish(answer))  # noqa: SLF001
+    header = Image().header
+    frame = ProcessedFrame(header, (480, 640), inference, name, decision, 0.0, 0.0, 0.0)
+    publish = median_ms(lambda: processor._publish(frame))  # noqa: SLF001
     data = sum(result.nbytes for result in inference.results.values()) / 1e6
     print(f'six results of 480x640, {data:.1f} MB, to another process: {publish:.2f} ms')
     listener.kill()

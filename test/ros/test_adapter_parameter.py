@@ -79,7 +79,7 @@ def test_swaps_while_frames_arrive(graph, files, offline):
         wait_for(graph, stats, name_of(path))
     timer.cancel()
     assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
-    counts = node.cameras[''].reporter.statistics.counts
+    counts = node.cameras[''].reporter.counters.counts
     assert counts.received == counts.processed + counts.dropped + counts.idle
 
     def last(found):

@@ -49,7 +49,7 @@ def test_three_full_cycles(graph):
 
         graph.until(came)
         assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
-        graph.until(lambda: all_accounted_for(node.cameras[''].reporter.statistics.counts))
+        graph.until(lambda: all_accounted_for(node.cameras[''].reporter.counters.counts))
         assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
         assert len(node._managed_entities) == 0
     assert node.trigger_shutdown() == TransitionCallbackReturn.SUCCESS
