@@ -159,7 +159,7 @@ class AdapterConfig:
             tasks: Names of the trained tasks.
 
         """
-        return LoraConfig.even(
+        return LoraConfig.uniform(
             stages,
             tasks if self.task_rank else (),
             self.rank,
