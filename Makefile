@@ -2,7 +2,7 @@
 #                                                  a bag through the node, drawn
 # make test                                        all tests
 # make lint                                        style, types and spelling
-# make benchmark                                   speed, in ratios
+# make benchmark [BAG=path]                        speed, in ratios
 # make comparison                                  trains and scores all rows of the comparison table
 # make shifted                                     the same for ways to adapt to another world
 # make coverage                                    all tests, and the lines that they reach
@@ -44,7 +44,8 @@ docs: setup
 	@$(RUN) pip install --quiet --requirement requirements/docs.txt && mkdocs build --strict
 
 benchmark: setup
-	@$(RUN) for part in engine network lora memory publishing governor bag_evaluation; do python benchmarks/$$part.py || exit 1; done
+	@$(RUN) for part in engine network lora memory publishing; do python benchmarks/$$part.py || exit 1; done
+	@$(RUN) for part in governor bag_evaluation; do python benchmarks/$$part.py $(if $(BAG),"$(BAG)") || exit 1; done
 
 comparison shifted: setup
 	@$(RUN) for what in train score time table; do python benchmarks/$@.py $$what || exit 1; done

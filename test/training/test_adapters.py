@@ -161,7 +161,7 @@ def test_a_start_with_adapters_goes_on_with_them(base, tmp_path):
     for adapters in (ADAPTERS, replace(ADAPTERS, dropout=0.1), None):
         begun, _ = build_network(replace(recipe, start=str(more), adapters=adapters), {})
         assert begun.adapters == network.adapters
-        assert not begun.folded
+        assert not begun.merged
         for name, value in begun.state_dict().items():
             assert value.equal(load_file(more)[name]), name
     other = replace(recipe, start=str(more), adapters=AdapterConfig(2, 2))

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What each stage minimises, and what learns from it."""
+"""Loss of each kind of stage, and the parameters that get gradients from it."""
 
 import pytest
 import torch
@@ -240,7 +240,7 @@ def silence(blocks):
 
 
 @pytest.mark.parametrize('std', [1.0, 30.0])
-def test_a_block_is_opened_or_shut_as_its_worth_says(std):
+def test_a_block_opens_or_closes_by_its_effect_on_the_loss(std):
     """The other blocks change nothing, and the large one is far from where a slope is true."""
     made = objective('policy', ('blocks',), full=0.0, spending_weight=0.0, budgets=(0.5, 0.5))
     blocks = [block for layer in made.network.encoder.layers for block in layer.blocks]
@@ -264,7 +264,7 @@ def test_a_block_is_opened_or_shut_as_its_worth_says(std):
     assert ((score < -2) == (opened > shut)).all()
 
 
-def test_what_is_tried_does_not_learn_by_slopes_too():
+def test_flipped_gates_get_no_gradient_through_the_maps():
     """Without places to gate, nothing of the policy's gradient comes through the maps."""
     made = objective('policy', ('blocks',), full=0.0, spending_weight=0.0)
     silence(block for layer in made.network.encoder.layers for block in layer.blocks)

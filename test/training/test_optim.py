@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What is trained, how fast, and the running mean."""
+"""Parameter groups, schedule and averaged weights."""
 
 import warnings
 from itertools import pairwise

@@ -176,9 +176,9 @@ def _parts(
             units = units if part == 'attention' else units * slots
         sums[key] = sums[key] + units if key in sums else units
     some = next(iter(present.values()))
-    always = some.new_full((*some.shape[:2], 1, 1), ungated)
+    open_gate = some.new_full((*some.shape[:2], 1, 1), ungated)
     return [
-        (reduce(both, [_four_axes(present[name]) for name in key]) if key else always, units)
+        (reduce(both, [_four_axes(present[name]) for name in key]) if key else open_gate, units)
         for key, units in sums.items()
     ]
 

@@ -125,8 +125,9 @@ class BlockCost:
             narrow: Width of the narrow MLP.
 
         """
-        least = self.mlp(narrow)
-        return {'attention': self.attention, 'narrow': least, 'wide': self.mlp(1.0) - least}
+        narrow_mlp = self.mlp(narrow)
+        wide = self.mlp(1.0) - narrow_mlp
+        return {'attention': self.attention, 'narrow': narrow_mlp, 'wide': wide}
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ class Complexity:
             _check_numbers(f'{where}, windows', block.windows, cost.windows)
             _check_numbers(f'{where}, tokens', block.tokens, cost.windows * cost.slots)
             if block.run and block.windows == ():
-                raise ValueError(f'{where} runs on no window; say run=False')
+                raise ValueError(f'{where} runs on no window; use run=False')
             for task in block.tasks or ():
                 if task not in self.decoders:
                     known = ', '.join(self.decoders)

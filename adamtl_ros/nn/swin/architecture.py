@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 DECODER_KINDS = ('pyramid', 'hrnet')
-"""Kinds of decoders: ours, on the normalized features of each stage; MTLoRA's, on features after
-the merging."""
+"""Kinds of decoders: the default, on normalized features of each stage, and that of MTLoRA, on the
+features after the merging."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adapters on a whole network: folded, trained, saved, taken off."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from helpers import small
@@ -16,7 +19,7 @@ from adamtl_ros.nn.adapters.inject import (
     trainable_parameters,
     unmerge,
 )
-from adamtl_ros.nn.adapters.lora import LoraConfig, Ranks
+from adamtl_ros.nn.adapters.lora import LoraConfig, Ranks, TaskSwinBlock
 from adamtl_ros.nn.io.checkpoint import Model, load_model, save_model
 from adamtl_ros.nn.network import random_network
 from adamtl_ros.tasks import TASKS
@@ -129,3 +132,22 @@ def test_low_precision(dtype):
         for budget in (1.0, 0.7):
             maps = network(IMAGES.to(dtype), budget).maps
             assert all(raw.dtype == dtype and raw.isfinite().all() for raw in maps.values())
+
+
+@pytest.mark.parametrize('duplicate', [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])  # noqa: S301
+def test_adapted_blocks_are_copied_and_reverted(duplicate):
+    """The class of a block changes in place; its weights and their names do not."""
+    plain, network = small.network(), small.adapted()
+    with torch.inference_mode():
+        expected = network(IMAGES).maps
+        copied = duplicate(network)
+        small.close(copied(IMAGES).maps, expected)
+    assert list(copied.state_dict()) == list(network.state_dict())
+    assert 'encoder.layers.0.blocks.1.branches.proj.depth.a' in copied.state_dict()
+    for stage in copied.encoder.layers:
+        assert [isinstance(block, TaskSwinBlock) for block in stage.blocks] == [False, True]
+    remove(copied)
+    assert list(copied.state_dict()) == list(plain.state_dict())
+    with torch.inference_mode():
+        small.close(copied(IMAGES).maps, plain(IMAGES).maps)
+        small.close(network(IMAGES).maps, expected)

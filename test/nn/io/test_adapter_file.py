@@ -25,6 +25,7 @@ from adamtl_ros.nn.adapters.lora import LoraConfig
 from adamtl_ros.nn.calibrate import calibrate
 from adamtl_ros.nn.io.checkpoint import (
     ADAPTER_KEY,
+    DEFAULT_WEIGHTS,
     CheckpointError,
     Model,
     base_digest,
@@ -278,3 +279,13 @@ def test_a_model_read_from_a_file_with_adapters_saves_the_same(file, tmp_path):
     again = load_adapted(base, save(tmp_path / 'kitchen.safetensors', model))
     for name, raw in maps(model).items():
         assert torch.equal(maps(again)[name], raw)
+
+
+def test_one_loader_for_weights_and_adapters(tmp_path):
+    """Without a name it gives the default weights."""
+    path = save(tmp_path / 'kitchen.adapter.safetensors', trained())
+    assert load_model().name == DEFAULT_WEIGHTS == 'scenes_nano'
+    for adapter in (path, str(path)):
+        assert load_model(adapter=adapter).name == 'scenes_nano+kitchen'
+    assert load_model('scenes_nano', path).network.merged
+    assert load_model('scenes_nano', '').network.adapters is None

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Turning gates over, one at a time: an unbiased slope of the expected loss."""
+"""Gate flips: an unbiased gradient of the expected loss."""
 
 import itertools
 
@@ -64,7 +64,7 @@ def test_a_gate_that_lowers_the_loss_is_opened():
         assert scores.grad.item() == pytest.approx(-1.5 * 0.25)
 
 
-def test_one_gate_of_each_image_is_turned_over_and_no_place():
+def test_one_gate_of_each_image_is_flipped_and_no_window():
     scores = torch.randn(50, 4)
     windows = (torch.rand(50, 4, 6) > 0.5).float()
     widths = (torch.rand(50, 4) > 0.5).float()
@@ -78,7 +78,7 @@ def test_one_gate_of_each_image_is_turned_over_and_no_place():
     assert torch.equal(total, flip.direction)
 
 
-def test_undecided_gates_are_tried_more_often_but_settled_ones_too():
+def test_uncertain_gates_are_flipped_more_often_but_certain_ones_too():
     scores = torch.tensor([[0.0, 20.0]]).expand(4000, 2)
     gates, generator = drawn(scores, 2)
     flip = sample_gate_flip(Gates(blocks=scores), gates, generator)
