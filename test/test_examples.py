@@ -93,14 +93,13 @@ def test_train_on_folder(tmp_path):
     assert network.calibration.size == (64, 96)
 
 
-def test_client(tmp_path):
+def test_client(tmp_path, own_domain):
     rclpy = pytest.importorskip('rclpy', reason='needs ROS 2')
     pytest.importorskip('adamtl_ros.msg', reason='needs the built messages of adamtl_ros')
     from rclpy.context import Context
     from sensor_msgs.msg import Image
 
-    domain = 90 + os.getpid() % 10
-    changes = {'ROS_DOMAIN_ID': str(domain), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+    changes = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
     node = subprocess.Popen(
         [sys.executable, str(ROOT / 'scripts' / 'perception_node')], env=environment(**changes)
     )
@@ -112,7 +111,7 @@ def test_client(tmp_path):
         text=True,
     )
     context = Context()
-    rclpy.init(context=context, domain_id=domain)
+    rclpy.init(context=context, domain_id=own_domain)
     camera = rclpy.create_node('camera', context=context)
     try:
         publisher = camera.create_publisher(Image, '/image', 5)
