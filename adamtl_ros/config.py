@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from contextlib import suppress
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
+
+import numpy as np
 
 
 class ConfigError(ValueError):
@@ -93,3 +96,14 @@ def _build_record(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401
 
 def _join(place: str, name: object) -> str:
     return f'{place}.{name}' if place else str(name)
+
+
+def json_value(value: Any) -> Any:
+    """Return a value as JSON can hold it: tuples and arrays as lists, NaN and infinity as None."""
+    if isinstance(value, dict):
+        return {str(key): json_value(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [json_value(one) for one in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
