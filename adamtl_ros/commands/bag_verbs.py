@@ -154,7 +154,7 @@ def _compare(options: argparse.Namespace) -> int:
     lost = compare.losses(before, after)
     worse = regressions(changes, options.threshold)
     if worse:
-        names = ', '.join(f'{change.what} at {change.budget:g}' for change in worse)
+        names = ', '.join(f'{change.name} at {change.budget:g}' for change in worse)
         lost.append(f'worse by more than {100 * options.threshold:g} % and beyond noise: {names}')
     for sentence in lost:
         print(f'REGRESSION: {sentence}')
