@@ -9,9 +9,12 @@ Recipes and scenarios are read by it. A dataclass field with
 from __future__ import annotations
 
 import dataclasses
+import math
 from contextlib import suppress
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
+
+import numpy as np
 
 
 class ConfigError(ValueError):
@@ -125,3 +128,14 @@ def _index(values: Any, key: str) -> str | int:
 
 def _join(name: str, key: object) -> str:
     return f'{name}.{key}' if name else str(key)
+
+
+def json_value(value: Any) -> Any:
+    """Return a value as JSON can hold it: tuples and arrays as lists, NaN and infinity as None."""
+    if isinstance(value, dict):
+        return {str(key): json_value(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [json_value(one) for one in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     regressions = compare.losses(before, after)
     worse = compare.regressions(changes, options.threshold)
     if worse:
-        names = ', '.join(f'{change.what} at {change.budget:g}' for change in worse)
+        names = ', '.join(f'{change.name} at {change.budget:g}' for change in worse)
         regressions.append(
             f'worse by more than {100 * options.threshold:g} % and beyond noise: {names}'
         )

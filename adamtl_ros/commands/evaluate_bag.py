@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What `adamtl evaluate-bag` does."""
+"""The verb `adamtl evaluate-bag`: scores a model on recordings."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from adamtl_ros.commands.options import (
 )
 from adamtl_ros.evaluation.bags.fleet import (
     Job,
-    evaluate_here,
     evaluate_in_processes,
     evaluate_on_ray,
+    evaluate_serially,
 )
-from adamtl_ros.evaluation.bags.live import evaluate_live
+from adamtl_ros.evaluation.bags.recorded_node import evaluate_recorded_node
 from adamtl_ros.evaluation.bags.report import write_report
 from adamtl_ros.evaluation.bags.result import EvaluationSettings
 from adamtl_ros.evaluation.bags.summary import summarise, write_summary
@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     from adamtl_ros.tasks import Task
 
 OVERSPENT = 0.03
-"""Share of the full MACs above the budget that is worth a word."""
+"""Fraction of the full MACs above the budget from which the table has a note."""
+NUMBER_COLUMNS = 4
+"""Number of narrow columns at the left of the table."""
 
 
 def evaluate_bags(
@@ -53,25 +55,25 @@ def evaluate_bags(
     ray: str = '',
     recorded: Path | None = None,
 ) -> tuple[str, bool]:
-    """Evaluate recordings, and write report and numbers.
+    """Evaluate recordings, and write `report.html` and `metrics.json`.
 
     Args:
-        bags: Folders, or single .mcap files.
-        settings: What to evaluate; with a folder for what is written.
-        workers: Processes on this machine.
-        ray: Address of a Ray cluster; none if empty.
-        recorded: What a live node published while the only bag was played to it; then nothing
-            is computed.
+        bags: Folders of bags, or single .mcap files.
+        settings: Settings of the evaluation, with the output folder.
+        workers: Number of processes on this machine.
+        ray: Address of a Ray cluster; empty for none.
+        recorded: Bag with the results that a live node published while the only bag was played;
+            these are scored in place of new ones.
 
     Returns:
-        A table for people, and whether every bag could be evaluated.
+        Human-readable table, and whether every bag could be evaluated.
 
     Raises:
-        ValueError: Tasks or classes that are not there, a bag that is named twice or would get
-            its own results, or nothing could be evaluated.
+        ValueError: Unknown tasks or classes, a bag given twice, a bag that would contain the
+            output folder, or no bag could be evaluated.
 
     """
-    begun = time.perf_counter()
+    started = time.perf_counter()
     network = load_model(settings.model, settings.adapter).network
     known = network.tasks
     tasks = {name: known[name] for name in select(settings.tasks or known, known)}
@@ -79,10 +81,10 @@ def evaluate_bags(
     if recorded:
         if len(bags) > 1:
             raise ValueError(f'--recorded belongs to one bag, got {len(bags)}')
-        results = [evaluate_live(bags[0], recorded, settings, tasks, network.arch)]
+        results = [evaluate_recorded_node(bags[0], recorded, settings, tasks, network.arch)]
     else:
         results = _evaluate(_jobs(bags, settings.out), settings, workers, ray)
-    summary = summarise(results, settings, tasks, time.perf_counter() - begun)
+    summary = summarise(results, settings, tasks, time.perf_counter() - started)
     lines = _problems(results)
     if settings.out:
         write_summary(summary, settings.out / 'metrics.json')
@@ -104,23 +106,23 @@ def _evaluate(
                 return evaluate_on_ray(jobs, settings, ray, bar.update)
             return evaluate_in_processes(jobs, settings, workers, bar.update)
     with tqdm(total=_images(jobs, settings.camera), unit='frame') as bar:
-        return evaluate_here(jobs, settings, bar.update)
+        return evaluate_serially(jobs, settings, bar.update)
 
 
 def _images(jobs: Sequence[Job], topic: str) -> int:
-    """Return how many images the bags say they hold, for the progress bar."""
+    """Return the number of images according to the bags, for the progress bar."""
     count = 0
     for job in jobs:
-        with suppress(ValueError, OSError):  # the evaluation says what is wrong
+        with suppress(ValueError, OSError):  # the evaluation reports it
             count += find_camera(job.path, topic).frames
     return count
 
 
 def _jobs(bags: Sequence[Path], out: Path | None) -> list[Job]:
-    """Name each recording; where two have the same name, by number too.
+    """Return a job for each recording; equal names get a number.
 
     Raises:
-        ValueError: A bag is named twice, or would get its own results.
+        ValueError: A bag is given twice, or would contain the output folder.
 
     """
     paths = [bag.resolve() for bag in bags]
@@ -139,7 +141,7 @@ def _jobs(bags: Sequence[Path], out: Path | None) -> list[Job]:
 
 
 def _is_inside(target: Path, bag: Path) -> bool:
-    """Return whether a folder for results is that of a bag, or lies in it."""
+    """Return whether a folder for results is the folder of a bag or inside of it."""
     folder = bag if bag.is_dir() else bag.parent
     whole = bag.is_dir() or (folder / 'metadata.yaml').exists()
     return target == folder or (whole and folder in target.parents)
@@ -153,7 +155,7 @@ def table(summary: Mapping[str, Any], tasks: Mapping[str, Task]) -> str:
     for row, times in zip(summary['results'], summary['timing']['results'], strict=True):
         values = [_value(row, name, tasks[name].metric) for name in tasks if name in truth]
         differing = [entry['pixels'] for entry in row['differs_from_full'].values()]
-        known = [share for share in differing if share is not None]
+        known = [fraction for fraction in differing if fraction is not None]
         lines.append(
             _line(
                 [
@@ -187,17 +189,17 @@ def _value(row: Mapping[str, Any], task: str, metric: str) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return ''.join(f'{cell:<{max(10, len(cell) + 2)}}' if i < 4 else f'{cell:<22}'
-                   for i, cell in enumerate(cells)).rstrip()  # fmt: skip
+    numbers = [f'{cell:<{max(10, len(cell) + 2)}}' for cell in cells[:NUMBER_COLUMNS]]
+    return ''.join([*numbers, *(f'{cell:<22}' for cell in cells[NUMBER_COLUMNS:])]).rstrip()
 
 
 def _problems(results: Sequence[BagResult]) -> list[str]:
-    """Return a line for each thing that was wrong with a recording."""
+    """Return a line for each issue and failure of a recording."""
     lines = []
     for result in results:
         if result.failure:
             lines.append(f'{result.name}: NOT EVALUATED: {result.failure}')
-        lines += [f'{result.name}: {note}' for note in result.notes]
+        lines += [f'{result.name}: {issue}' for issue in result.issues]
     return ['', *lines] if lines else []
 
 

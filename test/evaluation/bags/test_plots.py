@@ -148,8 +148,8 @@ def test_heat_maps_share_a_scale():
     totals = [
         BudgetResult(b, Scores({}, {}), [], UsageMap(architecture('nano'))) for b in (1.0, 0.37)
     ]
-    totals[0].heat.add(uniform_plan((1, 2, 6, 1)), (64, 64))
-    totals[1].heat.add(uniform_plan((1, 2, 6, 1), OFF), (64, 64))
+    totals[0].usage.add(uniform_plan((1, 2, 6, 1)), (64, 64))
+    totals[1].usage.add(uniform_plan((1, 2, 6, 1), OFF), (64, 64))
     text = svg(plots.heat_maps(totals))
     images = [b64decode(data) for data in re.findall(r'data:image/png;base64,([^"]+)', text)]
     colours = [cv2.imdecode(np.frombuffer(one, np.uint8), cv2.IMREAD_COLOR)[5, 5, ::-1]

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""An engine, what to evaluate with it, and the desk without a process of its own."""
+"""Small engine, evaluation settings, and scoring without a worker process."""
 
 from collections import deque
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from adamtl_ros.bags.reader import bag_name
-from adamtl_ros.evaluation.bags.pipeline import ModelInfo, score_recording
+from adamtl_ros.evaluation.bags.evaluate import ModelInfo, score_recording
 from adamtl_ros.evaluation.bags.result import EvaluationSettings
 from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
@@ -32,11 +32,11 @@ def true(numbers=range(COUNT)):
     return deep + thin
 
 
-class Answering:
-    """Somebody who talks with the desk, and answers only when it listens.
+class EngineConnection:
+    """Connection that runs the engine in this process, lazily at `recv()`.
 
     Attributes:
-        most: So many images waited for an answer.
+        most: Greatest number of images in flight.
 
     """
 
@@ -44,22 +44,22 @@ class Answering:
         self._budgets, self._tasks = settings.budgets, tasks
         self._images, self.most = deque(), 0
 
-    def say(self, image):
-        """Take an image."""
+    def send(self, image):
+        """Queue an image."""
         self._images.append(image)
         self.most = max(self.most, len(self._images))
 
-    def hear(self):
-        """Answer to the oldest one; the budgets take 1, 2, ... J."""
+    def recv(self):
+        """Return the inferences of the oldest image; the budgets take 1, 2, ... J."""
         image = self._images.popleft()
-        answers = [ENGINE.run(image, budget, self._tasks) for budget in self._budgets]
-        return answers, [1.0 + number for number in range(len(answers))]
+        inferences = [ENGINE.run(image, budget, self._tasks) for budget in self._budgets]
+        return inferences, [1.0 + number for number in range(len(inferences))]
 
 
-def at_desk(path, settings, answering=Answering, name=''):
-    """Return what the desk finds, and who has answered to it."""
+def score_with_engine(path, settings, connect=EngineConnection, name=''):
+    """Return the result of a recording, and the connection that was used."""
     network = ENGINE.model.network
     tasks = {name: network.tasks[name] for name in settings.tasks or network.tasks}
-    subject = ModelInfo(name or bag_name(path), ENGINE.model.name, tasks, network.arch)
-    talk = answering(settings, tasks)
-    return score_recording(talk, path, subject, settings), talk
+    model = ModelInfo(name or bag_name(path), ENGINE.model.name, tasks, network.arch)
+    connection = connect(settings, tasks)
+    return score_recording(connection, path, model, settings), connection

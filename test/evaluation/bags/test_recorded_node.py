@@ -13,7 +13,7 @@ from adamtl_ros.commands.main import main
 from adamtl_ros.data.synthetic_bag import write_synthetic_bag
 from adamtl_ros.evaluation.bags.compare import read_summary
 from adamtl_ros.evaluation.bags.evaluate import evaluate_bag
-from adamtl_ros.evaluation.bags.live import evaluate_live
+from adamtl_ros.evaluation.bags.recorded_node import evaluate_recorded_node
 from adamtl_ros.evaluation.bags.result import EvaluationSettings
 from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
@@ -44,7 +44,9 @@ def predictions(played, offline):
 
 
 def live(played, recorded):
-    return evaluate_live(played, recorded, EvaluationSettings(), NETWORK.tasks, NETWORK.arch)
+    return evaluate_recorded_node(
+        played, recorded, EvaluationSettings(), NETWORK.tasks, NETWORK.arch
+    )
 
 
 def copy(source, target, keep, change=lambda stats: stats):

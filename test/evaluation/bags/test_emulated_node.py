@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adamtl_ros.evaluation.bags.live import Answer, EmulatedNode
+from adamtl_ros.evaluation.bags.evaluate import EmulatedNode, TimedResults
 
 MS = 1_000_000
 
@@ -16,7 +16,7 @@ def played(arrivals, latencies):
     node = EmulatedNode()
     known = []
     for number, (arrived, latency) in enumerate(zip(arrivals, latencies, strict=True)):
-        results = node.arrive(Answer(arrived * MS, latency * MS, {'frame': number}))
+        results = node.arrive(TimedResults(arrived * MS, latency * MS, {'frame': number}))
         known.append(None if results is None else results['frame'])
     node.finish()
     return known, node
