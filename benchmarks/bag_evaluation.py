@@ -21,7 +21,7 @@ from measurement import busy_processes, memory_mb
 
 from adamtl_ros.bags.ground_truth import ClassMap, TruthConfig
 from adamtl_ros.bags.reader import IssueLog
-from adamtl_ros.data.synthetic_bag import write_synthetic_bag
+from adamtl_ros.data.synthetic import write_synthetic_bag
 from adamtl_ros.evaluation.bags.evaluate import evaluate_bag
 from adamtl_ros.evaluation.bags.recording import Recording
 from adamtl_ros.evaluation.bags.result import EvaluationSettings

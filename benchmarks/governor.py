@@ -24,7 +24,7 @@ from scipy.stats import spearmanr
 from sensor_msgs.msg import BatteryState, CompressedImage, Image
 
 from adamtl_ros.bags.reader import find_camera, open_bag
-from adamtl_ros.data.synthetic_bag import write_synthetic_bag
+from adamtl_ros.data.synthetic import write_synthetic_bag
 from adamtl_ros.tasks import TASKS
 
 if TYPE_CHECKING:

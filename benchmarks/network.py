@@ -25,7 +25,7 @@ from adamtl_ros.nn.calibrate import calibrate
 from adamtl_ros.nn.gating.policy import PolicyConfig
 from adamtl_ros.nn.io.checkpoint import Model
 from adamtl_ros.nn.network import AdaptiveNetwork, random_network
-from adamtl_ros.runtime.preprocess import Preprocessor
+from adamtl_ros.runtime.processing import Preprocessor
 from adamtl_ros.runtime.threads import keep_freed_memory, set_threads
 from adamtl_ros.scenes.compose import random_scene
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from adamtl_ros.nn.gating.calibration import Calibration
     from adamtl_ros.nn.gating.policy import Policy
-    from adamtl_ros.nn.prediction import Prediction
+    from adamtl_ros.nn.network import Prediction
 
 TASKS = ('semseg', 'human_parts', 'normals', 'saliency')
 BUDGETS = (0.75, 0.5)

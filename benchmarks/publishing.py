@@ -21,8 +21,8 @@ from robot import isolate_ros
 from sensor_msgs.msg import Image
 
 from adamtl_ros.ros.context import ProcessedFrame
-from adamtl_ros.ros.images import to_message
 from adamtl_ros.ros.node import PerceptionNode
+from adamtl_ros.ros.topics import to_message
 from adamtl_ros.runtime.threads import keep_freed_memory
 from adamtl_ros.scenes.compose import random_scene
 from adamtl_ros.tasks import TASKS

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from adamtl_ros.nn.cost.budget import BudgetModel
-    from adamtl_ros.nn.network import AdaptiveNetwork
-    from adamtl_ros.nn.prediction import Prediction
+    from adamtl_ros.nn.network import AdaptiveNetwork, Prediction
 
 
 class RandomBackend:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from adamtl_ros.data.synthetic_bag import write_synthetic_bag
+from adamtl_ros.data.synthetic import write_synthetic_bag
 from adamtl_ros.nn.io.checkpoint import load_model
 
 ROOT = Path(__file__).resolve().parents[1]

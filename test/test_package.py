@@ -53,7 +53,7 @@ def test_unknown_names():
     with pytest.raises(AttributeError, match="module 'adamtl_ros' has no attribute 'predict'"):
         _ = adamtl_ros.predict
     with pytest.raises(ImportError, match='cannot import name'):
-        from adamtl_ros import predict  # noqa: F401
+        pass
 
 
 def test_type_checkers_know_the_public_names(tmp_path):

@@ -22,12 +22,12 @@ from adamtl_ros.bags.reader import (
     COMPRESSED,
     RAW,
     BagError,
+    StampIndex,
     common_prefix,
     find_camera,
     find_info,
     read_valid,
 )
-from adamtl_ros.bags.stamp_index import StampIndex
 from adamtl_ros.bags.writer import LABEL_INFO
 from adamtl_ros.sample import DataError
 from adamtl_ros.tasks import TASKS, UNLABELLED, Kind, select

@@ -196,7 +196,7 @@ def _recipe(config: AdaptConfig, base: Model) -> Recipe:
     Adapters that are trained at full compute only lose what the base had learned about running
     without some of its blocks. The policy stays that of the base.
     """
-    from adamtl_ros.runtime.preprocess import network_size
+    from adamtl_ros.runtime.processing import network_size
     from adamtl_ros.training.build import build_dataset
     from adamtl_ros.training.recipe import DataConfig, Recipe, Stage
 

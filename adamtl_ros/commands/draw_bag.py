@@ -27,9 +27,8 @@ def run(options: argparse.Namespace) -> None:
         ValueError: A folder that exists, no frames, or an unknown domain.
 
     """
-    from adamtl_ros.data.synthetic_bag import RATE_HZ, write_synthetic_bag
-    from adamtl_ros.scenes.compose import random_scene
-    from adamtl_ros.scenes.demo_scene import demo_scene
+    from adamtl_ros.data.synthetic import RATE_HZ, write_synthetic_bag
+    from adamtl_ros.scenes.compose import demo_scene, random_scene
     from adamtl_ros.scenes.domains import in_domain
 
     if options.bag.exists():

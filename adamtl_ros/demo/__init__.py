@@ -1,3 +1,7 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""`make demo`: a camera bag through the live node, recorded, drawn and summed up."""
+"""What `make demo` runs: a camera bag through the live node, recorded, drawn and summarized.
+
+The node and the player are processes of their own; `session` starts them and records the topics.
+Imports everything below it. Start with `main.run_demo()`.
+"""

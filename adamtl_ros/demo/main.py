@@ -9,7 +9,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from adamtl_ros.bags.reader import find_camera
-from adamtl_ros.data.synthetic_bag import write_synthetic_bag
+from adamtl_ros.data.synthetic import write_synthetic_bag
 from adamtl_ros.demo.device import find_scenario
 from adamtl_ros.demo.report import processed_stats, summarise, write_plot, write_table
 from adamtl_ros.demo.session import DemoError, record

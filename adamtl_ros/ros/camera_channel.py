@@ -11,10 +11,9 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from adamtl_ros.ros.context import CameraFrame
-from adamtl_ros.ros.images import is_calibrated
 from adamtl_ros.ros.processor import Processor
 from adamtl_ros.ros.reporter import Reporter
-from adamtl_ros.ros.topics import describe_qos, input_qos
+from adamtl_ros.ros.topics import describe_qos, input_qos, is_calibrated
 
 if TYPE_CHECKING:
     from rclpy.lifecycle import LifecycleNode

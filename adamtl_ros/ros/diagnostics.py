@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rclpy.time import Time
 
     from adamtl_ros.governor.governor import Decision
-    from adamtl_ros.runtime.counters import FrameCounts
+    from adamtl_ros.runtime.worker import FrameCounts
 
 SILENT_AFTER_S = 2.0
 """Time without an image after which the input is stale [s]."""

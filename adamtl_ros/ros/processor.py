@@ -11,9 +11,8 @@ from rclpy.serialization import deserialize_message
 
 from adamtl_ros.bags.images import ImageError, decode_image
 from adamtl_ros.ros.context import ProcessedFrame
-from adamtl_ros.ros.images import scaled
 from adamtl_ros.ros.reporter import FrameTimes, age_ms, frame_stats
-from adamtl_ros.ros.topics import TaskTopics
+from adamtl_ros.ros.topics import TaskTopics, scaled
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CameraInfo

@@ -17,7 +17,7 @@ from adamtl_ros.governor.governor import Reason
 from adamtl_ros.msg import ComputeStats
 from adamtl_ros.ros.diagnostics import Health, diagnostics
 from adamtl_ros.ros.topics import output_qos
-from adamtl_ros.runtime.counters import FrameCounters, FrameCounts
+from adamtl_ros.runtime.worker import FrameCounters, FrameCounts
 
 if TYPE_CHECKING:
     from rclpy.clock import Clock
@@ -35,7 +35,7 @@ COST_FIELDS = (
     *('blocks_run', 'blocks_total'),
     *('windows_run', 'windows_total'),
 )
-"""Fields of `nn.prediction.Cost` that `ComputeStats` has under the same names."""
+"""Fields of `nn.network.Cost` that `ComputeStats` has under the same names."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from adamtl_ros.runtime.postprocess import postprocess
-from adamtl_ros.runtime.preprocess import Preprocessor
+from adamtl_ros.runtime.processing import Preprocessor, postprocess
 from adamtl_ros.tasks import select
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from adamtl_ros.nn.gating.plan import Plan
     from adamtl_ros.nn.io.checkpoint import Model
-    from adamtl_ros.nn.prediction import Cost, Prediction
+    from adamtl_ros.nn.network import Cost, Prediction
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,7 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn rooms with people and furniture, and exact labels for every task. numpy and numba only."""
+"""Synthetic rooms with people and furniture, ray-cast with exact labels for every task.
+
+Imports the ground, numpy and numba only. Start with `compose.random_scene()`, which returns a
+`Scene`, and `Scene.frame()`, which renders one moment of it.
+"""

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Scenes drawn at random: from a bare room to a crowded and cluttered one."""
+"""Random scenes, from a bare room to a crowded one, and the scene of the demo."""
 
 from __future__ import annotations
 
@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adamtl_ros.scenes.labels import Meaning
-from adamtl_ros.scenes.objects import MAKERS, Person, colour, column, material, wood
+from adamtl_ros.scenes.objects import (
+    MAKERS,
+    Person,
+    ball,
+    box,
+    chair,
+    colour,
+    column,
+    lamp,
+    material,
+    table,
+    wood,
+)
 from adamtl_ros.scenes.render import Light, Lighting
 from adamtl_ros.scenes.scene import Scene, View, Walker
 from adamtl_ros.scenes.solids import Pattern, Shape, Solid, Surface, turned
@@ -191,3 +203,72 @@ def _lighting(random: np.random.Generator, level: float, size: Point) -> Lightin
         exposure=random.uniform(0.75, 1.3) * (1 - 0.45 * level * random.random()),
         noise=random.uniform(0.004, 0.012) + 0.025 * level * random.random(),
     )
+
+
+ROOM = np.array([9.0, 7.0, 2.8])
+PLACES = (
+    (table, 5.6, 4.6), (chair, 5.2, 3.7), (chair, 6.3, 3.9), (chair, 5.0, 5.5), (lamp, 7.9, 5.9),
+    (box, 7.2, 3.2), (box, 6.6, 5.9), (ball, 4.6, 2.9), (ball, 6.9, 2.5), (table, 8.0, 4.4),
+    (chair, 7.5, 5.0), (lamp, 4.4, 6.2), (box, 8.3, 2.9),
+)  # fmt: skip
+"""What stands where on the floor [m]; the left of the room is bare."""
+WAYS = (
+    (0.0, (-0.6, 4.2), (5.6, 3.3), 1.1),
+    (3.6, (9.6, 3.6), (3.8, 3.6), 1.0),
+    (4.8, (9.6, 2.2), (4.2, 4.2), 0.9),
+    (5.6, (9.6, 5.2), (4.0, 5.0), 1.1),
+    (6.4, (9.6, 2.9), (5.2, 2.7), 0.8),
+)
+"""Who comes when [s], from where, to where [m], and how fast [m/s]; all from behind a wall."""
+
+
+def demo_scene(duration: float = 10.0, seed: int = 2) -> Scene:
+    """Return the scene.
+
+    Args:
+        duration: Time in which the camera turns from the bare side to the full one [s].
+        seed: Of colours, patterns and people.
+
+    """
+    random = np.random.default_rng(seed)
+    room = Solid(Shape.ROOM, ROOM / 2, ROOM / 2, Surface((1, 1, 1)), Meaning.FLOOR)
+    wall = Surface((0.75, 0.72, 0.64))
+    view = View(
+        np.array([4.2, 0.6, 1.6]), np.array([4.6, 4.6, 1.25]), sway=0.12, pan=0.55,
+        period=2 * duration, fov=1.15, phase=np.pi / 2,
+    )  # fmt: skip
+    lights = (Light(ROOM * (0.35, 0.5, 0.9), 0.8, 0.4), Light(ROOM * (0.8, 0.6, 0.9), 0.6, 0.4))
+    return Scene(
+        seed, float('nan'), room, (wood(random), wall, Surface((0.85, 0.85, 0.85))),
+        _demo_things(random), _pictures(random), _demo_people(random, duration), view,
+        Lighting(lights, ambient=0.45, noise=0.008),
+    )  # fmt: skip
+
+
+def _demo_things(random: np.random.Generator) -> tuple[tuple[Solid, ...], ...]:
+    things = []
+    for maker, x, y in PLACES:
+        solids, _ = maker(random, 0.6)
+        things.append(tuple(turned(solids, random.uniform(0, 2 * np.pi), (x, y, 0))))
+    pillar, _ = column(random, 0.6, ROOM[2])
+    return (*things, tuple(turned(pillar, 0, (8.4, 6.3, 0))))
+
+
+def _pictures(random: np.random.Generator) -> tuple[tuple[int, Solid], ...]:
+    """Hang pictures on the far wall, towards the full side."""
+    hung = []
+    for x in (4.4, 5.9, 7.3):
+        half: NDArray[np.float64] = np.array([random.uniform(0.25, 0.5), 0.015, 0.3])
+        look = material(random, 1)
+        hung.append((3, Solid(Shape.BOX, (x, ROOM[1], 1.6), half, look, Meaning.WALL)))
+    return tuple(hung)
+
+
+def _demo_people(random: np.random.Generator, duration: float) -> tuple[Walker, ...]:
+    return tuple(
+        Walker(
+            Person.random(random, 0.5), np.array(start), np.array(end), speed,
+            enters=duration / 10 * when,
+        )
+        for when, start, end, speed in WAYS
+    )  # fmt: skip

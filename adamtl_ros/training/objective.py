@@ -36,8 +36,7 @@ from adamtl_ros.training.losses import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from adamtl_ros.nn.network import AdaptiveNetwork
-    from adamtl_ros.nn.prediction import RelaxedPrediction
+    from adamtl_ros.nn.network import AdaptiveNetwork, RelaxedPrediction
     from adamtl_ros.tasks import Task
     from adamtl_ros.training.recipe import Stage
 

@@ -1,3 +1,7 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""viz"""
+"""Pictures of results: colors, overlays of labels, and mosaics of all tasks.
+
+Used by node, demo and reports. Imports the ground (`tasks`, `sample`) and OpenCV only. Start with
+`colorize()`, which turns the result of any task into an RGB image.
+"""

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adamtl_ros.bags.depth_normals import REACH, normals_from_depth
-from adamtl_ros.scenes.demo_scene import demo_scene
+from adamtl_ros.scenes.compose import demo_scene
 
 HEIGHT, WIDTH, FOCAL = 90, 120, 110.0
 BORDER = REACH + REACH // 2

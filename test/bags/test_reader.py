@@ -19,7 +19,7 @@ from adamtl_ros.bags.reader import (
     open_bag,
     typestore,
 )
-from adamtl_ros.data.synthetic_bag import write_synthetic_bag
+from adamtl_ros.data.synthetic import write_synthetic_bag
 
 STORE = typestore()
 BAGS = Path('../shared/bags')

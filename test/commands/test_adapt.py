@@ -14,7 +14,7 @@ from helpers import small
 
 from adamtl_ros.commands.adapt import AdaptConfig, run_adaptation
 from adamtl_ros.commands.main import main
-from adamtl_ros.data.synthetic_bag import write_synthetic_bag
+from adamtl_ros.data.synthetic import write_synthetic_bag
 from adamtl_ros.nn.io.checkpoint import Model, load_adapted, load_model, save_model
 from adamtl_ros.nn.swin.architecture import ARCHITECTURES
 from adamtl_ros.scenes.labels import SCENE_TASKS

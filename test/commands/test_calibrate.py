@@ -10,7 +10,7 @@ from helpers import small
 
 from adamtl_ros.bags.reader import BagError
 from adamtl_ros.commands.calibrate import run_calibration
-from adamtl_ros.data.synthetic_bag import write_synthetic_bag
+from adamtl_ros.data.synthetic import write_synthetic_bag
 from adamtl_ros.nn.io.checkpoint import Model, load_model, save_model
 from adamtl_ros.scenes.labels import SCENE_TASKS
 

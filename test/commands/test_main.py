@@ -17,7 +17,7 @@ import yaml
 from helpers import small
 
 from adamtl_ros.commands.main import VERBS, main
-from adamtl_ros.data.synthetic_bag import write_synthetic_bag
+from adamtl_ros.data.synthetic import write_synthetic_bag
 from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.nn.swin.architecture import ARCHITECTURES
 

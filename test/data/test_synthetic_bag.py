@@ -18,9 +18,8 @@ from adamtl_ros.bags.reader import (
 )
 from adamtl_ros.bags.writer import LABEL_INFO
 from adamtl_ros.data.labelled_bag import LabelledBag
-from adamtl_ros.data.synthetic_bag import IMAGE, INFO, RATE_HZ, START_NS, write_synthetic_bag
-from adamtl_ros.scenes.compose import random_scene
-from adamtl_ros.scenes.demo_scene import demo_scene
+from adamtl_ros.data.synthetic import IMAGE, INFO, RATE_HZ, START_NS, write_synthetic_bag
+from adamtl_ros.scenes.compose import demo_scene, random_scene
 from adamtl_ros.scenes.labels import SCENE_CLASSES
 from adamtl_ros.tasks import TASKS
 

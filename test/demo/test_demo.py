@@ -14,7 +14,7 @@ import pytest
 from rosbags.highlevel import AnyReader
 
 from adamtl_ros.commands.main import main
-from adamtl_ros.data.synthetic_bag import write_synthetic_bag
+from adamtl_ros.data.synthetic import write_synthetic_bag
 from adamtl_ros.demo.main import MARK, RESULTS
 from adamtl_ros.demo.session import BUDGETS
 from adamtl_ros.nn.gating.calibration import frame_limit

@@ -10,7 +10,7 @@ from helpers.ros_images import RELIABLE, camera_info, compressed, image, send_un
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from adamtl_ros.bags.images import ImageError, decode_image
-from adamtl_ros.ros.images import is_calibrated, scaled, to_message
+from adamtl_ros.ros.topics import is_calibrated, scaled, to_message
 
 
 def test_result_is_read_back_bit_for_bit():

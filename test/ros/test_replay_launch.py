@@ -18,7 +18,7 @@ from ament_index_python.packages import get_package_share_directory  # noqa: E40
 from launch.actions import IncludeLaunchDescription  # noqa: E402
 from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
 
-from adamtl_ros.data.synthetic_bag import write_synthetic_bag  # noqa: E402
+from adamtl_ros.data.synthetic import write_synthetic_bag  # noqa: E402
 from launch import LaunchDescription, LaunchService  # noqa: E402
 
 PATH = Path(get_package_share_directory('adamtl_ros')) / 'launch' / 'replay.launch.py'

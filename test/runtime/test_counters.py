@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from adamtl_ros.runtime.counters import FrameCounters, FrameCounts
+from adamtl_ros.runtime.worker import FrameCounters, FrameCounts
 
 
 def test_counts_by_hand():

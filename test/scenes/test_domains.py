@@ -5,8 +5,7 @@
 import numpy as np
 import pytest
 
-from adamtl_ros.scenes.compose import random_scene
-from adamtl_ros.scenes.demo_scene import demo_scene
+from adamtl_ros.scenes.compose import demo_scene, random_scene
 from adamtl_ros.scenes.domains import DOMAINS, in_domain
 
 SEEDS = range(12)

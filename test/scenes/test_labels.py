@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from adamtl_ros.sample import valid_mask
-from adamtl_ros.scenes.compose import random_scene
-from adamtl_ros.scenes.demo_scene import demo_scene
+from adamtl_ros.scenes.compose import demo_scene, random_scene
 from adamtl_ros.scenes.labels import (
     ROOM_FACES,
     STRUCTURE,

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamtl_ros.scenes.compose import random_scene
-from adamtl_ros.scenes.demo_scene import demo_scene
+from adamtl_ros.scenes.compose import demo_scene, random_scene
 from adamtl_ros.scenes.labels import ROOM_FACES, Meaning, Part
 from adamtl_ros.scenes.objects import Person
 from adamtl_ros.scenes.render import render

@@ -4,7 +4,7 @@
 
 import pytest
 
-from adamtl_ros.data.synthetic_bag import write_synthetic_bag
+from adamtl_ros.data.synthetic import write_synthetic_bag
 from adamtl_ros.sample import DataError
 from adamtl_ros.training.build import build_dataset
 from adamtl_ros.training.recipe import DataConfig

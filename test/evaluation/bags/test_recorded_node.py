@@ -10,7 +10,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from adamtl_ros.bags.reader import BagError, header_stamp, open_bag
 from adamtl_ros.bags.writer import STATS, own_typestore
 from adamtl_ros.commands.main import main
-from adamtl_ros.data.synthetic_bag import write_synthetic_bag
+from adamtl_ros.data.synthetic import write_synthetic_bag
 from adamtl_ros.evaluation.bags.compare import read_summary
 from adamtl_ros.evaluation.bags.evaluate import evaluate_bag
 from adamtl_ros.evaluation.bags.recorded_node import evaluate_recorded_node

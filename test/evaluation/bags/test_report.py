@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from adamtl_ros.bags.reader import IssueLog
-from adamtl_ros.evaluation.bags import plots
+from adamtl_ros.evaluation.bags import report as plots
 from adamtl_ros.evaluation.bags.report import UNKNOWN, number, percent, plus_minus, write_report
 from adamtl_ros.evaluation.bags.result import (
     BagResult,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from adamtl_ros.bags.reader import IssueLog
-from adamtl_ros.evaluation.bags import plots
+from adamtl_ros.evaluation.bags import report
 from adamtl_ros.evaluation.bags.result import BagResult, BudgetResult, Example, FrameCost, UsageMap
 from adamtl_ros.evaluation.bags.scores import Scores
 from adamtl_ros.nn.gating.plan import OFF, uniform_plan
@@ -83,46 +83,46 @@ def recording(name, frames, begin=0):
 
 def test_metric_with_its_direction():
     assert {'semseg', 'miou ↑', 'million MACs per frame', 'median latency [ms]'} <= set(
-        words(plots.trade_off(summed_up(), 'semseg'))
+        words(report.plot_trade_off(summed_up(), 'semseg'))
     )
-    assert 'rmse ↓' in words(plots.trade_off(summed_up(), 'depth'))
+    assert 'rmse ↓' in words(report.plot_trade_off(summed_up(), 'depth'))
 
 
 @pytest.mark.parametrize(('task', 'truth'), [('edges', True), ('semseg', False)])
 def test_without_truth_what_differs(task, truth):
-    found = words(plots.trade_off(summed_up(truth=truth), task))
+    found = words(report.plot_trade_off(summed_up(truth=truth), task))
     assert 'pixels that differ [%] ↓' in found
     assert 'miou ↑' not in found
 
 
 def test_unknown_is_not_drawn():
-    assert words(plots.trade_off(summed_up(), 'semseg')).count('0.37') == 2
-    assert words(plots.trade_off(summed_up((0.8, None)), 'semseg')).count('0.37') == 0
+    assert words(report.plot_trade_off(summed_up(), 'semseg')).count('0.37') == 2
+    assert words(report.plot_trade_off(summed_up((0.8, None)), 'semseg')).count('0.37') == 0
 
 
 def test_live_beside_offline():
-    assert {'offline', 'live', 'miou ↑'} <= set(words(plots.live(summed_up(), 'semseg')))
+    assert {'offline', 'live', 'miou ↑'} <= set(words(report.plot_live(summed_up(), 'semseg')))
 
 
 def test_same_numbers_same_drawing():
-    assert plots.live(summed_up(), 'depth') == plots.live(summed_up(), 'depth')
-    assert plots.live(summed_up(), 'depth') != plots.live(summed_up((1, 0)), 'depth')
+    assert report.plot_live(summed_up(), 'depth') == report.plot_live(summed_up(), 'depth')
+    assert report.plot_live(summed_up(), 'depth') != report.plot_live(summed_up((1, 0)), 'depth')
 
 
 def test_latencies_of_each_budget():
-    found = words(plots.latency_histogram(summed_up()))
+    found = words(report.plot_latency_histogram(summed_up()))
     assert {'budget 1', 'budget 0.37', 'latency [ms]'} <= set(found)
 
 
 def test_unknown_median_is_not_drawn():
     known, unknown = summed_up(), summed_up()
     unknown['timing']['results'][1]['latency_ms']['p50'] = None
-    assert plots.latency_histogram(known) != plots.latency_histogram(unknown)
-    assert words(plots.trade_off(unknown, 'semseg')).count('0.37') == 1
+    assert report.plot_latency_histogram(known) != report.plot_latency_histogram(unknown)
+    assert words(report.plot_trade_off(unknown, 'semseg')).count('0.37') == 1
 
 
 def test_share_of_each_block():
-    found = words(plots.blocks(summed_up()))
+    found = words(report.plot_blocks(summed_up()))
     assert found.count('100') == 3
     assert found.count('37') == 1
 
@@ -132,7 +132,7 @@ def test_recordings_one_after_another():
     results = [recording('one', 3), broken, recording('two', 4, 10**18)]
     marks = {'hard 1': Example('two', 10**18 + SECOND, 0.31, b''),
              'easy 1': Example('one', 0, 0.3, b'')}  # fmt: skip
-    found = words(plots.over_time(results, marks))
+    found = words(report.plot_over_time(results, marks))
     assert {'#1', '#3', 'hard 1', 'easy 1', '0.37'} <= set(found)
     assert '#2' not in found
     # 3 s and 4 s, however far apart the clocks were.
@@ -141,7 +141,7 @@ def test_recordings_one_after_another():
 
 
 def test_a_single_frame_and_no_marks():
-    assert '#1' in words(plots.over_time([recording('one', 1)], {}))
+    assert '#1' in words(report.plot_over_time([recording('one', 1)], {}))
 
 
 def test_usage_maps_share_a_scale():
@@ -150,7 +150,7 @@ def test_usage_maps_share_a_scale():
     ]
     totals[0].usage.add(uniform_plan((1, 2, 6, 1)), (64, 64))
     totals[1].usage.add(uniform_plan((1, 2, 6, 1), OFF), (64, 64))
-    text = svg(plots.usage_maps(totals))
+    text = svg(report.plot_usage_maps(totals))
     images = [b64decode(data) for data in re.findall(r'data:image/png;base64,([^"]+)', text)]
     colours = [cv2.imdecode(np.frombuffer(one, np.uint8), cv2.IMREAD_COLOR)[5, 5, ::-1]
                for one in images[:2]]  # fmt: skip
@@ -160,8 +160,8 @@ def test_usage_maps_share_a_scale():
 
 
 def test_main_plot(tmp_path):
-    plots.write_main_plot(summed_up(), tmp_path / 'new' / 'plot.png')
-    plots.write_main_plot(summed_up(truth=False), tmp_path / 'plot.png')
+    report.write_main_plot(summed_up(), tmp_path / 'new' / 'plot.png')
+    report.write_main_plot(summed_up(truth=False), tmp_path / 'plot.png')
     two = cv2.imread(str(tmp_path / 'new' / 'plot.png'))
     three = cv2.imread(str(tmp_path / 'plot.png'))
     # Two tasks with truth fill a row; without any truth all three are drawn.
@@ -171,5 +171,5 @@ def test_main_plot(tmp_path):
 
 def test_main_plot_of_nothing(tmp_path):
     with pytest.raises(ValueError, match='no frame was evaluated'):
-        plots.write_main_plot({**summed_up(), 'frames': 0}, tmp_path / 'plot.png')
+        report.write_main_plot({**summed_up(), 'frames': 0}, tmp_path / 'plot.png')
     assert not list(tmp_path.iterdir())
