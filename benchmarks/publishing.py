@@ -1,29 +1,34 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What ROS costs the node for each VGA frame: publishing six results, and nobody listening.
+"""Time that ROS costs the node per VGA frame, with six subscribed results and with none.
 
-A second process subscribes, as a robot's other nodes would. `make benchmark` runs it.
+A second process subscribes, as other nodes of a robot do.
 """
 
 from __future__ import annotations
 
-import os
+import argparse
 import statistics
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.serialization import serialize_message
+from robot import isolate_ros
 from sensor_msgs.msg import Image
 
+from adamtl_ros.ros.context import ProcessedFrame
 from adamtl_ros.ros.images import to_message
 from adamtl_ros.ros.node import PerceptionNode
-from adamtl_ros.ros.processor import Answer
 from adamtl_ros.runtime.threads import keep_freed_memory
 from adamtl_ros.scenes.compose import random_scene
 from adamtl_ros.tasks import TASKS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROUNDS = 100
 LISTENER = """
@@ -38,15 +43,15 @@ rclpy.spin(node)
 
 
 def main() -> None:
-    """Print the two costs."""
-    os.environ.setdefault('ROS_DOMAIN_ID', '43')
-    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    """Print the two times."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    isolate_ros(43)
     keep_freed_memory()
     rclpy.init()
     node = PerceptionNode()
     node.trigger_configure()
     node.trigger_activate()
-    processor, engine, governor = node.cameras[''].processor, node.engine, node.governing
+    processor, engine, governor = node.cameras[''].processor, node.engine, node.governor
     assert engine is not None
     assert governor is not None
     picture = random_scene(0).frame(0, (480, 640)).image
@@ -57,12 +62,13 @@ def main() -> None:
     listener = subprocess.Popen([sys.executable, '-c', LISTENER, *topics])
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    while len(processor.wanted()) < len(TASKS):
+    while len(processor.active_tasks()) < len(TASKS):
         executor.spin_once(timeout_sec=0.1)
     inference = engine.run(picture)
     name, decision = engine.model.name, governor.decide()
-    answer = Answer(Image().header, (480, 640), inference, name, decision, 0.0, 0.0, 0.0)
-    publish = median_ms(lambda: processor._publish(answer))  # noqa: SLF001
+    header = Image().header
+    frame = ProcessedFrame(header, (480, 640), inference, name, decision, 0.0, 0.0, 0.0)
+    publish = median_ms(lambda: processor._publish(frame))  # noqa: SLF001
     data = sum(result.nbytes for result in inference.results.values()) / 1e6
     print(f'six results of 480x640, {data:.1f} MB, to another process: {publish:.2f} ms')
     listener.kill()
@@ -71,13 +77,13 @@ def main() -> None:
     rclpy.try_shutdown()
 
 
-def median_ms(action: object) -> float:
+def median_ms(action: Callable[[], object]) -> float:
     """Return the median time of an action [ms]."""
     times = []
     for _ in range(ROUNDS):
-        begun = time.perf_counter()
-        action()  # type: ignore[operator]
-        times.append(1000 * (time.perf_counter() - begun))
+        begin = time.perf_counter()
+        action()
+        times.append(1000 * (time.perf_counter() - begin))
         time.sleep(0.005)
     return statistics.median(times)
 

@@ -1,15 +1,17 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Starts the perception node.
+"""Launch file of the perception node.
 
-The defaults of all parameters are in `config/perception.yaml`; an argument left empty leaves
-its parameter to that file, or to the one given as `params_file`.
+The defaults of all parameters are in `config/perception.yaml`; an empty argument leaves its
+parameter to that file, or to the one given as `params_file`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import yaml
 from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
@@ -17,9 +19,13 @@ from launch_ros.actions import LifecycleNode
 
 from launch import LaunchContext, LaunchDescription
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 DEFAULTS = Path(get_package_share_directory('adamtl_ros')) / 'config' / 'perception.yaml'
 SWITCH = ['true', 'false']
 KEEP = 'empty: as in params_file'
+MIN_BUDGET, MAX_BUDGET = 0.01, 1.0
 
 ARGUMENTS = [
     DeclareLaunchArgument('namespace', default_value='', description='Namespace of the node.'),
@@ -31,10 +37,20 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'image',
         default_value='image',
-        description='Topic of the camera image, without /compressed.',
+        description='Topic of the image of the only camera, without /compressed.',
     ),
     DeclareLaunchArgument(
-        'camera_info', default_value='camera_info', description='Topic of the calibration.'
+        'camera_info',
+        default_value='camera_info',
+        description='Topic of the calibration of the only camera.',
+    ),
+    DeclareLaunchArgument(
+        'cameras',
+        default_value='',
+        description=(
+            'Names of several cameras, separated by spaces or commas: <name>/image and '
+            f'<name>/camera_info are their topics, instead of image and camera_info ({KEEP}).'
+        ),
     ),
     DeclareLaunchArgument(
         'image_transport',
@@ -45,7 +61,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'model',
         default_value='',
-        description=f'Path of a .safetensors file or name of an architecture ({KEEP}).',
+        description=f'Weights: scenes_nano (shipped), or the path of a .safetensors file ({KEEP}).',
     ),
     DeclareLaunchArgument(
         'adapter',
@@ -58,12 +74,15 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'budget',
         default_value='',
-        description=f'Share of the full MACs that a frame may cost, 0.01 to 1.0 ({KEEP}).',
+        description=(
+            'Fraction of the full MACs that frames may cost on average, '
+            f'{MIN_BUDGET} to {MAX_BUDGET} ({KEEP}).'
+        ),
     ),
     DeclareLaunchArgument(
         'tasks',
         default_value='',
-        description=f'Tasks that may run, separated by spaces or commas ({KEEP}).',
+        description=f'Enabled tasks, separated by spaces or commas ({KEEP}).',
     ),
     DeclareLaunchArgument(
         'autostart',
@@ -75,7 +94,7 @@ ARGUMENTS = [
         'use_respawn',
         default_value='false',
         choices=SWITCH,
-        description='Start the node again two seconds after it has died.',
+        description='Restart the node two seconds after it has died.',
     ),
     DeclareLaunchArgument(
         'use_sim_time',
@@ -87,21 +106,27 @@ ARGUMENTS = [
         'log_level',
         default_value='info',
         choices=['debug', 'info', 'warn', 'error', 'fatal'],
-        description='Least severity of the messages to log.',
+        description='Lowest severity of the messages to log.',
     ),
 ]
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Declare the arguments and start the node with those that were given."""
+    """Declare the arguments and start the node with those that are given."""
     buffered = SetEnvironmentVariable('RCUTILS_LOGGING_BUFFERED_STREAM', '1')
     return LaunchDescription([*ARGUMENTS, buffered, OpaqueFunction(function=perception_node)])
 
 
 def perception_node(context: LaunchContext) -> list[LifecycleNode]:
-    """Make the node from the arguments' values."""
+    """Return the node with the values of the arguments.
+
+    Raises:
+        ValueError: Missing file, invalid budget, or contradicting arguments.
+
+    """
     names = [argument.name for argument in ARGUMENTS]
     value = {name: LaunchConfiguration(name).perform(context) for name in names}
+    check_cameras(value)
     return [
         LifecycleNode(
             package='adamtl_ros',
@@ -119,16 +144,91 @@ def perception_node(context: LaunchContext) -> list[LifecycleNode]:
     ]
 
 
+def read_parameters(path: str) -> list[dict[str, object]]:
+    """Return the parameters of each section of a file that applies to the node.
+
+    Raises:
+        ValueError: No such file, or not a file of parameters.
+
+    """
+    if not Path(path).is_file():
+        raise ValueError(
+            f"params_file:='{path}': no such file; give the path of a YAML file, or leave the "
+            f'argument out for {DEFAULTS}'
+        )
+    try:
+        return list(node_sections(yaml.safe_load(Path(path).read_text()) or {}))
+    except (yaml.YAMLError, AttributeError, UnicodeDecodeError) as error:
+        raise ValueError(f"params_file:='{path}' is not a file of parameters: {error}") from error
+
+
+def node_sections(tree: dict[str, object], name: str = '') -> Iterator[dict[str, object]]:
+    """Yield the parameters of the sections, nested or not, whose name matches the node's."""
+    for key, inner in tree.items():
+        if key == 'ros__parameters' and name.endswith(('adamtl', '*')):
+            yield inner or {}
+        elif isinstance(inner, dict):
+            yield from node_sections(inner, key)
+
+
+def check_cameras(value: dict[str, str]) -> None:
+    """Check that the topics of one camera are not given together with several cameras.
+
+    Raises:
+        ValueError: They are, or the file of parameters cannot be read.
+
+    """
+    in_file = [section.get('cameras') for section in read_parameters(value['params_file'])]
+    several = split(value['cameras']) or next((c for c in in_file if c not in (None, [''])), None)
+    given = [name for name in ('image', 'camera_info') if value[name] != name]
+    if several and given:
+        source = 'cameras:=' if value['cameras'] else f'{value["params_file"]} with cameras'
+        raise ValueError(
+            f"{given[0]}:='{value[given[0]]}' is the topic of the only camera, but {source} "
+            f'{several} names several, with the topics <name>/{given[0]}; leave one of them out'
+        )
+
+
+def split(text: str) -> list[str]:
+    """Return the words of a text, separated by spaces or commas."""
+    return text.replace(',', ' ').split()
+
+
+def budget_of(text: str) -> float:
+    """Return the budget.
+
+    Raises:
+        ValueError: Not a number in its range.
+
+    """
+    try:
+        budget = float(text)
+    except ValueError:
+        budget = float('nan')
+    if not MIN_BUDGET <= budget <= MAX_BUDGET:
+        raise ValueError(
+            f"budget:='{text}' must be a number from {MIN_BUDGET} to {MAX_BUDGET}, the fraction "
+            'of the full MACs that frames may cost'
+        )
+    return budget
+
+
 def overrides(value: dict[str, str]) -> dict[str, object]:
-    """Return the parameters that were given as arguments, with their types."""
+    """Return the parameters that are given as arguments, with their types.
+
+    Raises:
+        ValueError: Invalid budget.
+
+    """
     given: dict[str, object] = {}
     for name in ('image_transport', 'model', 'adapter', 'device'):
         if value[name]:
             given[name] = value[name]
     if value['budget']:
-        given['budget'] = float(value['budget'])
-    if value['tasks']:
-        given['tasks'] = value['tasks'].replace(',', ' ').split()
+        given['budget'] = budget_of(value['budget'])
+    for name in ('cameras', 'tasks'):
+        if value[name]:
+            given[name] = split(value[name])
     for name in ('autostart', 'use_sim_time'):
         if value[name]:
             given[name] = value[name] == 'true'
@@ -136,7 +236,7 @@ def overrides(value: dict[str, str]) -> dict[str, object]:
 
 
 def remappings(value: dict[str, str]) -> list[tuple[str, str]]:
-    """Return where the inputs are; a compressed image has a topic of its own beside the raw."""
+    """Return the remappings of the inputs; a compressed image has a topic of its own."""
     return [
         ('image', value['image']),
         ('image/compressed', f'{value["image"]}/compressed'),

@@ -72,7 +72,7 @@ def test_results_and_their_encodings():
 def test_installed_defaults_are_those_of_the_source():
     specs = pytest.importorskip('adamtl_ros.ros.parameters', reason='needs ROS 2')
     source = yaml.safe_load((ROOT / 'config' / 'perception.yaml').read_text())
-    assert specs.flat(source['/**']['ros__parameters']) == specs.default_values()
+    assert specs.flatten(source['/**']['ros__parameters']) == specs.default_values()
 
 
 def test_commands_exist():
@@ -109,7 +109,7 @@ def test_manifest_names_every_import():
             elif isinstance(node, ast.ImportFrom):
                 imported.add(node.module.split('.')[0])
     foreign = imported - set(sys.stdlib_module_names) - {'adamtl_ros'}
-    assert {'rclpy', 'cv_bridge', 'vision_msgs', 'launch_ros', 'torch'} <= foreign
+    assert {'rclpy', 'rosbags', 'vision_msgs', 'launch_ros', 'torch'} <= foreign
     for name in foreign - BY_PIP:
         assert f'depend>{ROSDEP.get(name, name)}<' in manifest, name
 

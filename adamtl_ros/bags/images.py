@@ -1,92 +1,102 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Image messages of a bag to arrays, without ROS."""
+"""Image messages to arrays, for the node as for bags; needs no ROS.
+
+A message is any object with the fields of `sensor_msgs/Image` or `sensor_msgs/CompressedImage`:
+those of rclpy and of rosbags alike.
+"""
 
 from __future__ import annotations
 
-import sys
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from rosbags.image import image_to_cvimage
-from rosbags.image.image import to_cvtype
+from rosbags.image import ImageError as RosbagsImageError
+from rosbags.image.image import convert_color, to_cvtype
 
-from adamtl_ros.bags.reader import header_stamp, open_bag
 from adamtl_ros.labels import binary_mask, class_ids, unit_vectors, valid_depth
 from adamtl_ros.sample import DataError
 from adamtl_ros.tasks import UNLABELLED, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
-    from adamtl_ros.bags.reader import CameraTopics
     from adamtl_ros.tasks import Task
 
-ALLOWED = {
+CAMERA_ENCODINGS = (
+    *('rgb8', 'bgr8', 'rgba8', 'bgra8', 'mono8', 'mono16', 'rgb16', 'bgr16', 'rgba16', 'bgra16'),
+    *('yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv'),
+    *('bayer_rggb8', 'bayer_bggr8', 'bayer_gbrg8', 'bayer_grbg8'),
+    *('bayer_rggb16', 'bayer_bggr16', 'bayer_gbrg16', 'bayer_grbg16'),
+)
+"""Encodings that `decode_image` reads; depth, float and label images are not camera images."""
+LABEL_ENCODINGS = {
     Kind.LABELS: ('mono8', '8UC1'),
     Kind.PROBABILITY: ('mono8', '8UC1'),
     Kind.NORMALS: ('32FC3',),
     Kind.DEPTH: ('32FC1', '16UC1', 'mono16'),
 }
 """Encodings of ground truth by kind of task; 16 bits of depth are millimetres."""
-Message = Any
-"""What rosbags makes of an `Image` or `CompressedImage`: a class of its own for each bag."""
+JPEG_START, JPEG_END = b'\xff\xd8', b'\xff\xd9'
 
 
-def read_images(path: Path, camera: CameraTopics) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Yield the header stamp [ns] and the pixels (RGB) of each image of a camera in a bag."""
-    with open_bag(path) as reader:
-        wanted = [c for c in reader.connections if c.topic == camera.image]
-        for connection, _, raw in reader.messages(wanted):
-            yield header_stamp(raw), to_rgb(reader.deserialize(raw, connection.msgtype))
+class ImageError(ValueError):
+    """Image message that cannot be decoded."""
 
 
-def to_rgb(message: Message) -> NDArray[np.uint8]:
-    """Return the pixels of a camera image, raw or compressed, (H, W, 3) RGB.
+def decode_image(message: Any) -> NDArray[np.uint8]:
+    """Decode a camera image.
+
+    Args:
+        message: Raw image in one of `CAMERA_ENCODINGS`, rows padded or not, of either byte
+            order; or a compressed image in a format that OpenCV reads.
+
+    Returns:
+        (H, W, 3) uint8, RGB, writable. For `rgb8` it may share the memory of the message.
 
     Raises:
-        DataError: Bytes that are no image.
-        ImageError: An encoding that rosbags-image cannot turn into RGB.
+        ImageError: Unknown encoding, no pixels, less data than the size requires, or a JPEG
+            that is cut off.
 
     """
     if hasattr(message, 'format'):
-        _check_jpeg(message.data)
-        image = cv2.imdecode(message.data, cv2.IMREAD_COLOR) if message.data.size else None
-        if image is None:
-            raise DataError(f"{message.data.size} bytes of '{message.format}' are not an image")
+        image = _decompress(message, cv2.IMREAD_COLOR)
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    pixels = _pixels(message)
-    size = {'height': message.height, 'width': message.width, 'encoding': message.encoding}
-    plain = SimpleNamespace(**size, is_bigendian=sys.byteorder == 'big', data=pixels)
-    # A copy, since the data of a message cannot be written to.
-    return np.array(image_to_cvimage(plain, 'rgb8'))
+    if message.encoding not in CAMERA_ENCODINGS:
+        known = ', '.join(CAMERA_ENCODINGS)
+        raise ImageError(f"encoding '{message.encoding}' is not a camera image; known are: {known}")
+    pixels = _raw_pixels(message)
+    try:
+        image = convert_color(pixels, message.encoding, 'rgb8')
+    except (cv2.error, RosbagsImageError) as error:
+        size = f'{message.width}x{message.height}'
+        raise ImageError(f"{size} '{message.encoding}': {error}") from error
+    # The data of a message from a bag cannot be written to.
+    return image if image.flags.writeable else image.copy()
 
 
-def _check_jpeg(data: NDArray[np.uint8]) -> None:
-    """Refuse a JPEG that was cut off; OpenCV fills what is missing with grey."""
-    text = data[:2].tobytes() + data[-16:].tobytes().rstrip(b'\0')
-    if text.startswith(b'\xff\xd8') and not text.endswith(b'\xff\xd9'):
-        raise DataError(f'{data.size} bytes of JPEG are cut off: no end-of-image marker')
+def decode_label(message: Any, task: Task) -> NDArray[Any]:
+    """Decode ground truth.
 
+    Args:
+        message: Raw image in one of `LABEL_ENCODINGS`, or a lossless compressed image.
+        task: Task with the class names that the ids refer to.
 
-def to_label(message: Message, task: Task) -> NDArray[Any]:
-    """Return a label in the form that `Sample` says, in its own size.
+    Returns:
+        Label in the form that `Sample` describes, in the size of the message.
 
     Raises:
-        DataError: Bytes that are no image, or an encoding that this task cannot have.
+        ImageError: Less data than the size requires, or bytes that are no image.
+        DataError: An encoding or values that this task cannot have.
 
     """
     encoding, pixels = _lossless(message) if hasattr(message, 'format') else ('', None)
     encoding = encoding or message.encoding
-    if encoding not in ALLOWED[task.kind]:
-        allowed = ', '.join(ALLOWED[task.kind])
+    if encoding not in LABEL_ENCODINGS[task.kind]:
+        allowed = ', '.join(LABEL_ENCODINGS[task.kind])
         raise DataError(f"{task.name} has the encoding '{encoding}', allowed are: {allowed}")
-    pixels = _pixels(message) if pixels is None else pixels
+    pixels = _raw_pixels(message) if pixels is None else pixels
     if task.kind is Kind.LABELS:
         return class_ids(pixels, len(task.classes), f'{task.name} (else name its classes)')
     if task.kind is Kind.NORMALS:
@@ -97,36 +107,61 @@ def to_label(message: Message, task: Task) -> NDArray[Any]:
             pixels if pixels.dtype == np.float32 else np.divide(pixels, 1000, dtype=np.float32)
         )
     if (pixels == 1).any() and np.isin(pixels, (0, 1, UNLABELLED)).all():
-        return pixels
+        return pixels.copy()
     return binary_mask(pixels)
 
 
-def _lossless(message: Message) -> tuple[str, NDArray[Any]]:
-    """Return the encoding and the pixels of a compressed label."""
-    data = message.data
-    if data[:2].tobytes() == b'\xff\xd8':
-        raise DataError(f"'{message.format}' loses what labels say; record them raw or as PNG")
-    if 'compressedDepth' in message.format:
-        data = data[12:]  # how image_transport quantised it, for 32FC1 only
-        if '16UC1' not in message.format:
-            raise DataError(f"'{message.format}' is quantised; record depth raw or as 16UC1")
-    pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    if pixels is None:
-        raise DataError(f"{data.size} bytes of '{message.format}' are not an image")
-    kinds = {('uint8', 2): 'mono8', ('uint16', 2): '16UC1', ('uint8', 3): 'bgr8'}
-    return kinds.get((pixels.dtype.name, pixels.ndim), f'{pixels.dtype} {pixels.shape}'), pixels
-
-
-def _pixels(message: Message) -> NDArray[Any]:
-    """Return the pixels of a raw image in the byte order of this machine, without padding."""
+def _raw_pixels(message: Any) -> NDArray[Any]:
+    """Return the pixels of a raw image, (H, W) or (H, W, C), native byte order, no padding."""
     _, _, kind, channels = to_cvtype(message.encoding)
     dtype = np.dtype(kind).newbyteorder('>' if message.is_bigendian else '<')
-    height, row = message.height, message.width * channels * dtype.itemsize
-    if not height or not row or message.step < row or message.data.size < height * message.step:
-        raise DataError(
-            f'{message.data.size} bytes are no {message.width}x{height} pixels of '
-            f"'{message.encoding}' in rows of {message.step} bytes"
+    rows = _rows(message, message.width * channels * dtype.itemsize)
+    pixels = np.ascontiguousarray(rows).view(dtype).astype(kind, copy=False)
+    return pixels if channels == 1 else pixels.reshape(message.height, message.width, channels)
+
+
+def _rows(message: Any, width: int) -> NDArray[np.uint8]:
+    """Return the rows of a raw image without padding, (height, width) bytes."""
+    if not message.height or not message.width:
+        raise ImageError(f'image of {message.width}x{message.height} pixels has none')
+    if message.step < width:
+        raise ImageError(f'step {message.step} is less than the {width} bytes of a row')
+    needed = message.step * message.height
+    if len(message.data) < needed:
+        raise ImageError(
+            f'{len(message.data)} bytes of data are less than step * height = '
+            f'{message.step} * {message.height} = {needed}'
         )
-    rows = message.data[: height * message.step].reshape(height, message.step)[:, :row]
-    pixels = np.ascontiguousarray(rows).view(dtype).astype(kind)
-    return pixels if channels == 1 else pixels.reshape(height, message.width, channels)
+    data = np.frombuffer(message.data, np.uint8, needed)
+    return data.reshape(message.height, message.step)[:, :width]
+
+
+def _decompress(message: Any, flags: int, offset: int = 0) -> NDArray[Any]:
+    """Return what OpenCV reads from a compressed image, from a byte on."""
+    data = np.frombuffer(message.data, np.uint8)[offset:]
+    _check_jpeg(data)
+    image = cv2.imdecode(data, flags) if data.size else None
+    if image is None:
+        raise ImageError(f"{data.size} bytes of format '{message.format}' are not a whole image")
+    return image
+
+
+def _check_jpeg(data: NDArray[np.uint8]) -> None:
+    """Refuse a JPEG that was cut off; OpenCV fills what is missing with grey."""
+    end = data[-16:].tobytes().rstrip(b'\0')
+    if data[:2].tobytes() == JPEG_START and not end.endswith(JPEG_END):
+        raise ImageError(f'{data.size} bytes of JPEG are cut off: no end-of-image marker')
+
+
+def _lossless(message: Any) -> tuple[str, NDArray[Any]]:
+    """Return the encoding and the pixels of a compressed label."""
+    if bytes(message.data[:2]) == JPEG_START:
+        raise DataError(f"'{message.format}' loses what labels say; record them raw or as PNG")
+    offset = 0
+    if 'compressedDepth' in message.format:
+        if '16UC1' not in message.format:
+            raise DataError(f"'{message.format}' is quantised; record depth raw or as 16UC1")
+        offset = 12  # quantisation parameters of image_transport, for 32FC1 only
+    pixels = _decompress(message, cv2.IMREAD_UNCHANGED, offset)
+    names = {('uint8', 2): 'mono8', ('uint16', 2): '16UC1', ('uint8', 3): 'bgr8'}
+    return names.get((pixels.dtype.name, pixels.ndim), f'{pixels.dtype} {pixels.shape}'), pixels

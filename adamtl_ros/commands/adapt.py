@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from adamtl_ros.bags.ground_truth import ClassMap, read_classes
 from adamtl_ros.commands.bag_verbs import add_topic_options
 from adamtl_ros.evaluation.evaluate import evaluate
-from adamtl_ros.nn.io.adapter_file import base_digest, load_adapted, save_adapter
-from adamtl_ros.nn.io.checkpoint import load_model
+from adamtl_ros.nn.io.checkpoint import base_digest, load_adapted, load_model, save_adapter
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.runtime.preprocess import network_size
 from adamtl_ros.tasks import select
 from adamtl_ros.training.build import build_dataset
-from adamtl_ros.training.optim import trained_parameters
+from adamtl_ros.training.optim import count_trained_parameters
 from adamtl_ros.training.recipe import AdapterConfig, DataConfig, Recipe, Stage
 from adamtl_ros.training.run import train
 
@@ -93,7 +93,7 @@ def run_adaptation(wish: AdaptConfig) -> str:
     trained = train(recipe, folder)
     model = load_model(str(trained))
     network = model.network
-    count = trained_parameters(network, recipe)
+    count = count_trained_parameters(network, recipe)
     notes = {**model.notes, 'trained_tasks': list(recipe.tasks), 'trained_parameters': count}
     save_adapter(replace(model, name=base.name), base_digest(base.network), wish.out, notes)
     found = _compare(base, wish, held_out, recipe.tasks)
@@ -116,6 +116,7 @@ def _recipe(wish: AdaptConfig, base: Model) -> Recipe:
         return replace(wish.recipe, **common)
     root, *more = [str(path) for path in wish.bags]
     options = {'more': more, 'holdout': wish.holdout, 'gap': GAP, **wish.options}
+    options |= _model_classes(options.get('classes', {}), base)
     whole = DataConfig('bags', root, 'val', options)
     height, width = build_dataset(whole)[0].image.shape[:2]
     size = network_size(height, width, arch.input_size, arch.stride)
@@ -124,6 +125,21 @@ def _recipe(wish: AdaptConfig, base: Model) -> Recipe:
     learned = replace(whole, split='train', options={**options, 'size': list(size)})
     common['stages'] = (replace(stage, size=size),)
     return Recipe(data=learned, validation=whole, **common)
+
+
+def _model_classes(
+    classes: dict[str, list[str] | dict[int, str]], base: Model
+) -> dict[str, dict[str, list[str]]]:
+    """Return the option that maps the ids of a bag to the classes of the base, by id maps.
+
+    Raises:
+        ValueError: A task or class that the base does not know.
+
+    """
+    maps = ClassMap({task: one for task, one in classes.items() if isinstance(one, dict)})
+    maps.check(base.network.tasks)
+    found = {task: list(base.network.tasks[task].classes) for task in maps.names}
+    return {'model_classes': found} if found else {}
 
 
 def _trained(wish: AdaptConfig, base: Model, data: Dataset) -> tuple[str, ...]:
@@ -261,8 +277,6 @@ def _adapt(options: argparse.Namespace) -> None:
 
 def _bag_options(options: argparse.Namespace) -> dict[str, Any]:
     """Return how the bags are read."""
-    import yaml
-
     found: dict[str, Any] = {}
     if options.camera:
         found['camera'] = options.camera
@@ -272,5 +286,5 @@ def _bag_options(options: argparse.Namespace) -> dict[str, Any]:
             raise ValueError(f'--truth takes TASK=TOPIC, got {options.truth}')
         found['truth'] = {task: topic for task, _, topic in pairs}
     if options.classes:
-        found['classes'] = yaml.safe_load(options.classes.read_text())
+        found['classes'] = read_classes(options.classes)
     return found

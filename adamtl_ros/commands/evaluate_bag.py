@@ -21,7 +21,7 @@ from adamtl_ros.evaluation.bags.fleet import (
 from adamtl_ros.evaluation.bags.recorded_node import evaluate_recorded_node
 from adamtl_ros.evaluation.bags.report import write_report
 from adamtl_ros.evaluation.bags.summary import summarise, write_summary
-from adamtl_ros.nn.io.adapter_file import open_model
+from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.tasks import TASKS, select
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def evaluate_bags(
 
     """
     started = time.perf_counter()
-    network = open_model(settings.model, settings.adapter).network
+    network = load_model(settings.model, settings.adapter).network
     known = network.tasks
     tasks = {name: known[name] for name in select(settings.tasks or known, known)}
     settings.classes.check(known)

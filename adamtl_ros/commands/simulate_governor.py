@@ -6,8 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adamtl_ros.governor.simulation import read_scenario, simulate
-from adamtl_ros.governor.simulation_report import draw, summary
+from adamtl_ros.governor.simulation import plot, read_scenario, simulate, summary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,5 +25,5 @@ def play(path: Path, picture: Path) -> str:
     """
     scenario = read_scenario(path)
     governed, free = simulate(scenario), simulate(scenario, governed=False)
-    draw(scenario, governed, free, picture)
+    plot(scenario, governed, free, picture)
     return f'{summary(scenario, governed, free)}\n{picture}'

@@ -13,11 +13,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from adamtl_ros.bags.images import read_images
-from adamtl_ros.bags.reader import find_camera
+from adamtl_ros.bags.reader import find_camera, read_images
 from adamtl_ros.evaluation.evaluate import evaluate
 from adamtl_ros.nn.calibrate import calibrate
-from adamtl_ros.nn.io.adapter_file import open_model
 from adamtl_ros.nn.io.checkpoint import load_model, save_model
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.runtime.preprocess import Preprocessor
@@ -55,7 +53,7 @@ def run_evaluation(
 
     """
     torch.set_num_threads(threads)
-    engine = Engine(open_model(model, adapter))
+    engine = Engine(load_model(model, adapter))
     dataset = build_dataset(recipe.validation, workers=os.cpu_count() or 1)
     with tqdm(total=len(dataset), unit='image') as bar:
         found = evaluate(engine, dataset, budgets, progress=bar.update)

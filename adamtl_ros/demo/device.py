@@ -83,7 +83,7 @@ class SimulatedDevice:
         if step > 0:
             scenario = self.scenario
             air, charger = (self._at(p, then) for p in (scenario.ambient_c, scenario.charger_w))
-            self._device.live(step, budget, 1.0, air, charger)
+            self._device.step(step, budget, 1.0, air, charger)
             self._now = then
         self._tell(charging=self._at(self.scenario.charger_w, then) > 0)
 

@@ -14,8 +14,7 @@ import numpy as np
 from rosbags.image import message_to_cvimage
 from tqdm import tqdm
 
-from adamtl_ros.bags.images import read_images
-from adamtl_ros.bags.reader import header_stamp, open_bag
+from adamtl_ros.bags.reader import header_stamp, open_bag, read_images
 from adamtl_ros.tasks import TASKS
 from adamtl_ros.viz.colorize import colorize
 from adamtl_ros.viz.mosaic import add_stream, page, row, tile

@@ -1,21 +1,21 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The effective budget: what the user allows, less what battery, heat and deadline take."""
+"""Governor: the effective budget of a frame, from the user's budget and the limiters."""
 
 from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from adamtl_ros.governor.limiters import BudgetLimit, Clock, Input
+from adamtl_ros.governor.limiters import BudgetLimit, Input, SteppedClock
 from adamtl_ros.governor.limiters.battery import BatteryLimiter, BatterySettings
 from adamtl_ros.governor.limiters.deadline import DeadlineLimiter, DeadlineSettings
 from adamtl_ros.governor.limiters.thermal import ThermalLimiter, ThermalSettings
 
 
 class Reason(enum.IntEnum):
-    """Why the effective budget is what it is, with the numbers of `ComputeStats`."""
+    """Reason for the effective budget, with the numbers of `ComputeStats.limit_reason`."""
 
     USER = 0
     BATTERY = 1
@@ -25,21 +25,18 @@ class Reason(enum.IntEnum):
     STALE = 5
 
 
-LIMITERS = (Reason.BATTERY, Reason.THERMAL, Reason.DEADLINE)
-
-
 @dataclass(frozen=True)
 class GovernorSettings:
-    """How the limits come together.
+    """Settings of the governor and its limiters.
 
     Attributes:
-        floor: Least budget, whatever the limiters want.
-        fall_per_s: Fastest fall of the limit.
-        rise_per_s: Fastest rise of it.
-        deadband: A rise smaller than this waits.
-        battery: The battery limiter's.
-        thermal: The thermal limiter's.
-        deadline: The deadline limiter's.
+        floor: Lowest budget that the limiters can enforce.
+        fall_per_s: Fastest fall of the limit [1/s].
+        rise_per_s: Fastest rise of the limit [1/s].
+        deadband: Rise of the limit that is ignored.
+        battery: Settings of the battery limiter.
+        thermal: Settings of the thermal limiter.
+        deadline: Settings of the deadline limiter.
 
     """
 
@@ -53,50 +50,57 @@ class GovernorSettings:
 
     @property
     def contradiction(self) -> str:
-        """Which settings contradict each other; empty when none do."""
+        """Message about settings that contradict each other; empty if none do."""
         battery, thermal = self.battery, self.thermal
         if battery.low >= battery.high:
             return f'battery.low {battery.low:g} must be below battery.high {battery.high:g}'
         if thermal.target_c >= thermal.max_c:
-            target, most = thermal.target_c, thermal.max_c
-            return f'thermal.target_c {target:g} must be below thermal.max_c {most:g}'
+            target, maximum = thermal.target_c, thermal.max_c
+            return f'thermal.target_c {target:g} must be below thermal.max_c {maximum:g}'
         return ''
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The budget of a frame, and why.
+    """Effective budget of a frame and the reason for it.
 
     Attributes:
-        budget: What the network may spend: never more than the user's.
-        reason: What made it so.
-        user: What the user allows.
-        opinions: What each limiter says.
+        budget: Effective budget; never above the requested one.
+        reason: Reason for the effective budget.
+        requested: Budget that the user requested.
+        limits: Limit of each limiter.
 
     """
 
     budget: float
     reason: Reason
-    user: float
-    opinions: dict[Reason, BudgetLimit]
+    requested: float
+    limits: dict[Reason, BudgetLimit]
 
     @property
-    def silent(self) -> dict[str, str]:
-        """What is wrong with the inputs of the limiters, by limiter."""
+    def input_problems(self) -> dict[str, str]:
+        """Notes about silent or implausible inputs, by name of the limiter."""
         bad = (Input.SILENT, Input.IMPLAUSIBLE)
-        return {r.name.lower(): o.note for r, o in self.opinions.items() if o.input in bad}
+        return {r.name.lower(): x.note for r, x in self.limits.items() if x.input in bad}
 
 
 class Governor:
-    """Combines the limiters: the least counts; it falls fast and rises slowly.
+    """Combination of the limiters: the lowest limit holds; it falls fast and rises slowly.
 
-    It has no clock: whoever asks says what time it is. The user's own budget is not slowed
-    down, and never changed.
+    The governor has no clock of its own: times are arguments. Changes of the user's budget take
+    effect at once, and it is never written.
 
     Attributes:
-        battery: Limits by charge.
-        thermal: Limits by heat.
-        deadline: Limits by latency.
+        settings: Settings in use.
+        battery: Limiter by state of charge.
+        thermal: Limiter by temperature.
+        deadline: Limiter by latency.
+
+    Example:
+        >>> governor = Governor()
+        >>> governor.thermal.update('cpu', 95.0, now=0.0)
+        >>> governor.decide(1.0, now=0.0).budget
+        0.25
 
     """
 
@@ -105,57 +109,55 @@ class Governor:
         self.battery = BatteryLimiter(self.settings.battery)
         self.thermal = ThermalLimiter(self.settings.thermal)
         self.deadline = DeadlineLimiter(self.settings.deadline)
-        self._clock = Clock()
+        self._clock = SteppedClock()
         self._limit = math.nan
         self._limiting = Reason.USER
         self._rising = False
 
     def configure(self, settings: GovernorSettings) -> None:
-        """Take other settings from now on, and keep what was learnt."""
+        """Replace the settings and keep the state of the limiters."""
         self.settings = settings
         self.battery.settings = settings.battery
         self.thermal.settings = settings.thermal
         self.deadline.settings = settings.deadline
 
-    def decide(self, user: float, now: float) -> Decision:
+    def decide(self, requested: float, now: float) -> Decision:
         """Decide on the budget of the next frame.
 
         Args:
-            user: What the user allows, in (0, 1].
-            now: Time [s]; of any clock.
+            requested: Budget of the user, in (0, 1].
+            now: Time [s] of any clock.
 
         """
         passed = self._clock.advance(now)
         now = self._clock.now
-        opinions = dict(
-            zip(
-                LIMITERS,
-                (self.battery.opinion(now), self.thermal.opinion(now), self.deadline.opinion()),
-                strict=True,
-            )
-        )
-        self._follow(opinions, passed)
-        budget = min(user, max(self._limit, self.settings.floor))
-        decision = Decision(budget, Reason.USER, user, opinions)
-        return Decision(budget, self._reason(decision), user, opinions)
+        limits = {
+            Reason.BATTERY: self.battery.limit(now),
+            Reason.THERMAL: self.thermal.limit(now),
+            Reason.DEADLINE: self.deadline.limit(),
+        }
+        self._update_limit(limits, passed)
+        budget = min(requested, max(self._limit, self.settings.floor))
+        decision = Decision(budget, Reason.USER, requested, limits)
+        return replace(decision, reason=self._reason(decision))
 
-    def _follow(self, opinions: dict[Reason, BudgetLimit], passed: float) -> None:
-        """Move the limit towards the least of the opinions."""
-        known = {r: o.limit for r, o in opinions.items() if not math.isnan(o.limit)}
-        least = min(known, key=known.__getitem__, default=Reason.USER)
-        wanted = known.get(least, 1.0)
+    def _update_limit(self, limits: dict[Reason, BudgetLimit], passed: float) -> None:
+        """Move the limit towards the lowest of the limiters' limits, at the allowed rate."""
+        known = {r: x.budget for r, x in limits.items() if not math.isnan(x.budget)}
+        lowest = min(known, key=known.__getitem__, default=Reason.USER)
+        target = known.get(lowest, 1.0)
         if math.isnan(self._limit):
-            self._limit = wanted
-        self._rising = wanted > self._limit + (0 if self._rising else self.settings.deadband)
-        if wanted < self._limit:
-            self._limit = max(wanted, self._limit - self.settings.fall_per_s * passed)
-        elif self._rising or wanted == 1:
-            self._limit = min(wanted, self._limit + self.settings.rise_per_s * passed)
-            if wanted > self._limit:
-                return  # still recovering from what limited it before
-        self._limiting = least
+            self._limit = target
+        self._rising = target > self._limit + (0 if self._rising else self.settings.deadband)
+        if target < self._limit:
+            self._limit = max(target, self._limit - self.settings.fall_per_s * passed)
+        elif self._rising or target == 1:
+            self._limit = min(target, self._limit + self.settings.rise_per_s * passed)
+            if target > self._limit:
+                return  # still recovering from the previous limit, which stays the reason
+        self._limiting = lowest
 
     def _reason(self, decision: Decision) -> Reason:
-        if decision.budget < decision.user:
+        if decision.budget < decision.requested:
             return Reason.FLOOR if self._limit < self.settings.floor else self._limiting
-        return Reason.STALE if decision.silent else Reason.USER
+        return Reason.STALE if decision.input_problems else Reason.USER

@@ -1,8 +1,9 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What Linux says of heat and energy, read from sysfs.
+"""Thermal zones and energy counters of Linux, read from sysfs.
 
-Containers and virtual machines often have neither: then nothing is found, and that is said.
+Containers and virtual machines often have neither: then reading raises an error that says so, or
+returns NaN.
 """
 
 from __future__ import annotations
@@ -11,19 +12,20 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-THERMAL = Path('/sys/class/thermal')
-POWERCAP = Path('/sys/class/powercap')
+THERMAL_ROOT = Path('/sys/class/thermal')
+POWERCAP_ROOT = Path('/sys/class/powercap')
 
 
 @dataclass(frozen=True)
 class ZoneReading:
-    """A thermal zone.
+    """Reading of a thermal zone.
 
     Attributes:
-        name: Its type, such as 'x86_pkg_temp'; of several with one type all but the first have
-            their number behind it.
+        name: Type of the zone, such as 'x86_pkg_temp'; if several zones have one type, all but
+            the first have their number appended.
         celsius: Temperature [degrees Celsius]; NaN if it cannot be read.
-        trip_c: Lowest passive trip point, at which the kernel throttles; infinite without one.
+        trip_c: Lowest passive trip point, at which the kernel throttles [degrees Celsius];
+            infinite without one.
 
     """
 
@@ -33,15 +35,15 @@ class ZoneReading:
 
 
 class ThermalZones:
-    """The thermal zones of the kernel (Documentation/driver-api/thermal/sysfs-api.rst)."""
+    """Thermal zones of the kernel (Documentation/driver-api/thermal/sysfs-api.rst)."""
 
-    def __init__(self, root: Path = THERMAL) -> None:
-        """Look under a folder, which need not exist."""
+    def __init__(self, root: Path = THERMAL_ROOT) -> None:
+        """Set the folder of the zones, which need not exist."""
         self._root = root
         self._trips: dict[str, float] = {}
 
     def names(self) -> list[str]:
-        """Return the names of the zones that there are."""
+        """Return the names of all zones."""
         return list(self._folders())
 
     def read(self, zone: str) -> ZoneReading:
@@ -53,15 +55,15 @@ class ThermalZones:
         """
         folders = self._folders()
         if zone not in folders:
-            there = ', '.join(folders) or 'none'
-            raise ValueError(f"no thermal zone '{zone}' under {self._root}; there are: {there}")
+            known = ', '.join(folders) or 'none'
+            raise ValueError(f"no thermal zone '{zone}' under {self._root}; there are: {known}")
         return self._read(zone, folders[zone])
 
     def read_all(self) -> list[ZoneReading]:
-        """Read the zones that can be read: those of parts that sleep cannot.
+        """Read all zones that can be read; those of sleeping parts cannot.
 
         Raises:
-            ValueError: There is none.
+            ValueError: No zone can be read.
 
         """
         readings = [self._read(name, folder) for name, folder in self._folders().items()]
@@ -86,28 +88,28 @@ class ThermalZones:
 
 
 class EnergyCounter:
-    """Joules that the processor packages spent, by RAPL (Linux powercap).
+    """Energy used by the processor packages, from RAPL (Linux powercap).
 
-    Most systems let only root read it.
+    On most systems only root may read it.
     """
 
-    def __init__(self, root: Path = POWERCAP) -> None:
-        """Look for the packages under a folder, which need not exist."""
-        # AMD has the same names. Beside packages there are their parts, and 'psys', the whole.
+    def __init__(self, root: Path = POWERCAP_ROOT) -> None:
+        """Find the packages under a folder, which need not exist."""
+        # AMD uses the same names. Parts of packages and 'psys', the whole, are siblings.
         found = sorted(root.glob('intel-rapl:*'))
         packages = [path for path in found if _text(path / 'name').startswith('package')]
         self._last = {path: _number(path / 'energy_uj') for path in packages}
         self._joules = 0.0
 
     def joules(self) -> float:
-        """Return the energy since this counter was made [J]; NaN if it cannot be read."""
+        """Return the energy since this object was created [J]; NaN if it cannot be read."""
         readings = {path: _number(path / 'energy_uj') for path in self._last}
         if not readings or any(map(math.isnan, readings.values())):
             return math.nan
         for path, now in readings.items():
             spent = now - self._last[path]
             if spent < 0:
-                spent += _number(path / 'max_energy_range_uj')  # the counter began anew
+                spent += _number(path / 'max_energy_range_uj')  # the counter wrapped around
             self._joules += 0.0 if math.isnan(spent) else spent / 1e6
             self._last[path] = now
         return self._joules
@@ -125,7 +127,7 @@ def _passive_trip(folder: Path) -> float:
 
 
 def _number(path: Path) -> float:
-    """Return the number in a file, NaN if there is none: sensors of sleeping parts fail."""
+    """Return the number in a file; NaN if there is none, as for sensors of sleeping parts."""
     try:
         return float(_text(path))
     except ValueError:

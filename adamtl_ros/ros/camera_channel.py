@@ -4,129 +4,184 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from adamtl_ros.ros.context import CameraFrame
 from adamtl_ros.ros.images import is_calibrated
-from adamtl_ros.ros.processor import Frame, Processor
+from adamtl_ros.ros.processor import Processor
 from adamtl_ros.ros.reporter import Reporter
-from adamtl_ros.ros.topics import input_qos
+from adamtl_ros.ros.topics import describe_qos, input_qos
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rclpy.lifecycle import LifecycleNode
     from rclpy.subscription import Subscription
 
-    from adamtl_ros.ros.governor_inputs import GovernorInputs
-    from adamtl_ros.ros.parameters import LiveSettings
-    from adamtl_ros.runtime.adapter_manager import AdapterManager
+    from adamtl_ros.ros.context import NodeContext
     from adamtl_ros.runtime.worker import Mailbox
+
+NO_IMAGE_AFTER_S = 5.0
+"""Time without an image after which the log says so [s]."""
+REPEAT_S = 60.0
+"""Period of repeating that warning [s]."""
 
 
 class CameraChannel:
-    """Puts the images of a camera into the mailbox, and publishes what is made of them.
+    """Inputs and outputs of a camera: puts its images into a mailbox and processes frames.
 
     Attributes:
-        name: Of the camera, before its topics; '' for the only one.
-        processor: Handles its frames.
-        reporter: Counts them and tells of them.
+        processor: Processor of the frames of the camera.
+        reporter: Counters and reports of the camera.
 
     """
 
-    def __init__(
-        self,
-        node: LifecycleNode,
-        name: str,
-        switch: AdapterManager,
-        settings: Callable[[], LiveSettings],
-        governing: GovernorInputs,
-    ) -> None:
-        """Prepare; `advertise()` makes the topics of the results.
-
-        Args:
-            node: Node to publish and subscribe with.
-            name: Of the camera; '' for the only one.
-            switch: Has the engine; shared by all cameras.
-            settings: Gives the run-time parameters of this moment.
-            governing: Decides on the budget of every frame; shared by all cameras.
-
-        """
-        self.name = name
-        self._node = node
-        self._mailbox: Mailbox[Job] | None = None
-        self._inputs: list[Subscription[Any]] = []
-        self.reporter = Reporter(node, name, switch, settings, governing)
-        self.processor = Processor(node, name, switch, settings, self.reporter, governing)
+    def __init__(self, context: NodeContext) -> None:
+        """Create the parts; `advertise()` creates the output topics, `start()` subscribes."""
+        self._context = context
+        self._mailbox: Mailbox[CameraFrame] | None = None
+        self._subscriptions: list[Subscription[Any]] = []
+        self._input = InputMonitor(context.node)
+        self.reporter = Reporter(context)
+        self.processor = Processor(context, self.reporter)
 
     def advertise(self) -> None:
-        """Make the topics of the results."""
+        """Create the output topics."""
         self.reporter.advertise()
         self.processor.advertise()
 
-    def start(self, mailbox: Mailbox[Job], transport: str) -> None:
-        """Begin to count anew, and subscribe.
+    def start(self, mailbox: Mailbox[CameraFrame], transport: str) -> None:
+        """Reset the counters and subscribe.
 
         Args:
-            mailbox: Where images go.
+            mailbox: Mailbox that receives the images.
             transport: 'raw' or 'compressed'.
 
         """
-        self.reporter.restart()
+        self.reporter.reset()
         self._mailbox = mailbox
-        self._inputs = [self._subscribe_image(transport), self._subscribe_info()]
-        self.reporter.image_topic = self._inputs[0].topic_name
+        image = self._subscribe_image(transport)
+        self._subscriptions = [image, self._subscribe_info()]
+        self.reporter.image_topic = image.topic_name
+        self._input.start(image)
 
     def stop(self) -> None:
         """Unsubscribe."""
-        for subscription in self._inputs:
-            self._node.destroy_subscription(subscription)
-        self._inputs = []
+        for subscription in self._subscriptions:
+            self._context.node.destroy_subscription(subscription)
+        self._subscriptions = []
         self._mailbox = None
 
     def destroy(self) -> None:
-        """Withdraw the results."""
+        """Destroy the output topics."""
         self.processor.destroy()
         self.reporter.destroy()
 
+    def report(self) -> None:
+        """Publish diagnostics and statistics; warn in the log if images are missing."""
+        self._input.check()
+        self.reporter.report(self.processor.active_tasks())
+
     def _subscribe_image(self, transport: str) -> Subscription[Any]:
-        kind, topic = Image, self._topic('image')
+        node = self._context.node
+        message_type, topic = Image, self._context.topic('image')
         if transport == 'compressed':
-            kind, topic = CompressedImage, self._node.resolve_topic_name(topic) + '/compressed'
-        return self._node.create_subscription(
-            kind,
+            message_type, topic = CompressedImage, f'{node.resolve_topic_name(topic)}/compressed'
+        return node.create_subscription(
+            message_type,
             topic,
-            lambda raw: self._on_image(raw, kind),
+            lambda serialized: self._on_image(serialized, message_type),
             input_qos(),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             raw=True,
         )
 
     def _subscribe_info(self) -> Subscription[Any]:
-        topic = self._topic('camera_info')
-        return self._node.create_subscription(CameraInfo, topic, self._on_camera_info, input_qos())
+        topic = self._context.topic('camera_info')
+        return self._context.node.create_subscription(
+            CameraInfo, topic, self._on_camera_info, input_qos()
+        )
 
-    def _topic(self, name: str) -> str:
-        return f'{self.name}/{name}' if self.name else name
-
-    def _on_image(self, raw: bytes, kind: type[Image | CompressedImage]) -> None:
+    def _on_image(self, serialized: bytes, message_type: type[Image | CompressedImage]) -> None:
         mailbox = self._mailbox
         if mailbox is None:
             return  # deactivated from another thread while this message was on its way
-        arrived = self.reporter.image_arrived()
-        if not self.processor.wanted():
-            self.reporter.statistics.count('idle')
-        elif mailbox.put((self, Frame(raw, kind, arrived)), self.name):
-            self.reporter.statistics.count('dropped')
+        arrival_s = self.reporter.image_arrived()
+        self._input.image_arrived(arrival_s)
+        camera = self._context.camera
+        if not self.processor.active_tasks():
+            self.reporter.counters.count('idle')
+        elif mailbox.put(CameraFrame(camera, serialized, message_type, arrival_s), camera):
+            self.reporter.counters.count('dropped')
 
     def _on_camera_info(self, info: CameraInfo) -> None:
         if self.processor.camera_info is None and not is_calibrated(info):
-            topic = self._topic('camera_info')
-            self._node.get_logger().warning(f'{topic} has K = 0: the camera is not calibrated')
+            topic = self._context.topic('camera_info')
+            self._context.node.get_logger().warning(f'{topic} has K = 0: uncalibrated camera')
         self.processor.camera_info = info
 
 
-Job = tuple[CameraChannel, Frame]
-"""A frame and whose it is."""
+class InputMonitor:
+    """Log messages about images that do not arrive, with what to check, and that do again."""
+
+    def __init__(self, node: LifecycleNode) -> None:
+        self._node = node
+        self._subscription: Subscription[Any] | None = None
+        self._last_s = self._next_warning_s = 0.0
+        self._missing = True
+
+    def start(self, subscription: Subscription[Any]) -> None:
+        """Expect images from now on.
+
+        Args:
+            subscription: Subscription to the images.
+
+        """
+        self._subscription = subscription
+        self._last_s = time.monotonic()
+        self._next_warning_s = self._last_s + NO_IMAGE_AFTER_S
+        self._missing = True
+
+    def image_arrived(self, now: float) -> None:
+        """Note an image; log the first one, and the first one after a warning.
+
+        Args:
+            now: Steady clock [s].
+
+        """
+        self._last_s, self._next_warning_s = now, now + NO_IMAGE_AFTER_S
+        if self._missing and self._subscription is not None:
+            self._missing = False
+            self._node.get_logger().info(f'Images arrive on {self._subscription.topic_name}')
+
+    def check(self) -> None:
+        """Warn if there was no image for a while; repeated once a minute."""
+        now = time.monotonic()
+        if self._subscription is None or now < self._next_warning_s:
+            return
+        self._missing, self._next_warning_s = True, now + REPEAT_S
+        message = self._describe(self._subscription, now - self._last_s)
+        self._node.get_logger().warning(message)
+
+    def _describe(self, subscription: Subscription[Any], seconds: float) -> str:
+        topic, kind = subscription.topic_name, subscription.msg_type.__name__
+        requested = f'{kind}, {describe_qos(subscription.qos_profile)}'
+        publishers = self._node.get_publishers_info_by_topic(topic)
+        if not publishers:
+            advice = (
+                'nobody publishes it: check that the camera runs, the name of the topic, '
+                'image_transport and ROS_DOMAIN_ID'
+            )
+        else:
+            offered = '; '.join(
+                f'{p.topic_type.rpartition("/")[2]}, {describe_qos(p.qos_profile)}, '
+                f'from {p.node_name}'
+                for p in publishers
+            )
+            advice = (
+                f'it is published as ({offered}): check that the camera sends, and that type and '
+                'QoS are compatible'
+            )
+        return f'No image on {topic} ({requested}) for {seconds:.0f} s; {advice}'

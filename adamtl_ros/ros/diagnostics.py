@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The node's health as `/diagnostics`."""
+"""Health of the node as messages on `/diagnostics`."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ if TYPE_CHECKING:
     from rclpy.time import Time
 
     from adamtl_ros.governor.governor import Decision
-    from adamtl_ros.runtime.statistics import Counts
+    from adamtl_ros.runtime.counters import FrameCounts
 
 SILENT_AFTER_S = 2.0
-"""Without an image for so long, the input is stale."""
+"""Time without an image after which the input is stale [s]."""
 
 
 @dataclass(frozen=True)
 class Health:
-    """What the node knows of itself.
+    """State of one camera of the node.
 
     Attributes:
         node: Full name of the node.
         camera: Name of the camera; '' for the only one.
-        model: Name of the network.
-        trained: The weights are not random.
-        adapter_failure: Why the adapter that was asked for last is not in force; empty if it is.
+        model: Name of the model.
+        trained: Whether the weights are trained, not random.
+        adapter_failure: Reason why the last change of the adapter failed; empty if it did not.
         device: Torch device.
-        image_topic: Topic of the camera.
-        silent_s: Seconds since the last image; infinite before the first.
-        counts: What became of the frames.
-        fresh: The same for the time since the last report.
-        latency_ms: Median and 95th percentile of recent latencies.
-        deadline_ms: Latency above which a frame is late; 0 is none.
-        refusal: Why the last refused frame was refused.
-        tasks: Tasks that may run.
-        wanted: Those that somebody subscribes to.
-        decision: What limits the budget.
+        image_topic: Topic of the images.
+        silent_s: Time since the last image [s]; infinite before the first.
+        counts: Numbers of frames since activation.
+        new_counts: Numbers of frames since the last report.
+        latency_ms: Median and 95th percentile of recent latencies [ms].
+        deadline_ms: Latency above which a frame is late [ms]; 0: none.
+        refusal: Reason why the last refused frame was refused.
+        tasks: Enabled tasks.
+        subscribed: Enabled tasks that have a subscriber.
+        decision: Budget and what limits it.
 
     """
 
@@ -51,18 +51,18 @@ class Health:
     device: str
     image_topic: str
     silent_s: float
-    counts: Counts
-    fresh: Counts
+    counts: FrameCounts
+    new_counts: FrameCounts
     latency_ms: tuple[float, float]
     deadline_ms: float
     refusal: str
     tasks: tuple[str, ...]
-    wanted: tuple[str, ...]
+    subscribed: tuple[str, ...]
     decision: Decision
 
 
 def diagnostics(health: Health, now: Time) -> DiagnosticArray:
-    """Report the input, the inference, the governor and the model."""
+    """Return the statuses of input, inference, governor and model."""
     parts = (_input, _inference, _governor, _model)
     array = DiagnosticArray(status=[part(health) for part in parts])
     array.header.stamp = now.to_msg()
@@ -73,7 +73,7 @@ def _input(health: Health) -> DiagnosticStatus:
     level, message = DiagnosticStatus.OK, 'images arrive'
     if health.silent_s > SILENT_AFTER_S:
         level, message = DiagnosticStatus.STALE, f'no image on {health.image_topic}'
-    elif health.fresh.refused:
+    elif health.new_counts.refused:
         level, message = DiagnosticStatus.WARN, f'image refused: {health.refusal}'
     values = {
         'topic': health.image_topic,
@@ -86,14 +86,14 @@ def _input(health: Health) -> DiagnosticStatus:
 
 def _inference(health: Health) -> DiagnosticStatus:
     level, message = DiagnosticStatus.OK, 'running'
-    if health.fresh.late:
+    if health.new_counts.late:
         level = DiagnosticStatus.WARN
-        message = f'{health.fresh.late} frames over the deadline of {health.deadline_ms:g} ms'
-    elif not health.wanted:
+        message = f'{health.new_counts.late} frames over the deadline of {health.deadline_ms:g} ms'
+    elif not health.subscribed:
         message = 'idle: no subscriber'
-    elif not health.fresh.received:
+    elif not health.new_counts.received:
         message = 'idle: no image'
-    elif not health.fresh.processed:
+    elif not health.new_counts.processed:
         level, message = DiagnosticStatus.WARN, 'no frame finished since the last report'
     median, high = health.latency_ms
     values = {
@@ -105,7 +105,7 @@ def _inference(health: Health) -> DiagnosticStatus:
         'latency p95 [ms]': f'{high:.1f}',
         'device': health.device,
         'tasks': ' '.join(health.tasks),
-        'subscribed tasks': ' '.join(health.wanted),
+        'subscribed tasks': ' '.join(health.subscribed),
     }
     return _status(health, 'inference', level, message, values)
 
@@ -113,20 +113,22 @@ def _inference(health: Health) -> DiagnosticStatus:
 def _governor(health: Health) -> DiagnosticStatus:
     decision = health.decision
     level, message = DiagnosticStatus.OK, "the budget is the user's"
-    if decision.silent:
-        notes = '; '.join(f'{name}: {note}' for name, note in decision.silent.items())
+    if decision.input_problems:
+        notes = '; '.join(f'{name}: {note}' for name, note in decision.input_problems.items())
         level, message = DiagnosticStatus.ERROR, notes
-    elif decision.budget < decision.user:
+    elif decision.budget < decision.requested:
         level = DiagnosticStatus.WARN
-        message = f'budget {decision.budget:.2f} of {decision.user:.2f} ({decision.reason.name})'
+        message = (
+            f'budget {decision.budget:.2f} of {decision.requested:.2f} ({decision.reason.name})'
+        )
     values: dict[str, object] = {
-        'requested budget': f'{decision.user:.3f}',
+        'requested budget': f'{decision.requested:.3f}',
         'effective budget': f'{decision.budget:.3f}',
         'reason': decision.reason.name,
     }
-    for reason, opinion in decision.opinions.items():
-        values[f'{reason.name.lower()} budget'] = f'{opinion.limit:.3f}'
-        values[f'{reason.name.lower()} input'] = opinion.input.value
+    for reason, limit in decision.limits.items():
+        values[f'{reason.name.lower()} budget'] = f'{limit.budget:.3f}'
+        values[f'{reason.name.lower()} input'] = limit.input.value
     return _status(health, 'governor', level, message, values)
 
 

@@ -24,10 +24,10 @@ USAGE = 'usage: perception_node [--ros-args -p NAME:=VALUE ... --params-file FIL
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until it is told to stop.
+    """Run the node until it is asked to stop.
 
     Returns:
-        Exit status: 0, 1 if the node could not start, 2 for arguments that are not ROS's.
+        Exit status: 0, 1 if the node could not start, 2 for arguments that are not ROS arguments.
 
     """
     keep_freed_memory()
@@ -48,7 +48,7 @@ def run(args: list[str]) -> int:
         node = PerceptionNode()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-    except Exception as error:  # noqa: BLE001  whatever it is, it is said in one line
+    except Exception as error:  # noqa: BLE001  whatever it is, one line says it
         reason = str(error).partition('\n')[0] or type(error).__name__
         print(f'perception_node: {reason}', file=sys.stderr)
         return 1
@@ -56,42 +56,45 @@ def run(args: list[str]) -> int:
         if node.parameters['autostart']:
             autostart(node)
         install_signal_handlers(SignalHandlerOptions.ALL)
-        if not stop.asked:
+        if not stop.requested:
             executor.spin()
     except ExternalShutdownException:
         pass
     except Exception:
         if rclpy.ok():
             raise
-        # Told to stop just before it would wait again.
+        # Asked to stop just before it would wait again.
     finally:
         node.destroy_node()
     return 0
 
 
 class StopRequest:
-    """Remembers Ctrl-C and SIGTERM until the node spins.
+    """Signal handler that records Ctrl-C and SIGTERM until the node spins.
 
-    rclpy's own handlers take the context away at once, and what is built on it just then fails
-    or crashes. Once they are installed they end the spinning, and this one does no harm.
+    rclpy's own handlers shut the context down at once, and objects that are being created on it
+    then fail or crash. Once they are installed, they end the spinning, and this one does no harm.
 
     Attributes:
-        asked: Somebody wants the process to end.
+        requested: Whether the process was asked to end.
 
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._remember)
 
     def _remember(self, _number: int, _frame: FrameType | None) -> None:
-        self.asked = True
+        self.requested = True
 
 
 def autostart(node: PerceptionNode) -> None:
-    """Configure and activate; after a failure, which is logged, the node waits unconfigured."""
+    """Configure and activate; after a failure, which is logged, the node stays unconfigured."""
     if node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
         node.trigger_activate()
     else:
-        node.get_logger().error('Waiting unconfigured: mend the cause, then configure or restart')
+        node.get_logger().error(
+            'The node stays unconfigured: fix the cause, then configure it with `ros2 lifecycle '
+            'set`, or restart it'
+        )

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The lifecycle node `adamtl`: camera images in, one topic per task out."""
+"""Lifecycle node `adamtl`: camera images in, one topic per task out."""
 
 from __future__ import annotations
 
@@ -11,69 +11,71 @@ from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from adamtl_ros.nn.io.checkpoint import load_model
-from adamtl_ros.ros.adapter_parameter import AdapterParameter
-from adamtl_ros.ros.camera_channel import CameraChannel, Job
+from adamtl_ros.ros.camera_channel import CameraChannel
+from adamtl_ros.ros.context import NodeContext
 from adamtl_ros.ros.governor_inputs import GovernorInputs
-from adamtl_ros.ros.images import converter
 from adamtl_ros.ros.parameters import Parameters
 from adamtl_ros.ros.topics import HAS_LABEL_INFO
+from adamtl_ros.runtime.adapter_manager import AdapterManager
+from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.runtime.threads import set_threads
 from adamtl_ros.runtime.worker import Worker
 
 if TYPE_CHECKING:
     from rclpy.timer import Timer
 
-    from adamtl_ros.ros.parameters import LiveSettings
-    from adamtl_ros.runtime.engine import Engine
+    from adamtl_ros.nn.io.checkpoint import Model
+    from adamtl_ros.ros.context import CameraFrame
 
 REPORT_PERIOD_S = 1.0
-"""Time between two diagnostics, and between two statistics while nothing is processed."""
+"""Period of the diagnostics, and of the statistics while nothing is processed [s]."""
 
 
 class PerceptionNode(LifecycleNode):
-    """Runs the adaptive network on the newest image of each camera.
+    """Lifecycle node that runs the adaptive network on the newest image of each camera.
 
-    Configure loads and warms the model, activate subscribes, deactivate stops, cleanup frees.
-    The engine has a thread of its own; the executor's thread only swaps references.
+    Configure loads and warms up the model, activate subscribes, deactivate unsubscribes, cleanup
+    frees the model. The engine has a thread of its own; the thread of the executor only puts
+    messages into its mailbox.
 
     Attributes:
-        parameters: The declared parameters.
-        live_adapter: Has what runs the network; None until configured.
-        cameras: What belongs to each camera, by name; empty until configured.
-        governing: Decides on the budget of each frame; None until configured.
+        parameters: Declared parameters.
+        adapter_parameter: Owner of the engine; None until configured.
+        cameras: Parts of each camera by name; empty until configured.
+        governor: Governor that decides on the budget of each frame; None until configured.
 
     """
 
-    def __init__(self, **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, **options: Any) -> None:
         """Declare the parameters.
 
         Args:
-            options: Passed on to `LifecycleNode`, such as `namespace` or `context`.
+            options: Options of `LifecycleNode`, such as `namespace` or `context`.
 
         Raises:
-            ValueError: A parameter override that cannot be used.
+            ValueError: Invalid parameter override.
 
         """
         super().__init__('adamtl', **options)
-        self.live_adapter: AdapterParameter | None = None
+        self.adapter_parameter: AdapterParameter | None = None
         self.cameras: dict[str, CameraChannel] = {}
-        self.governing: GovernorInputs | None = None
-        self._worker: Worker[Job] | None = None
+        self.governor: GovernorInputs | None = None
+        self._worker: Worker[CameraFrame] | None = None
         self._timer: Timer | None = None
-        # Last, since it may raise and rclpy then destroys what is there of the node.
+        # Last, since it may raise, and rclpy then destroys what exists of the node.
         self.parameters = Parameters(self)
 
     @property
     def engine(self) -> Engine | None:
-        """Runs the next frame; None until configured."""
-        return None if self.live_adapter is None else self.live_adapter.switch.engine
+        """Engine for the next frame; None until configured."""
+        return None if self.adapter_parameter is None else self.adapter_parameter.manager.engine
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load and warm the model and advertise the topics."""
+        """Load and warm up the model, and create the output topics."""
         try:
             self._load()
             self._advertise()
-        except Exception as error:  # noqa: BLE001  rclpy would swallow it without a word
+        except Exception as error:  # noqa: BLE001  rclpy would swallow it without a message
             self.get_logger().error(f'Cannot configure: {_reason(error)}')
             self._free()
             return TransitionCallbackReturn.FAILURE
@@ -92,12 +94,12 @@ class PerceptionNode(LifecycleNode):
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Unsubscribe, and let the frame in work finish."""
+        """Unsubscribe, and finish the current frame."""
         self._stop()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Free the model and withdraw the topics."""
+        """Free the model and destroy the output topics."""
         self._free()
         return super().on_cleanup(state)
 
@@ -115,86 +117,139 @@ class PerceptionNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def destroy_node(self) -> None:
-        """Stop the threads before the publishers go."""
+        """Stop the threads before the publishers are destroyed."""
         self._stop()
-        if self.live_adapter is not None:
-            self.live_adapter.stop()
+        if self.adapter_parameter is not None:
+            self.adapter_parameter.stop()
         super().destroy_node()
-
-    def _settings(self) -> LiveSettings:
-        return self.parameters.settings
 
     def _load(self) -> None:
         parameters, logger = self.parameters, self.get_logger()
         threads = set_threads(parameters['threads'])
-        converter()  # a missing one is a reason not to start, not to refuse every frame
         model = load_model(parameters['model'])
         parameters.restrict_tasks(model.network.tasks)
-        self.live_adapter = AdapterParameter(self, parameters, model)
-        engine = self.live_adapter.switch.engine
+        self.adapter_parameter = AdapterParameter(self, parameters, model)
+        engine = self.adapter_parameter.manager.engine
         size = sum(weight.numel() for weight in engine.model.network.parameters()) / 1e6
         name = engine.model.name
         logger.info(f"Model '{name}': {size:.1f} M weights on {engine.device}, {threads} threads")
         if not model.trained:
-            logger.warning(f"Model '{model.name}' is not trained: its results mean nothing")
+            logger.warning(f"Model '{model.name}' is not trained: its results are meaningless")
         if not HAS_LABEL_INFO:
             logger.warning('vision_msgs is not installed: no label_info topics')
 
     def _advertise(self) -> None:
-        assert self.live_adapter is not None
-        switch = self.live_adapter.switch
-        self.governing = GovernorInputs(self, self._settings)
+        assert self.adapter_parameter is not None
+        adapters = self.adapter_parameter.manager
+        self.governor = GovernorInputs(self, self.parameters)
         for name in self.parameters['cameras']:
-            camera = CameraChannel(self, name, switch, self._settings, self.governing)
+            camera = CameraChannel(
+                NodeContext(self, name, adapters, self.parameters, self.governor)
+            )
             self.cameras[name] = camera  # before it can fail, so that it is freed then
             camera.advertise()
 
     def _start(self) -> None:
-        assert self.governing is not None
-        self.governing.start()
-        self._worker = Worker(_process, self._min_period)
+        assert self.governor is not None
+        self.governor.start()
+        self._worker = Worker(self._process, self._min_period)
         self._worker.start()
         for camera in self.cameras.values():
             camera.start(self._worker.mailbox, self.parameters['image_transport'])
-        # Health is reported also while simulated time stands still.
+        # Health is also reported while simulated time stands still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(REPORT_PERIOD_S, self._report, clock=steady)
 
+    def _process(self, frame: CameraFrame) -> None:
+        """Hand a frame from the mailbox, shared by all cameras, to its camera."""
+        self.cameras[frame.camera].processor.process(frame)
+
     def _min_period(self) -> float:
-        rate = self._settings().max_rate_hz
+        rate = self.parameters.settings.max_rate_hz
         return 1 / rate if rate else 0.0
 
     def _report(self) -> None:
         for camera in self.cameras.values():
-            camera.reporter.report(camera.processor.wanted())
+            camera.report()
 
     def _stop(self) -> None:
         for camera in self.cameras.values():
             camera.stop()
-        if self.governing is not None:
-            self.governing.stop()
+        if self.governor is not None:
+            self.governor.stop()
         if self._timer is not None:
             self.destroy_timer(self._timer)
             self._timer = None
         if self._worker is not None:
-            for camera, _ in self._worker.stop():
-                camera.reporter.statistics.count('dropped')
+            for frame in self._worker.stop():
+                self.cameras[frame.camera].reporter.counters.count('dropped')
             self._worker = None
 
     def _free(self) -> None:
         for camera in self.cameras.values():
             camera.destroy()
         self.cameras = {}
-        if self.live_adapter is not None:
-            self.live_adapter.stop()
-        self.governing = self.live_adapter = None
+        if self.adapter_parameter is not None:
+            self.adapter_parameter.stop()
+        self.governor = self.adapter_parameter = None
 
 
-def _process(job: Job) -> None:
-    camera, frame = job
-    camera.processor.process(frame)
+class AdapterParameter:
+    """Connection of the parameter `adapter` with the adapter manager.
+
+    A file that is missing, visibly damaged or made for another base is refused when the parameter
+    is set, so that `ros2 param set` shows the reason. A failure to load it is logged and shown in
+    the diagnostics, and the parameter is reset to the current adapter.
+
+    Attributes:
+        manager: Owner of the engine.
+
+    """
+
+    def __init__(self, node: LifecycleNode, parameters: Parameters, model: Model) -> None:
+        """Create the engine with the adapter that the parameter names.
+
+        Args:
+            node: Node to log with.
+            parameters: Parameters of the node.
+            model: Model without adapters.
+
+        Raises:
+            CheckpointError: The adapter file cannot be used.
+            ValueError: The device or the output size cannot be used.
+
+        """
+        self._node, self._parameters = node, parameters
+        device, output = parameters['device'], parameters['output_size']
+
+        def make_engine(model: Model) -> Engine:
+            return Engine(model, device, output)
+
+        self.manager = AdapterManager(model, make_engine, parameters['adapter'], self._on_change)
+        parameters.connect_adapter(self.manager.check, self.manager.request)
+
+    def stop(self) -> None:
+        """Disconnect from the parameter, and finish loading without effect."""
+        self._parameters.connect_adapter()
+        self.manager.stop()
+
+    def _on_change(self, adapter: str) -> None:
+        """Log a change or a failure; called on the thread of the manager."""
+        manager, logger = self.manager, self._node.get_logger()
+        if not manager.failure:
+            logger.info(f"Switched to model '{manager.engine.model.name}'")
+            return
+        logger.error(f'Adapter not changed, the current one stays: {manager.failure}')
+        if self._node.executor is not None:
+            # On the executor's thread, since the parameter may be set at the same time.
+            self._node.executor.create_task(self._reset_parameter, adapter)
+
+    def _reset_parameter(self, refused: str) -> None:
+        """Reset the parameter to the current adapter, unless it has been set again."""
+        if self._parameters['adapter'] == refused:
+            self._parameters.reset('adapter', self.manager.adapter)
 
 
 def _reason(error: Exception) -> str:
-    """Return the message of an error of ours, and its type too if it is another's."""
+    """Return the message of an error, with its type unless it is a ValueError of this package."""
     return str(error) if isinstance(error, ValueError) else f'{type(error).__name__}: {error}'

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The node's parameters: what they mean, their ranges, and how they change at run time."""
+"""Parameters of the node: descriptions, ranges, validation, and changes at run time."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ CHOICES = {'image_transport': ('raw', 'compressed'), 'output_size': ('input', 'n
 
 @dataclass(frozen=True)
 class Spec:
-    """One parameter.
+    """Specification of a parameter.
 
     Attributes:
-        name: Its name.
-        description: One sentence for `ros2 param describe` and the README.
+        name: Name of the parameter.
+        description: One sentence for `ros2 param describe` and the documentation.
         low: Smallest value of a number.
         high: Largest value of a number.
-        live: Can change at run time.
+        live: Whether it can change at run time.
 
     """
 
@@ -110,16 +110,16 @@ SPECS = STRUCTURE + GOVERNOR
 
 @dataclass(frozen=True)
 class LiveSettings:
-    """The run-time parameters of one moment; the worker reads them once per frame.
+    """Values of the run-time parameters at one moment; the worker reads them once per frame.
 
     Attributes:
-        budget: What the user allows.
-        tasks: Tasks that may run.
-        max_rate_hz: Most frames per second; 0: no limit.
-        deadline_ms: Latency that frames may have; 0: any.
-        governor: How battery, heat and deadline limit the budget.
-        thermal_zone: Thermal zone to read, 'hottest' or ''.
-        thermal_diagnostics: Listen to the temperatures on `/diagnostics`.
+        budget: Budget requested by the user, in (0, 1].
+        tasks: Enabled tasks.
+        max_rate_hz: Largest number of frames per second [Hz]; 0: no limit.
+        deadline_ms: Latency allowed for a frame [ms]; 0: any.
+        governor: Settings of the governor.
+        thermal_zone: Thermal zone to read, 'hottest' for all, or '' for none.
+        thermal_diagnostics: Whether to read temperatures from `/diagnostics`.
 
     """
 
@@ -132,8 +132,8 @@ class LiveSettings:
     thermal_diagnostics: bool = False
 
 
-def settings_of(values: Mapping[str, Any]) -> LiveSettings:
-    """Gather the settings from parameters by name."""
+def live_settings(values: Mapping[str, Any]) -> LiveSettings:
+    """Return the settings from the values of all parameters by name."""
     governor = GovernorSettings(
         **_section(GovernorSettings, values, 'governor'),
         battery=BatterySettings(**_section(BatterySettings, values, 'battery')),
@@ -153,100 +153,107 @@ def settings_of(values: Mapping[str, Any]) -> LiveSettings:
     )
 
 
-def _section(kind: Any, values: Mapping[str, Any], name: str) -> dict[str, Any]:  # noqa: ANN401
-    """Return the parameters '<name>.*' that are fields of a dataclass."""
+def _section(kind: Any, values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the parameters `<name>.*` that are fields of a dataclass."""
     fields = [entry.name for entry in dataclasses.fields(kind)]
     return {f: values[f'{name}.{f}'] for f in fields if f'{name}.{f}' in values}
 
 
 def default_values() -> dict[str, Any]:
-    """Return the values of the installed `config/perception.yaml`."""
+    """Return the default values, those of the installed `config/perception.yaml`."""
     path = Path(get_package_share_directory('adamtl_ros')) / 'config' / 'perception.yaml'
-    return flat(yaml.safe_load(path.read_text())['/**']['ros__parameters'])
+    return flatten(yaml.safe_load(path.read_text())['/**']['ros__parameters'])
 
 
-def flat(values: dict[str, Any], prefix: str = '') -> dict[str, Any]:
-    """Return the entries of nested sections by names with dots, as ROS has them."""
+def flatten(values: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+    """Return the entries of nested sections by dotted names, as in ROS."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         inner = isinstance(value, dict)
-        found |= flat(value, f'{prefix}{name}.') if inner else {prefix + name: value}
+        found |= flatten(value, f'{prefix}{name}.') if inner else {prefix + name: value}
     return found
 
 
 class Parameters:
-    """Declares the parameters on a node and keeps `settings` up to date."""
+    """Declared parameters of a node.
+
+    Attributes:
+        settings: Current values of the run-time parameters; replaced when one changes.
+
+    """
 
     def __init__(self, node: Node) -> None:
         """Declare all parameters.
 
         Raises:
-            ValueError: An override of the wrong type, outside its range, or against another.
+            ValueError: Override of the wrong type, outside its range, or in contradiction to
+                another one.
 
         """
         self._node = node
+        self._overrides = node._parameter_overrides  # noqa: SLF001  rclpy has no public access
         self._available: tuple[str, ...] = tuple(TASKS)
-        self._putting_back = False
-        self.watch_adapter()
+        self._resetting = False
+        self.connect_adapter()
         defaults = default_values()
         for spec in SPECS:
             self._declare(spec, defaults[spec.name])
-        self._warn_of_unknown()
+        self._warn_about_unknown()
         self.settings = self._read()
         if problem := self.settings.governor.contradiction:
             raise ValueError(problem)
-        node.add_pre_set_parameters_callback(self._coerce)
+        node.add_pre_set_parameters_callback(self._convert_types)
         node.add_on_set_parameters_callback(self._validate)
         node.add_post_set_parameters_callback(self._apply)
 
-    def __getitem__(self, name: str) -> Any:  # noqa: ANN401
+    def __getitem__(self, name: str) -> Any:
         """Return the value of a parameter."""
         return self._node.get_parameter(name).value
 
     def restrict_tasks(self, available: Iterable[str]) -> None:
         """Allow only the tasks of the model from now on.
 
+        Args:
+            available: Names of the tasks of the model.
+
         Raises:
-            ValueError: The parameter `tasks` names another one.
+            ValueError: The parameter `tasks` names another task.
 
         """
         available = tuple(available)
         select(self['tasks'], available)
         self._available = available
 
-    def watch_adapter(
+    def connect_adapter(
         self,
         check: Callable[[str], None] = lambda _: None,
         request: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Say who wants to know of the parameter `adapter`; nobody if nothing is given.
+        """Set the callbacks of the parameter `adapter`; none without arguments.
 
         Args:
-            check: Raises ValueError for a path that cannot be used; quick.
-            request: Called with the new path once it is set.
+            check: Quick check of a path, which raises ValueError if it cannot be used.
+            request: Function called with the new path once it is set.
 
         """
         self._check_adapter, self._request_adapter = check, request
 
-    def put_back(self, name: str, value: Any) -> None:  # noqa: ANN401
-        """Let a parameter say what is in force; neither checked nor passed on.
+    def reset(self, name: str, value: Any) -> None:
+        """Set a parameter to the value in use, without validation and callbacks.
 
-        Only where the parameter services run.
+        Call it only on the thread that runs the parameter services.
         """
-        self._putting_back = True
+        self._resetting = True
         try:
             self._node.set_parameters([Parameter(name, value=value)])
         finally:
-            self._putting_back = False
+            self._resetting = False
 
-    def _declare(self, spec: Spec, default: Any) -> None:  # noqa: ANN401
-        """Declare with the default's type; a whole number is good enough for a double."""
-        # Declared without a type first, since an override such as `budget:=1` would raise.
-        given = self._node.declare_parameter(
-            spec.name, default, ParameterDescriptor(dynamic_typing=True)
-        ).value
-        self._node.undeclare_parameter(spec.name)
-        value = _like(default, given)
+    def _declare(self, spec: Spec, default: Any) -> None:
+        """Declare with the type of the default; for a float, an override may be an integer."""
+        # rclpy itself would refuse an override such as `budget:=1`.
+        given = self._overrides[spec.name].value if spec.name in self._overrides else default
+        value = _convert(default, given)
         problem = _problem(spec, default, value)
         if problem:
             raise ValueError(problem)
@@ -254,43 +261,43 @@ class Parameters:
             spec.name, value, _descriptor(spec, default), ignore_override=True
         )
 
-    def _warn_of_unknown(self) -> None:
-        """Say which overrides name no parameter; a file may hold those of other nodes."""
+    def _warn_about_unknown(self) -> None:
+        """Log overrides that name no parameter; a file may hold those of other nodes."""
         known = {spec.name for spec in SPECS}
-        for name in self._node._parameter_overrides:  # noqa: SLF001  rclpy has no other way
+        for name in self._overrides:
             if name not in known | {'use_sim_time'} and not name.startswith('qos_overrides.'):
                 close = difflib.get_close_matches(name, known, 1)
                 hint = f"; did you mean '{close[0]}'?" if close else ''
                 self._node.get_logger().warning(f"There is no parameter '{name}'{hint}")
 
     def _read(self) -> LiveSettings:
-        return settings_of({spec.name: self[spec.name] for spec in SPECS})
+        return live_settings({spec.name: self[spec.name] for spec in SPECS})
 
-    def _coerce(self, parameters: list[Parameter[Any]]) -> list[Parameter[Any]]:
-        return [self._coerce_one(parameter) for parameter in parameters]
+    def _convert_types(self, parameters: list[Parameter[Any]]) -> list[Parameter[Any]]:
+        return [self._converted(parameter) for parameter in parameters]
 
-    def _coerce_one(self, parameter: Parameter[Any]) -> Parameter[Any]:
+    def _converted(self, parameter: Parameter[Any]) -> Parameter[Any]:
         if not self._node.has_parameter(parameter.name):
             return parameter
         declared = self._node.get_parameter(parameter.name)
         if parameter.value == [] and isinstance(declared.value, list):
             return Parameter(parameter.name, declared.type_, [])  # an empty list has no type
-        return Parameter(parameter.name, value=_like(declared.value, parameter.value))
+        return Parameter(parameter.name, value=_convert(declared.value, parameter.value))
 
     def _validate(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
         for parameter in parameters:
             problem = self._problem_of(parameter)
             if problem:
                 return SetParametersResult(successful=False, reason=problem)
-        now = {spec.name: self[spec.name] for spec in SPECS}
-        wanted = {p.name: p.value for p in parameters if p.name in now}
-        problem = settings_of(now | wanted).governor.contradiction
+        current = {spec.name: self[spec.name] for spec in SPECS}
+        requested = {p.name: p.value for p in parameters if p.name in current}
+        problem = live_settings(current | requested).governor.contradiction
         return SetParametersResult(successful=not problem, reason=problem)
 
     def _problem_of(self, parameter: Parameter[Any]) -> str:
         if parameter.name == 'tasks':
             return _tasks_problem(parameter.value, self._available)
-        if parameter.name == 'adapter' and not self._putting_back:
+        if parameter.name == 'adapter' and not self._resetting:
             try:
                 self._check_adapter(parameter.value)
             except ValueError as error:
@@ -300,17 +307,17 @@ class Parameters:
     def _apply(self, parameters: list[Parameter[Any]]) -> None:
         self.settings = self._read()
         for parameter in parameters:
-            if parameter.name == 'adapter' and not self._putting_back:
+            if parameter.name == 'adapter' and not self._resetting:
                 self._request_adapter(parameter.value)
 
 
-def _like(example: Any, value: Any) -> Any:  # noqa: ANN401
-    """Turn an int into a float where a float is expected."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return float(value) if isinstance(example, float) and whole else value
+def _convert(example: Any, value: Any) -> Any:
+    """Convert an int to float where the example is a float."""
+    is_int = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if isinstance(example, float) and is_int else value
 
 
-def _descriptor(spec: Spec, default: Any) -> ParameterDescriptor:  # noqa: ANN401
+def _descriptor(spec: Spec, default: Any) -> ParameterDescriptor:
     descriptor = ParameterDescriptor(description=spec.description, read_only=not spec.live)
     if spec.name in CHOICES:
         descriptor.additional_constraints = f'One of: {", ".join(CHOICES[spec.name])}'
@@ -325,8 +332,8 @@ def _descriptor(spec: Spec, default: Any) -> ParameterDescriptor:  # noqa: ANN40
     return descriptor
 
 
-def _problem(spec: Spec, default: Any, value: Any) -> str:  # noqa: ANN401
-    """Say what is wrong with a start value; empty when nothing is."""
+def _problem(spec: Spec, default: Any, value: Any) -> str:
+    """Return what is wrong with a start value; empty if nothing is."""
     if spec.name == 'tasks' and not value:
         return _tasks_problem(value, tuple(TASKS))
     if spec.name == 'cameras' and (problem := _cameras_problem(value)):
@@ -344,8 +351,8 @@ def _problem(spec: Spec, default: Any, value: Any) -> str:  # noqa: ANN401
     return _tasks_problem(value, tuple(TASKS)) if spec.name == 'tasks' else ''
 
 
-def _cameras_problem(names: Any) -> str:  # noqa: ANN401
-    """Say what is wrong with a list of cameras; empty when nothing is."""
+def _cameras_problem(names: Any) -> str:
+    """Return what is wrong with a list of cameras; empty if nothing is."""
     if not isinstance(names, list) or not names or len(set(names)) < len(names):
         return f'cameras must name each camera once, or hold one empty name, got {names!r}'
     bad = [
@@ -359,8 +366,8 @@ def _cameras_problem(names: Any) -> str:  # noqa: ANN401
     return f"camera '{clash[0]}' has the name of a task; choose another" if clash else ''
 
 
-def _tasks_problem(names: Any, available: tuple[str, ...]) -> str:  # noqa: ANN401
-    """Say what is wrong with a list of tasks; empty when nothing is."""
+def _tasks_problem(names: Any, available: tuple[str, ...]) -> str:
+    """Return what is wrong with a list of tasks; empty if nothing is."""
     if not names:
         return f'name at least one task of: {", ".join(available)}; or deactivate the node'
     try:

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Publishes what the node did: compute statistics and diagnostics."""
+"""Compute statistics and diagnostics of one camera, and the counters behind them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import dataclasses
 import math
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -16,222 +17,185 @@ from adamtl_ros.governor.governor import Reason
 from adamtl_ros.msg import ComputeStats
 from adamtl_ros.ros.diagnostics import Health, diagnostics
 from adamtl_ros.ros.topics import output_qos
-from adamtl_ros.runtime.statistics import Counts, Statistics
+from adamtl_ros.runtime.counters import FrameCounters, FrameCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rclpy.clock import Clock
-    from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+    from rclpy.lifecycle import LifecyclePublisher
     from std_msgs.msg import Header
 
     from adamtl_ros.governor.governor import Decision
-    from adamtl_ros.ros.governor_inputs import GovernorInputs
-    from adamtl_ros.ros.parameters import LiveSettings
-    from adamtl_ros.runtime.adapter_manager import AdapterManager
-    from adamtl_ros.runtime.engine import Inference
+    from adamtl_ros.ros.context import NodeContext, ProcessedFrame
 
 NAN = math.nan
 OLDEST_S = 60.0
-"""A stamp older than this, or from the future, belongs to another clock, such as a bag's."""
+"""Age above which a stamp belongs to another clock, such as that of a bag [s]."""
+COST_FIELDS = (
+    *('macs', 'macs_full'),
+    *('blocks_run', 'blocks_total'),
+    *('windows_run', 'windows_total'),
+)
+"""Fields of `nn.prediction.Cost` that `ComputeStats` has under the same names."""
 
 
-def frame_stats(
-    header: Header,
-    inference: Inference,
-    model: str,
-    decision: Decision,
-    decode_ms: float,
-    publish_ms: float,
-    latency_ms: float,
-    age_ms: float,
-    energy: float,
-) -> ComputeStats:
-    """Describe a processed frame; the counters are left to `complete()`."""
-    cost = inference.cost
+@dataclass(frozen=True)
+class FrameTimes:
+    """Times and energy of a frame, named as in `ComputeStats`; NaN: unknown."""
+
+    decode_ms: float = NAN
+    preprocess_ms: float = NAN
+    infer_ms: float = NAN
+    postprocess_ms: float = NAN
+    publish_ms: float = NAN
+    latency_ms: float = NAN
+    age_ms: float = NAN
+    energy: float = NAN
+
+
+def frame_stats(frame: ProcessedFrame, times: FrameTimes) -> ComputeStats:
+    """Return the statistics of a processed frame; `complete()` fills in the counters."""
+    cost, decision = frame.inference.cost, frame.decision
     stats = ComputeStats(
-        header=header,
-        model=model,
-        tasks=list(inference.results),
-        **_governed(decision),
-        macs=cost.macs,
-        macs_full=cost.macs_full,
-        blocks_run=cost.blocks_run,
-        blocks_total=cost.blocks_total,
-        windows_run=cost.windows_run,
-        windows_total=cost.windows_total,
-        decode_ms=decode_ms,
-        preprocess_ms=float(inference.preprocess_ms),
-        infer_ms=float(inference.infer_ms),
-        postprocess_ms=float(inference.postprocess_ms),
-        publish_ms=publish_ms,
-        latency_ms=latency_ms,
-        age_ms=age_ms,
-        energy=energy,
+        header=frame.header,
+        model=frame.model,
+        tasks=list(frame.inference.results),
+        **_budget_fields(decision),
+        **{name: getattr(cost, name) for name in COST_FIELDS},
+        **dataclasses.asdict(times),
     )
     if cost.floor:
-        stats.effective_budget = max(decision.budget, cost.share)
-        if decision.budget == decision.user:  # else who limits it is worth more to know
+        stats.effective_budget = max(decision.budget, cost.fraction)
+        if decision.budget == decision.requested:  # else the limiter is the better reason
             stats.limit_reason = ComputeStats.FLOOR
     return stats
 
 
 def idle_stats(model: str, decision: Decision) -> ComputeStats:
-    """Describe a moment at which no frame is processed: every time is unknown."""
-    return ComputeStats(
-        model=model,
-        **_governed(decision),
-        decode_ms=NAN,
-        preprocess_ms=NAN,
-        infer_ms=NAN,
-        postprocess_ms=NAN,
-        publish_ms=NAN,
-        latency_ms=NAN,
-        age_ms=NAN,
-        energy=NAN,
-    )
+    """Return the statistics of a moment without a frame: every time is unknown."""
+    times = dataclasses.asdict(FrameTimes())
+    return ComputeStats(model=model, **_budget_fields(decision), **times)
 
 
-def complete(stats: ComputeStats, sequence: int, device: str, counts: Counts) -> ComputeStats:
-    """Fill in what all such messages share, but for what the sensors say."""
+def complete(stats: ComputeStats, sequence: int, device: str, counts: FrameCounts) -> ComputeStats:
+    """Fill in what is common to both kinds of statistics, except for the sensors."""
     stats.sequence = sequence
     stats.device = device
-    stats.frames_received = counts.received
-    stats.frames_processed = counts.processed
-    stats.frames_dropped = counts.dropped
-    stats.frames_idle = counts.idle
-    stats.frames_refused = counts.refused
-    stats.frames_late = counts.late
+    for name, count in dataclasses.asdict(counts).items():
+        setattr(stats, f'frames_{name}', count)
     return stats
 
 
-def _governed(decision: Decision) -> dict[str, Any]:
-    limits = {reason: opinion.limit for reason, opinion in decision.opinions.items()}
+def _budget_fields(decision: Decision) -> dict[str, Any]:
     return {
-        'requested_budget': decision.user,
+        'requested_budget': decision.requested,
         'effective_budget': decision.budget,
         'limit_reason': int(decision.reason),
-        'battery_budget': limits[Reason.BATTERY],
-        'thermal_budget': limits[Reason.THERMAL],
-        'deadline_budget': limits[Reason.DEADLINE],
+        'battery_budget': decision.limits[Reason.BATTERY].budget,
+        'thermal_budget': decision.limits[Reason.THERMAL].budget,
+        'deadline_budget': decision.limits[Reason.DEADLINE].budget,
     }
 
 
 def age_ms(header: Header, clock: Clock) -> float:
-    """Return how long ago an image was taken [ms]; NaN if its stamp is of another clock."""
+    """Return the age of an image [ms]; NaN if its stamp belongs to another clock."""
     stamp = header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
     age = int(clock.now().nanoseconds) - stamp
     return age / 1e6 if stamp and 0 <= age <= OLDEST_S * 1e9 else NAN
 
 
 class Reporter:
-    """The topics `~/compute_stats` and `/diagnostics`, and the counters behind them.
+    """Publishers of `~/compute_stats` and `/diagnostics`, and the counters behind them.
 
     Attributes:
-        statistics: Counters since the last activation.
-        refusal: Why the last refused frame was refused.
-        image_topic: Where images are expected.
+        counters: Counters since the last activation.
+        refusal: Reason why the last refused frame was refused.
+        image_topic: Topic of the images.
 
     """
 
-    def __init__(
-        self,
-        node: LifecycleNode,
-        camera: str,
-        switch: AdapterManager,
-        settings: Callable[[], LiveSettings],
-        governing: GovernorInputs,
-    ) -> None:
-        """Prepare; `advertise()` makes the topics.
-
-        Args:
-            node: Node to publish with.
-            camera: Name of the camera, before its topics; '' for the only one.
-            switch: Has what runs the network.
-            settings: Gives the run-time parameters of this moment.
-            governing: Knows what limits the budget.
-
-        """
-        self._governing = governing
-        self.statistics = Statistics()
-        self.refusal = ''
-        self._node, self._camera, self._settings = node, camera, settings
-        self._switch = switch
-        self._device = str(switch.engine.device)
+    def __init__(self, context: NodeContext) -> None:
+        """Create the counters; `advertise()` creates the publishers."""
+        self._context = context
+        self._device = str(context.engine.device)
         self._publishers: list[LifecyclePublisher[Any]] = []
         self._lock = threading.Lock()
+        self.refusal = ''
         self.image_topic = ''
-        self.restart()
+        self.reset()
 
     def advertise(self) -> None:
-        """Make the topics."""
-        create = self._node.create_lifecycle_publisher
-        topic = f'~/{self._camera}/compute_stats' if self._camera else '~/compute_stats'
+        """Create the publishers."""
+        create = self._context.node.create_lifecycle_publisher
+        topic = self._context.private_topic('compute_stats')
         self._publishers = [create(ComputeStats, topic, output_qos())]
         self._publishers.append(create(DiagnosticArray, '/diagnostics', 10))
 
     def destroy(self) -> None:
-        """Withdraw the topics."""
+        """Destroy the publishers."""
         for publisher in self._publishers:
-            self._node.destroy_lifecycle_publisher(publisher)
+            self._context.node.destroy_lifecycle_publisher(publisher)
         self._publishers = []
 
-    def restart(self) -> None:
-        """Begin to count anew."""
-        self.statistics = Statistics()
+    def reset(self) -> None:
+        """Reset the counters."""
+        self.counters = FrameCounters()
         self._last_image = -math.inf
-        self._reported = Counts()
+        self._reported = FrameCounts()
         self._sequence = 0
 
     def image_arrived(self) -> float:
-        """Count an image and return the steady clock [s]."""
+        """Count an image and return the time of the steady clock [s]."""
         self._last_image = time.monotonic()
-        self.statistics.count('received')
+        self.counters.count('received')
         return self._last_image
 
     def publish_stats(self, stats: ComputeStats) -> None:
-        """Fill in the counters and publish; from any thread."""
+        """Fill in counters and sensors and publish; thread-safe."""
+        governor = self._context.governor
         with self._lock:
             self._sequence += 1
-            counts = self.statistics.counts
-            complete(stats, self._sequence, self._device, counts)
-            stats.battery, stats.temperature = self._governing.battery, self._governing.celsius
+            complete(stats, self._sequence, self._device, self.counters.counts)
+            stats.battery, stats.temperature = governor.battery, governor.celsius
             self._publishers[0].publish(stats)
 
-    def report(self, wanted: tuple[str, ...]) -> None:
-        """Publish the diagnostics, and statistics if no frame was processed since the last time.
+    def report(self, subscribed: tuple[str, ...]) -> None:
+        """Publish the diagnostics, and statistics if no frame was processed since the last call.
 
         Args:
-            wanted: Tasks that somebody subscribes to.
+            subscribed: Names of the tasks that have a subscriber.
 
         """
-        settings, fresh = self._settings(), self._fresh_counts()
-        model = self._switch.engine.model
-        decision = self._governing.decide()
-        health = Health(
-            node=self._node.get_fully_qualified_name(),
-            camera=self._camera,
+        health = self._health(subscribed)
+        now = self._context.node.get_clock().now()
+        self._publishers[1].publish(diagnostics(health, now))
+        if not health.new_counts.processed:
+            self.publish_stats(idle_stats(health.model, health.decision))
+
+    def _health(self, subscribed: tuple[str, ...]) -> Health:
+        context, settings = self._context, self._context.settings
+        model = context.engine.model
+        new_counts = self._new_counts()
+        return Health(
+            node=context.node.get_fully_qualified_name(),
+            camera=context.camera,
             model=model.name,
             trained=model.trained,
-            adapter_failure=self._switch.failure,
+            adapter_failure=context.adapters.failure,
             device=self._device,
             image_topic=self.image_topic,
             silent_s=time.monotonic() - self._last_image,
             counts=self._reported,
-            fresh=fresh,
-            latency_ms=self.statistics.latency_percentiles(),
+            new_counts=new_counts,
+            latency_ms=self.counters.latency_percentiles(),
             deadline_ms=settings.deadline_ms,
             refusal=self.refusal,
             tasks=settings.tasks,
-            wanted=wanted,
-            decision=decision,
+            subscribed=subscribed,
+            decision=context.governor.decide(),
         )
-        self._publishers[1].publish(diagnostics(health, self._node.get_clock().now()))
-        if not fresh.processed:
-            self.publish_stats(idle_stats(model.name, decision))
 
-    def _fresh_counts(self) -> Counts:
-        """Return what was counted since the last report."""
-        before, self._reported = self._reported, self.statistics.counts
+    def _new_counts(self) -> FrameCounts:
+        """Return the counts since the last report."""
+        before, self._reported = self._reported, self.counters.counts
         now = dataclasses.asdict(self._reported)
-        return Counts(**{name: value - getattr(before, name) for name, value in now.items()})
+        return FrameCounts(**{name: value - getattr(before, name) for name, value in now.items()})

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The node's output topics, and which tasks somebody listens to."""
+"""Output topics of a task, and the QoS profiles of the node."""
 
 from __future__ import annotations
 
@@ -25,7 +25,15 @@ try:
 except ImportError:
     LabelInfo = None
 
-__all__ = ['HAS_LABEL_INFO', 'LabelInfo', 'TaskTopics', 'input_qos', 'latched_qos', 'output_qos']
+__all__ = [
+    'HAS_LABEL_INFO',
+    'LabelInfo',
+    'TaskTopics',
+    'describe_qos',
+    'input_qos',
+    'latched_qos',
+    'output_qos',
+]
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,30 +45,30 @@ if TYPE_CHECKING:
     from adamtl_ros.tasks import Task
 
 HAS_LABEL_INFO = LabelInfo is not None
-"""vision_msgs is installed."""
+"""Whether vision_msgs is installed."""
 
 
-# Profiles are made anew for every topic: rclpy writes overrides into the object it is given.
+# Every topic gets a new profile: rclpy writes overrides into the object it is given.
 
 
 def input_qos() -> QoSProfile:
-    """Match best-effort and reliable cameras alike, as ROS's own profile for sensor data does.
+    """Return a profile that matches best-effort and reliable publishers: that of sensor data.
 
-    Only the newest image is worth anything, and the mailbox sees to that and counts the others;
-    a queue of one would overwrite some of them unseen while the process is busy.
+    Only the newest image is used, which the mailbox takes care of, counting the others; a queue
+    of one would lose some of them uncounted while the process is busy.
     """
     return copy(qos_profile_sensor_data)
 
 
 def output_qos() -> QoSProfile:
-    """Reach reliable and best-effort subscribers alike."""
+    """Return a profile that matches reliable and best-effort subscribers."""
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE
     )
 
 
 def latched_qos() -> QoSProfile:
-    """Keep the last message for whoever comes later."""
+    """Return a profile that delivers the last message also to late subscribers."""
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=1,
@@ -69,22 +77,38 @@ def latched_qos() -> QoSProfile:
     )
 
 
-class TaskTopics:
-    """The topics of one task: `~/<task>/image`, `color`, `camera_info`, `label_info`.
+def describe_qos(profile: QoSProfile) -> str:
+    """Return a short human-readable description of a profile."""
+    names = [profile.reliability.name, profile.durability.name]
+    return ', '.join(name.lower().replace('_', ' ') for name in names)
 
-    Of one camera of several: `~/<camera>/<task>/image` and so on.
+
+class TaskTopics:
+    """Publishers of one task: `~/<task>/image`, `color`, `camera_info` and `label_info`.
+
+    With several cameras: `~/<camera>/<task>/image` and so on.
+
+    Attributes:
+        task: Task whose results are published.
+
     """
 
-    def __init__(self, node: LifecycleNode, task: Task, camera: str = '') -> None:
-        """Prepare; `advertise()` makes the topics."""
+    def __init__(self, node: LifecycleNode, prefix: str, task: Task) -> None:
+        """Set the names; `advertise()` creates the publishers.
+
+        Args:
+            node: Node to publish with.
+            prefix: Name of the topics up to their last part, such as '~/depth'.
+            task: Task whose results are published.
+
+        """
         self.task = task
-        self._prefix = f'~/{camera}/{task.name}' if camera else f'~/{task.name}'
-        self._node = node
+        self._node, self._prefix = node, prefix
         self._managed: dict[str, LifecyclePublisher[Any]] = {}
         self._labels: Publisher[Any] | None = None
 
     def advertise(self) -> None:
-        """Make the topics; labels are published at once for whoever comes later."""
+        """Create the publishers, and publish the labels once, latched."""
         prefix, create = self._prefix, self._node.create_lifecycle_publisher
         overridable = QoSOverridingOptions.with_default_policies()
         self._managed['image'] = create(
@@ -99,7 +123,7 @@ class TaskTopics:
             self._labels.publish(self._label_info())
 
     def destroy(self) -> None:
-        """Withdraw the topics."""
+        """Destroy the publishers."""
         for publisher in self._managed.values():
             self._node.destroy_lifecycle_publisher(publisher)
         self._managed = {}
@@ -108,36 +132,36 @@ class TaskTopics:
             self._labels = None
 
     @property
-    def wanted(self) -> bool:
-        """Somebody subscribes to the result or to its colours."""
-        return self._has_subscriber('image') or self._has_subscriber('color')
+    def has_subscriber(self) -> bool:
+        """Whether the result or its color image has a subscriber."""
+        return self._subscribed('image') or self._subscribed('color')
 
     @property
-    def wants_info(self) -> bool:
-        """Somebody subscribes to the calibration."""
-        return self._has_subscriber('info')
+    def has_info_subscriber(self) -> bool:
+        """Whether the calibration has a subscriber."""
+        return self._subscribed('info')
 
     def publish(self, result: NDArray[np.generic], header: Header, info: CameraInfo | None) -> None:
-        """Publish the result, and its calibration if one is known, to whoever subscribes.
+        """Publish the result, and its calibration if known, as far as there are subscribers.
 
         Args:
             result: Result of the task.
             header: Header of the input image.
-            info: Calibration at the size of the result.
+            info: Calibration at the size of the result; None if unknown.
 
         """
-        if self._has_subscriber('image'):
+        if self._subscribed('image'):
             self._managed['image'].publish(to_message(result, self.task.encoding, header))
-        if info is not None and self._has_subscriber('info'):
+        if info is not None and self._subscribed('info'):
             self._managed['info'].publish(info)
 
     def publish_color(self, result: NDArray[np.generic], header: Header) -> None:
-        """Publish the result as colours, if somebody subscribes."""
-        if self._has_subscriber('color'):
+        """Publish the result as a color image, if there is a subscriber."""
+        if self._subscribed('color'):
             picture = colorize(self.task, result)
             self._managed['color'].publish(to_message(picture, 'rgb8', header))
 
-    def _has_subscriber(self, topic: str) -> bool:
+    def _subscribed(self, topic: str) -> bool:
         publisher = self._managed.get(topic)
         return publisher is not None and publisher.get_subscription_count() > 0
 

@@ -1,3 +1,13 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Frame in, results out: what the node and the offline evaluation share. Imports no ROS."""
+"""From an RGB image to the results of the tasks, shared by node and offline evaluation.
+
+Start with `engine.Engine`: it resizes and normalizes an image (`preprocess`), runs the network
+and turns raw maps into results (`postprocess`). `adapter_manager` replaces the engine between
+two frames, `worker` runs work on a thread of its own, `counters` counts frames and latencies,
+`threads` sets the number of threads. The package imports `nn` and `tasks`, no ROS.
+"""
+
+from adamtl_ros.runtime.engine import Engine, Inference
+
+__all__ = ['Engine', 'Inference']

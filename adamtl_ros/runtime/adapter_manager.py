@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Another adapter takes over between two frames, made ready on a thread of its own."""
+"""Replacement of the adapter between two frames, loaded on a thread of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adamtl_ros.nn.io.adapter_file import base_digest, check_base, load_adapted, read_header
+from adamtl_ros.nn.io.checkpoint import base_digest, check_base, load_adapted, read_adapter_header
 from adamtl_ros.runtime.worker import Worker
 
 if TYPE_CHECKING:
@@ -19,108 +19,108 @@ if TYPE_CHECKING:
 
 
 class AdapterManager:
-    """The engine of this moment.
+    """Owner of the current engine, which it replaces when another adapter is requested.
 
-    Whoever runs frames takes `engine` once for each frame: it is replaced in one step, so every
-    frame is of exactly one adapter, the one in its model's name. The old engine goes once the
-    last frame is through it. The base's is kept, ready to take over.
+    A caller reads `engine` once per frame: it is replaced atomically, so that every frame is of
+    exactly one adapter, the one in its model's name. The old engine is freed with its last
+    frame; the engine of the base model stays.
 
     Attributes:
-        engine: Runs the next frame.
-        adapter: Path of its adapters; empty for the base.
-        failure: Why the last change did not happen; empty when it did.
+        engine: Current engine.
+        adapter: Path of the current adapter file; empty for the base.
+        failure: Reason why the last change failed; empty if it did not.
 
     """
 
     def __init__(
         self,
         base: Model,
-        make: Callable[[Model], Engine],
+        make_engine: Callable[[Model], Engine],
         adapter: str = '',
-        changed: Callable[[str], None] = lambda _: None,
+        on_change: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Make the engines of the base and of the first adapter ready.
+        """Create the engines of the base and of the first adapter.
 
         Args:
-            base: Model without adapters, unless there is never to be another one.
-            make: Makes an engine of a model.
-            adapter: Path of a file of adapters; empty for the base.
-            changed: Told of every change, and of every failure, with the path that was asked
-                for; called on this object's thread.
+            base: Model without adapters; one with adapters cannot be given others.
+            make_engine: Function that creates an engine for a model.
+            adapter: Path of an adapter file; empty for the base.
+            on_change: Function called after every change and every failure with the requested
+                path, on this object's thread.
 
         Raises:
-            CheckpointError: Not such a file, damaged, or adapters of another base.
+            CheckpointError: Not an adapter file, damaged, or made for another base.
 
         """
-        self._base, self._make, self._changed = base, make, changed
+        self._base, self._make_engine, self._on_change = base, make_engine, on_change
         self._digest = base_digest(base.network)
         self._lock = threading.Lock()
-        self._wanted = self.adapter = adapter
+        self._requested = self.adapter = adapter
         self.failure = ''
-        self._base_engine = make(base)
+        self._base_engine = make_engine(base)
         self._base_engine.warm_up()
-        self.engine = self._prepare(adapter)
+        self.engine = self._load_engine(adapter)
         self._worker: Worker[str] = Worker(self._change, lambda: 0.0, 'adamtl-adapter')
         self._worker.start()
 
     def check(self, adapter: str) -> None:
-        """Check what can be checked quickly: that there is such a file, and for this base.
+        """Check an adapter file without loading its weights.
 
         Raises:
-            CheckpointError: There is not.
+            CheckpointError: No such file, not an adapter file, or made for another base.
 
         """
         if adapter:
             path = Path(adapter)
-            check_base(read_header(path), self._base, self._digest, path)
+            check_base(read_adapter_header(path), self._base, self._digest, path)
 
     def request(self, adapter: str) -> None:
-        """Make adapters ready and let them take over; of several requests the last one wins.
+        """Load an adapter file in the background and switch to it; the last request wins.
 
-        If they cannot be used, the engine in force goes on, and `failure` says why.
+        If it cannot be used, the current engine stays, and `failure` gives the reason.
 
         Args:
             adapter: Path of the file; empty for the base.
 
         """
         with self._lock:
-            self._wanted = adapter
+            self._requested = adapter
         self._worker.mailbox.put(adapter)
 
     def stop(self) -> None:
-        """End the thread once what it is at is done; nothing changes any more."""
+        """Finish the current work without effect and end the thread."""
         with self._lock:
-            self._wanted, self._changed = self.adapter, lambda _: None
+            self._requested, self._on_change = self.adapter, lambda _: None
         self._worker.stop()
 
     def _change(self, adapter: str) -> None:
-        """Prepare an engine and put it into force, on the thread of the worker."""
+        """Load an engine and switch to it, on the thread of the worker."""
         try:
-            engine = self._prepare(adapter)
-        except Exception as error:  # noqa: BLE001  whatever it is, the old engine goes on
+            engine = self._load_engine(adapter)
+        except Exception as error:  # noqa: BLE001  whatever it is, the old engine stays
             reason = str(error) if isinstance(error, ValueError) else repr(error)
-            changed = self._refuse(adapter, reason)
+            notify = self._refuse(adapter, reason)
         else:
-            changed = self._install(adapter, engine)
-        changed(adapter)
+            notify = self._install(adapter, engine)
+        notify(adapter)
 
-    def _prepare(self, adapter: str) -> Engine:
+    def _load_engine(self, adapter: str) -> Engine:
         if not adapter:
             return self._base_engine
-        engine = self._make(load_adapted(self._base, Path(adapter), self._digest))
+        engine = self._make_engine(load_adapted(self._base, Path(adapter), self._digest))
         engine.warm_up()
         return engine
 
     def _install(self, adapter: str, engine: Engine) -> Callable[[str], None]:
         with self._lock:
-            if adapter != self._wanted:
-                return lambda _: None  # a later request waits
+            if adapter != self._requested:
+                return lambda _: None  # a later request is waiting
             self.engine, self.adapter, self.failure = engine, adapter, ''
-            return self._changed
+            return self._on_change
 
     def _refuse(self, adapter: str, reason: str) -> Callable[[str], None]:
         with self._lock:
-            if adapter != self._wanted:
+            if adapter != self._requested:
                 return lambda _: None
-            self._wanted, self.failure = self.adapter, reason
-            return self._changed
+            self._requested, self.failure = self.adapter, reason
+            return self._on_change

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""One image in, the results of the wanted tasks out, with what they cost."""
+"""Inference engine: one image in, the results of the requested tasks and their cost out."""
 
 from __future__ import annotations
 
@@ -23,22 +23,21 @@ if TYPE_CHECKING:
 
     from adamtl_ros.nn.gating.plan import Plan
     from adamtl_ros.nn.io.checkpoint import Model
-    from adamtl_ros.nn.network import AdaptiveNetwork
     from adamtl_ros.nn.prediction import Cost, Prediction
 
 
 @dataclass(frozen=True)
 class Inference:
-    """What the engine made of one image.
+    """Results of one image.
 
     Attributes:
-        results: By task name; see `postprocess()` for shapes and types.
-        cost: What the network spent.
-        plan: Which parts of the encoder ran.
-        input_size: Height and width that the network saw.
-        preprocess_ms: Time to resize and normalise.
-        infer_ms: Time of policy, encoder and decoders.
-        postprocess_ms: Time to turn raw maps into results.
+        results: Results by task name; see `postprocess()` for shapes and types.
+        cost: Compute used by the network.
+        plan: Parts of the encoder that ran.
+        input_size: Height and width of the network input [pixels].
+        preprocess_ms: Time of resizing and normalization [ms].
+        infer_ms: Time of policy, encoder and decoders [ms].
+        postprocess_ms: Time of the conversion from raw maps to results [ms].
 
     """
 
@@ -52,42 +51,44 @@ class Inference:
 
 
 class Backend(Protocol):
-    """Something that can run the network; which one is fastest depends on the machine."""
+    """Callable that runs the network, such as the network itself in eager mode."""
 
     def __call__(self, batch: Tensor, budget: float, tasks: Iterable[str]) -> Prediction:
-        """Predict from a (1, 3, h, w) batch; maps may be on any device."""
-
-
-class TorchBackend:
-    """Runs the network eagerly in PyTorch."""
-
-    def __init__(self, network: AdaptiveNetwork, device: torch.device) -> None:
-        self.network = network.eval().to(device)
-
-    def __call__(self, batch: Tensor, budget: float, tasks: Iterable[str]) -> Prediction:
-        """Predict without recording gradients."""
-        with torch.inference_mode():
-            return self.network(batch, budget, tasks)
+        """Return the prediction for a (1, 3, h, w) batch; maps may be on any device."""
 
 
 class Engine:
-    """Runs a model on images.
+    """Model on a device, with preprocessing and postprocessing.
 
-    Not for several threads at once. The same image, budget and tasks give the same results,
-    bit for bit, on the same machine with the same number of threads.
+    Not thread-safe. The same image, budget and tasks give the same results, bit for bit, on the
+    same machine with the same number of threads.
+
+    Attributes:
+        model: Network and its normalization.
+        device: Device that the network is on.
+        output: Size of the results: 'input' or 'network'.
+        tasks: Names of the tasks of the model.
+        backend: Callable that runs the network.
+
+    Example:
+        >>> engine = Engine(load_model('scenes_nano'), 'cpu')
+        >>> inference = engine.run(image, budget=0.5, tasks=['depth'])  # image: (H, W, 3) uint8
+        >>> inference.results['depth'].shape  # metres, (H, W) float32
+        (480, 640)
+
     """
 
     def __init__(self, model: Model, device: str = 'auto', output: str = 'input') -> None:
-        """Prepare a model.
+        """Move a model to a device.
 
         Args:
-            model: Network and normalisation.
-            device: A torch device, or 'auto': the GPU if there is one.
-            output: 'input' for results at the size of the image, 'network' for the size that
-                the network saw.
+            model: Network and its normalization.
+            device: Torch device, or 'auto': the GPU if there is one.
+            output: Size of the results: 'input' for that of the image, 'network' for that of
+                the network input.
 
         Raises:
-            ValueError: A device that is not there, or an unknown output size.
+            ValueError: Device that cannot be used, or unknown output size.
 
         """
         if output not in ('input', 'network'):
@@ -97,41 +98,45 @@ class Engine:
         self.output = output
         self.tasks = tuple(model.network.tasks)
         self._preprocess = Preprocessor(model, self.device)
-        self.backend: Backend = TorchBackend(model.network, self.device)
+        self.backend: Backend = model.network.eval().to(self.device)
 
     def run(
         self, image: NDArray[np.uint8], budget: float = 1.0, tasks: Iterable[str] | None = None
     ) -> Inference:
-        """Compute the wanted tasks of an image.
+        """Compute the requested tasks of an image.
 
         Args:
-            image: (H, W, 3) uint8, RGB.
-            budget: Share of the full MACs that may be spent, in (0, 1].
-            tasks: Names of the wanted tasks; all if not given.
+            image: RGB image, (H, W, 3) uint8.
+            budget: Fraction of the full MACs that may be spent, in (0, 1].
+            tasks: Names of the requested tasks; all if not given.
+
+        Returns:
+            Results, cost and times.
 
         Raises:
-            ValueError: An image of another shape or type, an unknown task, a budget outside
-                its range.
+            ValueError: Image of another shape or type, unknown task, or budget outside its
+                range.
 
         """
         _check_image(image)
-        wanted = select(self.tasks if tasks is None else tasks, self.tasks)
+        requested = select(self.tasks if tasks is None else tasks, self.tasks)
         clock = [time.perf_counter()]
         batch = self._preprocess(image)
         clock.append(time.perf_counter())
-        prediction = self.backend(batch, budget, wanted)
+        with torch.inference_mode():
+            prediction = self.backend(batch, budget, requested)
         planes = {name: raw[0].float().cpu().numpy() for name, raw in prediction.maps.items()}
         clock.append(time.perf_counter())
         size = self._result_size(image, batch)
-        known = self.model.network.tasks
-        results = {name: postprocess(known[name], raw, size) for name, raw in planes.items()}
+        all_tasks = self.model.network.tasks
+        results = {name: postprocess(all_tasks[name], raw, size) for name, raw in planes.items()}
         clock.append(time.perf_counter())
-        seen = (batch.shape[2], batch.shape[3])
+        input_size = (batch.shape[2], batch.shape[3])
         cost, plan = prediction.costs[0], prediction.plans[0]
-        return Inference(results, cost, plan, seen, *(np.diff(clock) * 1000))
+        return Inference(results, cost, plan, input_size, *(np.diff(clock) * 1000))
 
     def warm_up(self, height: int = 480, width: int = 640) -> None:
-        """Run on noise, so that the first real image is not slower than the others."""
+        """Run on noise, so that the first image is not slower than the others."""
         noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
         for budget in (1.0, 1.0, 0.5):
             self.run(noise, budget)
@@ -143,10 +148,10 @@ class Engine:
 
 
 def find_device(name: str) -> torch.device:
-    """Return the torch device of that name; 'auto' is the GPU if there is one, else the CPU.
+    """Return the torch device with a name; 'auto' is the GPU if there is one, else the CPU.
 
     Raises:
-        ValueError: An unknown device, or one that is not there.
+        ValueError: Unknown device, or one that cannot be used.
 
     """
     if name == 'auto':

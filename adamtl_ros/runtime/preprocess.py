@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Camera image to network input."""
+"""Preprocessing: from a camera image to the network input."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Preprocessor:
-    """Resizes RGB images to about the size the network is meant for, and normalises them."""
+    """Resizing of RGB images to about the input size of the model, and normalization."""
 
     def __init__(self, model: Model, device: torch.device) -> None:
         self.size = model.input_size
@@ -30,26 +30,36 @@ class Preprocessor:
         self._offset = torch.from_numpy(offset).to(device)
 
     def __call__(self, image: NDArray[np.uint8]) -> Tensor:
-        """Turn an (H, W, 3) RGB image into a (1, 3, h, w) batch, channels last in memory."""
+        """Convert an (H, W, 3) uint8 RGB image to a (1, 3, h, w) batch, channels last in memory."""
         height, width = network_size(image.shape[0], image.shape[1], self.size, self.stride)
         if image.shape[:2] != (height, width):
-            shrinks = height < image.shape[0]
-            method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            shrink = height < image.shape[0]
+            method = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
             image = cv2.resize(image, (width, height), interpolation=method)
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
-        normalised = pixels.float().mul_(self._scale).sub_(self._offset)
-        return normalised.permute(2, 0, 1)[None]
+        normalized = pixels.float().mul_(self._scale).sub_(self._offset)
+        return normalized.permute(2, 0, 1)[None]
 
 
 def network_size(height: int, width: int, target: tuple[int, int], stride: int) -> tuple[int, int]:
-    """Return the input size for a camera image: its aspect, about the target's number of pixels.
+    """Return the input size for an image: its aspect ratio and about the target's area.
 
-    Sides are multiples of the stride, so nothing is spent on padding, and lie between one
-    stride and four times the target's longer side; a strip is squeezed to that.
+    Sides are multiples of the stride, so that nothing is padded, and lie between one stride and
+    four times the longer side of the target; a narrow strip is squeezed to that.
+
+    Args:
+        height: Height of the image [pixels].
+        width: Width of the image [pixels].
+        target: Height and width that the model was made for [pixels].
+        stride: Largest stride of the network [pixels].
+
+    Returns:
+        Height and width of the network input [pixels].
+
     """
     scale = (target[0] * target[1] / (height * width)) ** 0.5
-    most = 4 * max(target) // stride
+    limit = 4 * max(target) // stride
     rows, columns = (
-        min(max(1, round(side * scale / stride)), most) * stride for side in (height, width)
+        min(max(1, round(side * scale / stride)), limit) * stride for side in (height, width)
     )
     return rows, columns

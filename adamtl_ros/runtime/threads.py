@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""How many cores the engine takes, beside the other processes of a robot."""
+"""Threads and memory settings of a process that runs the engine beside others."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _PAD_BYTES = 64 << 20
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc's allocator not to hand freed memory back to the kernel after every frame.
+    """Set glibc's allocator to keep freed memory instead of returning it after every frame.
 
-    By default each image-sized array is mapped anew and its pages fault in one by one, some
+    By default each image-sized array is mapped again and its pages fault in one by one, some
     2,000 for the normals of one VGA frame: 7.7 ms instead of 2.2 ms to compute them. Call it
-    early, in a process that is all ours.
+    early, and only from a program, not from a library.
 
     Returns:
         False where the C library has no such settings; nothing is changed then.
@@ -34,24 +34,24 @@ def keep_freed_memory() -> bool:
 
 
 def default_threads() -> int:
-    """Return the cores that this process may use less one for the rest, at least one."""
+    """Return the number of cores of this process less one for other processes, at least 1."""
     return max(1, len(os.sched_getaffinity(0)) - 1)
 
 
 def set_threads(count: int) -> int:
     """Set the threads of torch and OpenCV; call it before the first kernel runs.
 
-    OpenMP threads wait actively. With as many threads as cores, one other busy process makes
-    a frame take 10 to 20 times as long.
+    OpenMP threads spin while they wait. With as many threads as cores, one other busy process
+    makes a frame take 10 to 20 times as long.
 
     Args:
-        count: Number of threads; 0 leaves one core to the rest of the robot.
+        count: Number of threads; 0 leaves one core to other processes.
 
     Returns:
-        The number in force.
+        Number of threads set.
 
     Raises:
-        ValueError: A negative number.
+        ValueError: Negative number.
 
     """
     if count < 0:

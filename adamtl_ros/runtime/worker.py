@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""A thread that runs what takes long, so that nothing else ever waits for it."""
+"""Worker thread with a mailbox that keeps only the newest item of each sender."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ T = TypeVar('T')
 
 
 class Mailbox(Generic[T]):
-    """Hands the newest items from some threads to another and tells of what they replaced.
+    """Thread-safe mailbox with one slot per sender; a newer item replaces a waiting one.
 
     A queue would give the worker frames that are already old: at 30 Hz with 80 ms of work, a
-    queue of ten makes results 404 ms old, one slot 96 ms. Whoever was served longest ago comes
-    first, so that a fast sender cannot starve a slow one.
+    queue of ten makes results 404 ms old, one slot 96 ms. Senders are served in turn, the least
+    recently served first, so that a fast sender cannot starve a slow one.
     """
 
     def __init__(self) -> None:
@@ -29,28 +29,31 @@ class Mailbox(Generic[T]):
         self._closed = False
 
     def put(self, item: T, sender: str = '') -> bool:
-        """Leave an item in place of one of the same sender that still waits.
+        """Put an item into the slot of its sender.
+
+        Args:
+            item: Item to deliver.
+            sender: Name of the sender.
 
         Returns:
-            Whether an item was dropped: the one that waited, or this one if the mailbox is
-            closed.
+            Whether an item was dropped: the replaced one, or this one if the mailbox is closed.
 
         """
         with self._condition:
-            drops = self._closed or sender in self._waiting
+            dropped = self._closed or sender in self._waiting
             if not self._closed:
                 self._waiting[sender] = item
                 self._condition.notify()
-            return drops
+            return dropped
 
     def take(self, timeout: float | None = None) -> T | None:
-        """Wait for an item and take it.
+        """Wait for an item and remove it.
 
         Args:
-            timeout: Seconds to wait; for ever if not given.
+            timeout: Longest time to wait [s]; no limit if not given.
 
         Returns:
-            The newest item of the sender whose turn it is; None after the timeout or once the
+            Item of the least recently served sender; None after the timeout or once the
             mailbox is closed.
 
         """
@@ -63,10 +66,10 @@ class Mailbox(Generic[T]):
             return self._waiting.pop(sender)
 
     def close(self) -> list[T]:
-        """Wake whoever waits; from now on nothing can be put or taken.
+        """Drop the waiting items and wake the waiting thread; the mailbox accepts nothing more.
 
         Returns:
-            The items that still waited and were dropped.
+            Dropped items.
 
         """
         with self._condition:
@@ -78,10 +81,11 @@ class Mailbox(Generic[T]):
 
 
 SLICE_S = 0.1
+"""Longest wait before the period is read again [s]."""
 
 
 class Worker(Generic[T]):
-    """Takes the newest item of its mailbox, handles it, and again, on a thread of its own."""
+    """Thread that takes items from its mailbox and handles them one at a time."""
 
     def __init__(
         self,
@@ -89,14 +93,14 @@ class Worker(Generic[T]):
         min_period: Callable[[], float],
         name: str = 'adamtl-worker',
     ) -> None:
-        """Prepare; `start()` starts it.
+        """Create the thread; `start()` starts it.
 
         Args:
-            handle: Called with each item taken. An exception ends the worker, so it must
-                deal with its own.
-            min_period: Gives the seconds from one start of work to the next; it may change at
-                any time.
-            name: Of the thread.
+            handle: Function called with each item. It must not raise: an exception ends the
+                thread.
+            min_period: Function that returns the shortest time between two calls of `handle`
+                [s]; read again all the time.
+            name: Name of the thread.
 
         """
         self.mailbox: Mailbox[T] = Mailbox()
@@ -110,10 +114,10 @@ class Worker(Generic[T]):
         self._thread.start()
 
     def stop(self) -> list[T]:
-        """Let the item in work finish, drop those that wait, and end the thread.
+        """Finish the current item, drop the waiting ones and end the thread.
 
         Returns:
-            The items that waited.
+            Dropped items.
 
         """
         self._stopping.set()
@@ -124,10 +128,10 @@ class Worker(Generic[T]):
     def _run(self) -> None:
         started = float('-inf')
         while not self._stopping.is_set():
-            early = started + self._min_period() - time.monotonic()
-            if early > 0:
+            remaining = started + self._min_period() - time.monotonic()
+            if remaining > 0:
                 # In slices, so that a shorter period takes effect while a long one runs.
-                self._stopping.wait(min(early, SLICE_S))
+                self._stopping.wait(min(remaining, SLICE_S))
                 continue
             item = self.mailbox.take()
             if item is not None:

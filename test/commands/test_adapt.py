@@ -5,6 +5,7 @@
 import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,8 +15,7 @@ from helpers import small
 from adamtl_ros.commands.adapt import AdaptConfig, run_adaptation
 from adamtl_ros.commands.main import main
 from adamtl_ros.data.synthetic_bag import write_synthetic_bag
-from adamtl_ros.nn.io.adapter_file import load_adapted
-from adamtl_ros.nn.io.checkpoint import Model, load_model, save_model
+from adamtl_ros.nn.io.checkpoint import Model, load_adapted, load_model, save_model
 from adamtl_ros.nn.swin.architecture import ARCHITECTURES
 from adamtl_ros.scenes.labels import SCENE_TASKS
 from adamtl_ros.training import run
@@ -162,3 +162,31 @@ def test_adapters_can_be_evaluated_like_models(bag, tmp_path, capsys):
     other = ['--model', 'speck', *model[2:]]
     assert main(['evaluate', '--config', 'data.yaml', *other]) == 1
     assert 'made for the base' in capsys.readouterr().err
+
+
+def test_an_id_map_names_the_classes_of_the_base(bag, tmp_path):
+    """The same file as of `evaluate-bag`: the ids of a bag in the classes of the model."""
+    streets = Path(__file__).parents[2] / 'config' / 'classes' / 'camvid.yaml'
+    out = tmp_path / 'new.safetensors'
+    given = ['adapt', '--bag', str(bag), '--base', 'b', '--out', str(out), '--tasks', 'semseg']
+    assert main([*given, '--classes', str(streets), '--steps', '1', '--batch', '2']) == 0
+    data = load_adapted(load_model('b'), out).notes['adapter']['recipe']['data']
+    classes = list(TASKS['semseg'].classes)
+    assert data['options']['model_classes'] == {'semseg': classes}
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('semseg: {0: sky}', "class map: semseg 0 is 'sky', which the model does not know; choose"),
+        ('human_parts: {0: head}', "class map for 'human_parts', which the model does not do"),
+        ('semseg: {300: floor}', "ids.yaml: class map for 'semseg': id 300 is not in 0..254"),
+        ('semseg: floor', "ids.yaml: expected 'semseg:' and below it lines such as '3: floor'"),
+        ('semseg: [', 'ids.yaml is not YAML'),
+    ],
+)
+def test_classes_that_cannot_be_used(bag, tmp_path, text, message, capfd):
+    (tmp_path / 'ids.yaml').write_text(text)
+    given = ['adapt', '--bag', str(bag), '--base', 'b', '--out', 'new.safetensors']
+    assert main([*given, '--classes', 'ids.yaml']) == 2
+    assert message in capfd.readouterr().err

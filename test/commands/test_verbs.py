@@ -71,7 +71,7 @@ def test_calibration_fits_a_model_to_the_images_of_a_bag(model, bag, tmp_path):
     assert before.network.calibration is None
     assert after.network.calibration.size == (56, 72)
     assert after.network.calibration.images == 4
-    assert after.network.calibration.knows(tuple(TASKS))
+    assert after.network.calibration.covers(tuple(TASKS))
     assert after.notes == {'recipe': 'none', 'calibrated_on': '4 images of room'}
     assert after.trained == before.trained
     for name, value in before.network.state_dict().items():

@@ -7,8 +7,15 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from adamtl_ros.bags.images import read_images
-from adamtl_ros.bags.reader import CAMERA_INFO, COMPRESSED, RAW, find_camera, header_stamp, open_bag
+from adamtl_ros.bags.reader import (
+    CAMERA_INFO,
+    COMPRESSED,
+    RAW,
+    find_camera,
+    header_stamp,
+    open_bag,
+    read_images,
+)
 from adamtl_ros.bags.writer import LABEL_INFO
 from adamtl_ros.data.labelled_bag import LabelledBag
 from adamtl_ros.data.synthetic_bag import IMAGE, INFO, RATE_HZ, START_NS, write_synthetic_bag

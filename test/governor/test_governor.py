@@ -34,24 +34,24 @@ def test_without_any_input_the_user_decides():
         decision = made.decide(user, 0.0)
         assert decision.budget == user
         assert decision.reason is Reason.USER
-        assert not decision.silent
+        assert not decision.input_problems
 
 
 def test_the_least_counts_and_gives_the_reason():
     made = governor()
-    made.battery.hear(BatteryReading(0.3), 0.0)
+    made.battery.update(BatteryReading(0.3), 0.0)
     assert made.decide(1.0, 0.0).budget == pytest.approx(0.6)
     assert made.decide(1.0, 0.0).reason is Reason.BATTERY
-    made.thermal.hear('cpu', 85.0, 0.0)
+    made.thermal.update('cpu', 85.0, 0.0)
     decision = made.decide(1.0, 10.0)
     assert decision.budget == pytest.approx(0.3)
     assert decision.reason is Reason.THERMAL
-    assert decision.opinions[Reason.BATTERY].limit == pytest.approx(0.6)
+    assert decision.limits[Reason.BATTERY].budget == pytest.approx(0.6)
 
 
 def test_the_user_wins_when_lower():
     made = governor()
-    made.battery.hear(BatteryReading(0.3), 0.0)
+    made.battery.update(BatteryReading(0.3), 0.0)
     decision = made.decide(0.5, 0.0)
     assert decision.budget == 0.5
     assert decision.reason is Reason.USER
@@ -59,17 +59,17 @@ def test_the_user_wins_when_lower():
 
 def test_the_first_decision_is_not_slowed_down():
     made = governor()
-    made.battery.hear(BatteryReading(0.1), 0.0)
+    made.battery.update(BatteryReading(0.1), 0.0)
     assert made.decide(1.0, 0.0).budget == pytest.approx(0.2)
 
 
 def test_it_falls_fast_and_rises_slowly():
     made = governor()
     made.decide(1.0, 0.0)
-    made.battery.hear(BatteryReading(0.1), 0.0)
+    made.battery.update(BatteryReading(0.1), 0.0)
     assert made.decide(1.0, 0.5).budget == pytest.approx(0.5)
     assert made.decide(1.0, 2.0).budget == pytest.approx(0.2)
-    made.battery.hear(BatteryReading(0.1, charging=True), 2.0)
+    made.battery.update(BatteryReading(0.1, charging=True), 2.0)
     rising = made.decide(1.0, 4.0)
     assert rising.budget == pytest.approx(0.4)
     assert rising.reason is Reason.BATTERY
@@ -86,11 +86,11 @@ def test_the_users_own_changes_are_at_once():
 
 def test_a_small_rise_waits():
     made = governor(battery=BatterySettings(high=0.5, low=0.1, floor_budget=0.2, hysteresis=0))
-    made.battery.hear(BatteryReading(0.3), 0.0)
+    made.battery.update(BatteryReading(0.3), 0.0)
     low = made.decide(1.0, 0.0).budget
-    made.battery.hear(BatteryReading(0.305), 1.0)
+    made.battery.update(BatteryReading(0.305), 1.0)
     assert made.decide(1.0, 60.0).budget == low
-    made.battery.hear(BatteryReading(0.32), 60.0)
+    made.battery.update(BatteryReading(0.32), 60.0)
     # A rise that has begun is finished.
     assert made.decide(1.0, 60.1).budget == pytest.approx(low + 0.01)
     assert made.decide(1.0, 119.0).budget == pytest.approx(0.2 + 0.8 * 0.22 / 0.4)
@@ -104,7 +104,7 @@ def test_a_user_may_go_below_the_floor_of_the_limiters():
 
 def test_limiters_stop_at_the_floor():
     made = governor(battery=BatterySettings(high=0.5, low=0.1, floor_budget=0.05))
-    made.battery.hear(BatteryReading(0.05), 0.0)
+    made.battery.update(BatteryReading(0.05), 0.0)
     decision = made.decide(1.0, 0.0)
     assert decision.budget == FLOOR
     assert decision.reason is Reason.FLOOR
@@ -117,7 +117,7 @@ def test_a_load_that_comes_and_goes_is_followed_within_30_frames_at_15_hz():
         for _ in range(60):
             now += 1 / 15
             budgets.append(made.decide(1.0, now).budget)
-            made.deadline.hear(budgets[-1], load * (10 + 40 * budgets[-1]))
+            made.deadline.update(budgets[-1], load * (10 + 40 * budgets[-1]))
     assert budgets[59] == 1
     assert budgets[90] == pytest.approx((27.6 - 10) / 40, abs=0.04)
     assert max(budgets[90:120]) - min(budgets[90:120]) < 0.04
@@ -126,26 +126,26 @@ def test_a_load_that_comes_and_goes_is_followed_within_30_frames_at_15_hz():
 
 def test_silence_is_told_and_limits_nothing():
     made = governor()
-    made.battery.hear(BatteryReading(0.1), 0.0)
+    made.battery.update(BatteryReading(0.1), 0.0)
     made.decide(1.0, 0.0)
     decision = made.decide(1.0, 1000.0)
     assert decision.budget == 1
     assert decision.reason is Reason.STALE
-    assert list(decision.silent) == ['battery']
+    assert list(decision.input_problems) == ['battery']
 
 
 def test_other_settings_keep_what_was_learnt():
     made = governor()
-    made.battery.hear(BatteryReading(0.3), 0.0)
+    made.battery.update(BatteryReading(0.3), 0.0)
     made.configure(GovernorSettings(battery=BatterySettings(high=0.3)))
-    assert made.decide(1.0, 0.0).opinions[Reason.BATTERY].limit == 1
+    assert made.decide(1.0, 0.0).limits[Reason.BATTERY].budget == 1
 
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True) | st.floats(-1, 2) | st.floats(0, 120)
 EVENTS = st.lists(
     st.one_of(
-        st.tuples(st.just('expect'), st.sampled_from(['cpu', 'gpu'])),
-        st.tuples(st.just('forget'), st.sampled_from(['cpu', 'gpu'])),
+        st.tuples(st.just('watch'), st.sampled_from(['cpu', 'gpu'])),
+        st.tuples(st.just('unwatch'), st.sampled_from(['cpu', 'gpu'])),
         st.tuples(st.just('trip'), NUMBERS, NUMBERS),
         st.tuples(st.just('configure'), st.booleans()),
         st.tuples(st.just('battery'), NUMBERS, st.booleans(), st.booleans()),
@@ -159,22 +159,22 @@ EVENTS = st.lists(
 
 
 def happen(made, now, kind, values):
-    """Let a governor hear of something."""
+    """Apply an event to a governor."""
     if kind == 'battery':
-        made.battery.hear(BatteryReading(*values), now)
+        made.battery.update(BatteryReading(*values), now)
     elif kind == 'thermal':
-        made.thermal.hear('cpu', values[0], now, too_hot=values[1])
+        made.thermal.update('cpu', values[0], now, too_hot=values[1])
     elif kind == 'trip':
-        made.thermal.hear('gpu', values[0], now, trip_c=values[1])
-    elif kind == 'expect':
-        made.thermal.expect(values[0], now)
-        made.battery.expect(now)
-    elif kind == 'forget':
-        made.thermal.forget(values[0])
+        made.thermal.update('gpu', values[0], now, trip_c=values[1])
+    elif kind == 'watch':
+        made.thermal.watch(values[0], now)
+        made.battery.watch(now)
+    elif kind == 'unwatch':
+        made.thermal.unwatch(values[0])
     elif kind == 'configure':
         made.configure(SETTINGS if values[0] else GovernorSettings())
     elif kind == 'frame':
-        made.deadline.hear(*values)
+        made.deadline.update(*values)
 
 
 @settings(max_examples=300, deadline=None)
@@ -188,7 +188,7 @@ def test_no_input_breaks_it(events):
         decision = made.decide(user, now)
         assert min(FLOOR, user) <= decision.budget <= user
         assert isinstance(decision.reason, Reason)
-        for opinion in decision.opinions.values():
-            assert math.isnan(opinion.limit) or 0 < opinion.limit <= 1
+        for limit in decision.limits.values():
+            assert math.isnan(limit.budget) or 0 < limit.budget <= 1
         if decision.reason is Reason.USER:
             assert decision.budget == user

@@ -51,7 +51,7 @@ def test_garbage_is_nan(tmp_path, text):
     assert [z.name for z in zones.read_all()] == ['gpu']
 
 
-def test_a_zone_that_vanishes_is_told(tmp_path):
+def test_a_zone_that_vanishes_is_reported(tmp_path):
     folder = zone(tmp_path, 0, 'cpu', 50000)
     zones = ThermalZones(tmp_path)
     (folder / 'temp').unlink()
@@ -90,7 +90,7 @@ def test_joules_of_all_packages(tmp_path):
     assert counter.joules() == pytest.approx(3.5)
 
 
-def test_a_counter_that_begins_anew(tmp_path):
+def test_a_counter_that_wraps_around(tmp_path):
     folder = package(tmp_path, 'intel-rapl:0', 9_000_000, most=10_000_000)
     counter = EnergyCounter(tmp_path)
     (folder / 'energy_uj').write_text('500000')

@@ -17,11 +17,12 @@ from adamtl_ros.governor.simulation import (
     DeviceSettings,
     Scenario,
     ScenarioError,
+    plot,
     read_scenario,
     simulate,
+    summary,
     value_at,
 )
-from adamtl_ros.governor.simulation_report import draw, summary
 
 SHIPPED = sorted((Path(__file__).parents[2] / 'config' / 'scenarios').glob('*.yaml'))
 OFF = GovernorSettings(
@@ -34,26 +35,26 @@ def test_a_device_warms_up_as_an_exponential():
     device = Device(DeviceSettings(idle_w=2, frame_j=0.1, full_ms=20, heat_minutes=5), 20.0)
     assert device.celsius == 40
     for _ in range(600):
-        device.live(0.5, 1.0, 1.0, 20.0, 0.0)
+        device.step(0.5, 1.0, 1.0, 20.0, 0.0)
     assert device.celsius == pytest.approx(70 - 30 * math.exp(-1), abs=0.01)
 
 
 def test_a_battery_counts_joules():
     device = Device(DeviceSettings(idle_w=2, frame_j=0.1, full_ms=20, battery_wh=10), 20.0)
-    device.live(3600.0, 1.0, 1.0, 20.0, 0.0)
+    device.step(3600.0, 1.0, 1.0, 20.0, 0.0)
     assert device.charge == pytest.approx(0.5)
-    device.live(3600.0, 1.0, 1.0, 20.0, 8.0)
+    device.step(3600.0, 1.0, 1.0, 20.0, 8.0)
     assert device.charge == pytest.approx(0.8)
 
 
 def test_firmware_throttles_until_it_has_cooled():
     settings = DeviceSettings(throttle_c=50, throttle_recovers_c=45, full_ms=40)
     device = Device(settings, 60.0)
-    device.live(1.0, 1.0, 1.0, 60.0, 0.0)
+    device.step(1.0, 1.0, 1.0, 60.0, 0.0)
     assert device.throttled
     assert device.latency_ms(1.0, 1.5) == 40 * 1.5 * 2
     assert device.rate_hz(1.0, 1.5) == pytest.approx(1000 / 120)
-    device.live(1e6, 0.2, 1.0, 20.0, 0.0)
+    device.step(1e6, 0.2, 1.0, 20.0, 0.0)
     assert not device.throttled
 
 
@@ -111,7 +112,7 @@ def test_shipped_scenarios_are_better_with_a_governor(path, tmp_path):
     ]
     assert any(better)
     assert 0.2 <= governed.mean_budget < 1
-    draw(coarse, governed, free, tmp_path / 'plot.png')
+    plot(coarse, governed, free, tmp_path / 'plot.png')
     assert (tmp_path / 'plot.png').stat().st_size > 20_000
     text = summary(coarse, governed, free)
     assert whole.name in text

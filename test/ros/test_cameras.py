@@ -71,7 +71,7 @@ def test_the_budget_and_the_turns_hold_for_all(graph, monkeypatch):
 
     assert change(graph, 'budget', 0.5).successful
     monkeypatch.setattr(node.engine, 'run', in_turn)
-    of = [camera.reporter.statistics for camera in node.cameras.values()]
+    of = [camera.reporter.counters for camera in node.cameras.values()]
 
     def begun():
         send()
@@ -109,7 +109,7 @@ def test_every_image_of_every_camera_is_accounted_for(graph):
     graph.until(enough)
     assert node.trigger_deactivate() is not None
     for camera in node.cameras.values():
-        c = camera.reporter.statistics.counts
+        c = camera.reporter.counters.counts
         assert c.received == c.processed + c.dropped + c.idle + c.refused
 
 

@@ -18,7 +18,7 @@ from sensor_msgs.msg import BatteryState, Image, Temperature
 from adamtl_ros.governor.governor import GovernorSettings, Reason
 from adamtl_ros.governor.sensors import EnergyCounter, ThermalZones
 from adamtl_ros.ros import governor_inputs as governing
-from adamtl_ros.ros.parameters import default_values, settings_of
+from adamtl_ros.ros.parameters import default_values, live_settings
 
 
 class Robot:
@@ -118,7 +118,7 @@ def test_what_does_not_limit(graph, fields):
     node = graph.perception(**LINE)
     robot = Robot(graph)
     message = (robot.battery, BatteryState(voltage=12.0, current=-2.0, **fields))
-    robot.until(lambda _: node.governing._power_w == 24.0, message)
+    robot.until(lambda _: node.governor._power_w == 24.0, message)
     found = robot.until(lambda _: True, message)
     assert found.effective_budget == 1
     assert found.limit_reason == ComputeStats.USER
@@ -236,7 +236,7 @@ def test_a_sleeping_part_and_garbage_of_a_board_are_no_error(graph):
         found = robot.until(lambda s: math.isnan(s.temperature), (jetson, array))
         assert found.limit_reason == ComputeStats.USER
     assert change(graph, 'thermal.diagnostics', value=False).successful
-    graph.until(lambda: 'diagnostics' not in node.governing._subscriptions)
+    graph.until(lambda: 'diagnostics' not in node.governor._subscriptions)
 
 
 def test_a_board_that_is_expected_and_silent_is_an_error(graph):
@@ -284,7 +284,7 @@ def test_settings_that_contradict_each_other_are_refused(graph):
 
 
 def test_the_file_has_the_defaults_of_the_governor():
-    assert settings_of(default_values()).governor == GovernorSettings()
+    assert live_settings(default_values()).governor == GovernorSettings()
 
 
 def test_reasons_have_the_numbers_of_the_message():

@@ -59,6 +59,7 @@ def test_given_arguments_have_the_types_of_the_parameters(module):
         model='tiny',
         device='cpu',
         adapter='kitchen.safetensors',
+        cameras='front,left rear',
     )
     assert module.overrides(given) == {
         'budget': 1.0,
@@ -67,6 +68,7 @@ def test_given_arguments_have_the_types_of_the_parameters(module):
         'model': 'tiny',
         'device': 'cpu',
         'adapter': 'kitchen.safetensors',
+        'cameras': ['front', 'left', 'rear'],
     }
     assert isinstance(module.overrides(given)['budget'], float)
 
@@ -74,6 +76,68 @@ def test_given_arguments_have_the_types_of_the_parameters(module):
 def test_impossible_choice_is_refused(module):
     with pytest.raises(RuntimeError, match='image_transport'):
         values(module, image_transport='theora')
+
+
+@pytest.mark.parametrize('text', ['abc', '0', '1.5', '-1', 'nan'])
+def test_an_invalid_budget_is_refused(module, text):
+    with pytest.raises(ValueError, match=f"budget:='{text}' must be a number from 0.01 to 1.0"):
+        module.overrides(values(module, budget=text))
+
+
+def test_a_missing_params_file_is_refused(module):
+    with pytest.raises(ValueError, match=r"params_file:='/nowhere\.yaml': no such file; give"):
+        module.check_cameras(values(module, params_file='/nowhere.yaml'))
+
+
+def test_a_file_without_sections_is_refused(module, tmp_path):
+    (tmp_path / 'list.yaml').write_text('[1, 2]')
+    with pytest.raises(ValueError, match='is not a file of parameters'):
+        module.check_cameras(values(module, params_file=str(tmp_path / 'list.yaml')))
+
+
+@pytest.mark.parametrize('name', ['image', 'camera_info'])
+def test_topics_of_one_camera_beside_several_are_refused(module, name):
+    module.check_cameras(values(module, cameras='front left'))
+    module.check_cameras(values(module, **{name: '/topic'}))
+    with pytest.raises(ValueError, match=rf"{name}:='/topic' .* cameras:= \['front', 'left'\]"):
+        module.check_cameras(values(module, cameras='front left', **{name: '/topic'}))
+
+
+@pytest.mark.parametrize(
+    ('node', 'several'),
+    [('/**', True), ('adamtl', True), ('/left/adamtl', True), ('another', False)],
+)
+def test_so_they_are_when_the_file_names_several(module, tmp_path, node, several):
+    path = tmp_path / 'cameras.yaml'
+    path.write_text(f'{node}:\n  ros__parameters:\n    cameras: [front, left]\n')
+    given = values(module, params_file=str(path), image='/topic')
+    if several:
+        with pytest.raises(ValueError, match=r"cameras.yaml with cameras \['front', 'left'\]"):
+            module.check_cameras(given)
+    else:
+        module.check_cameras(given)
+
+
+def launched(arguments):
+    """Return the exit status of the launch file."""
+    source = PythonLaunchDescriptionSource(str(PATH))
+    included = IncludeLaunchDescription(source, launch_arguments=arguments.items())
+    service = LaunchService(noninteractive=True)
+    service.include_launch_description(LaunchDescription([included]))
+    return service.run()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ({'budget': 'abc'}, "budget:='abc' must be a number"),
+        ({'params_file': '/nowhere.yaml'}, "params_file:='/nowhere.yaml': no such file"),
+        ({'cameras': 'a b', 'image': '/c'}, "image:='/c' is the topic of the only camera"),
+    ],
+)
+def test_invalid_arguments_end_the_launch_with_an_error(arguments, message, caplog):
+    assert launched(arguments) == 1
+    assert message in caplog.text
 
 
 @pytest.mark.timeout(180)

@@ -173,7 +173,7 @@ def test_namespace_and_late_deadline(graph):
     results = graph.listen(Image, '/left/adamtl/edges/image')
     camera = graph.client.create_publisher(Image, '/left/image', RELIABLE)
     send_until(graph, camera, image(), lambda: results)
-    graph.until(lambda: node.cameras[''].reporter.statistics.counts.late >= 1)
+    graph.until(lambda: node.cameras[''].reporter.counters.counts.late >= 1)
 
 
 def test_topics_of_the_readme(graph):

@@ -24,7 +24,7 @@ def test_strange_stamps_are_frames_like_others(graph, second):
     send_until(graph, camera, image(stamp=second), lambda: results and any(s.tasks for s in stats))
     assert results[0].header.stamp.sec == second
     assert math.isnan(next(s for s in stats if s.tasks).age_ms)
-    assert node.cameras[''].reporter.statistics.counts.refused == 0
+    assert node.cameras[''].reporter.counters.counts.refused == 0
 
 
 def test_damaged_message_is_refused(graph):
@@ -34,7 +34,7 @@ def test_damaged_message_is_refused(graph):
     camera = graph.client.create_publisher(Image, 'image', RELIABLE)
     send_until(
         graph, camera, b'\x00\x01\x00\x00rubbish',
-        lambda: node.cameras[''].reporter.statistics.counts.refused,
+        lambda: node.cameras[''].reporter.counters.counts.refused,
     )  # fmt: skip
 
 
@@ -48,8 +48,8 @@ def test_statistics_that_fail_do_not_undo_a_result(graph, monkeypatch):
     results = graph.listen(Image, '/adamtl/edges/image')
     camera = graph.client.create_publisher(Image, 'image', RELIABLE)
     send_until(graph, camera, image(), lambda: len(results) >= 2)
-    assert node.cameras[''].reporter.statistics.counts.refused == 0
-    assert node.cameras[''].reporter.statistics.counts.processed >= 2
+    assert node.cameras[''].reporter.counters.counts.refused == 0
+    assert node.cameras[''].reporter.counters.counts.processed >= 2
 
 
 def test_health_is_reported_while_simulated_time_stands_still(graph):
@@ -80,11 +80,9 @@ def test_nobody_listens_nothing_runs(graph, monkeypatch):
     run = node.engine.run
     monkeypatch.setattr(node.engine, 'run', lambda *a: (wanted.append(tuple(a[2])), run(*a))[1])
     camera = graph.client.create_publisher(Image, 'image', RELIABLE)
-    send_until(
-        graph, camera, image(), lambda: node.cameras[''].reporter.statistics.counts.idle >= 5
-    )
+    send_until(graph, camera, image(), lambda: node.cameras[''].reporter.counters.counts.idle >= 5)
     assert not wanted
-    assert node.cameras[''].reporter.statistics.counts.processed == 0
+    assert node.cameras[''].reporter.counters.counts.processed == 0
     results = graph.listen(Image, '/adamtl/depth/image')
     send_until(graph, camera, image(), lambda: results)
     assert set(wanted) == {('depth',)}
@@ -117,7 +115,7 @@ def test_slow_network_drops_old_frames(graph, monkeypatch):
     camera.publish(image(stamp=50))
     graph.until(lambda: results[-1].header.stamp.sec == 50)  # nothing is on its way any more
     monkeypatch.setattr(node.engine, 'run', slowly)
-    statistics = node.cameras[''].reporter.statistics
+    statistics = node.cameras[''].reporter.counters
 
     def all_done():
         counts = statistics.counts
@@ -155,7 +153,7 @@ def test_images_that_arrive_while_the_node_is_busy_are_counted(graph):
     send_until(graph, camera, image(stamp=1), lambda: results)
     camera.publish(image(stamp=50))
     graph.until(lambda: results[-1].header.stamp.sec == 50)  # nothing is on its way any more
-    before = node.cameras[''].reporter.statistics.counts.received
+    before = node.cameras[''].reporter.counters.counts.received
     held, free = threading.Event(), threading.Event()
 
     def hold():
@@ -167,7 +165,7 @@ def test_images_that_arrive_while_the_node_is_busy_are_counted(graph):
     for index in range(4):
         camera.publish(image(stamp=100 + index))
     free.set()
-    graph.until(lambda: node.cameras[''].reporter.statistics.counts.received == before + 4)
+    graph.until(lambda: node.cameras[''].reporter.counters.counts.received == before + 4)
     graph.until(lambda: results[-1].header.stamp.sec == 103)
 
 
@@ -189,7 +187,7 @@ def test_bad_frames_are_refused_and_counted(graph, bad):
     wrong = image()
     for name, value in bad.items():
         setattr(wrong, name, value)
-    send_until(graph, camera, wrong, lambda: node.cameras[''].reporter.statistics.counts.refused)
+    send_until(graph, camera, wrong, lambda: node.cameras[''].reporter.counters.counts.refused)
 
     def warned():
         return any(
@@ -216,7 +214,7 @@ def test_a_failing_engine_does_not_end_the_node(graph, monkeypatch):
     monkeypatch.setattr(node.engine, 'run', flaky)
     results = graph.listen(Image, '/adamtl/edges/image')
     camera = graph.client.create_publisher(Image, 'image', RELIABLE)
-    send_until(graph, camera, image(), lambda: node.cameras[''].reporter.statistics.counts.refused)
+    send_until(graph, camera, image(), lambda: node.cameras[''].reporter.counters.counts.refused)
     assert node.cameras[''].reporter.refusal == 'RuntimeError: out of memory'
     fail[0] = False
     send_until(graph, camera, image(), lambda: results)

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The replay's launch file with the real `launch`; `ros2 bag` is played by our own two tools."""
+"""The launch file of the replay, with the real `launch`; the demo stands in for `ros2 bag`."""
 
 import importlib.util
 import json
@@ -18,18 +18,21 @@ from ament_index_python.packages import get_package_share_directory  # noqa: E40
 from launch.actions import IncludeLaunchDescription  # noqa: E402
 from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
 
-from adamtl_ros.data.synthetic_bag import write_synthetic_bag
+from adamtl_ros.data.synthetic_bag import write_synthetic_bag  # noqa: E402
 from launch import LaunchDescription, LaunchService  # noqa: E402
 
 PATH = Path(get_package_share_directory('adamtl_ros')) / 'launch' / 'replay.launch.py'
 FRAMES = 15
 
 ROS2_BAG = """#!{python}
+import os
 import sys
 from pathlib import Path
 
 words = sys.argv[1:]
 assert words[0] == 'bag'
+if words[1] == os.environ.get('BROKEN'):
+    sys.exit(3)
 if words[1] == 'play':
     from adamtl_ros.demo.player import main
 
@@ -82,15 +85,14 @@ def test_commands(module):
 
 
 @pytest.fixture
-def replay(tmp_path, monkeypatch):
-    """Return a function that replays a drawn room and returns the exit status."""
+def replay(tmp_path, monkeypatch, own_domain):
+    """Return a function that replays a synthetic bag and returns the exit status."""
     write_synthetic_bag(tmp_path / 'room', frames=FRAMES, size=(120, 160), truth=True)
     tool = tmp_path / 'bin' / 'ros2'
     tool.parent.mkdir()
     tool.write_text(ROS2_BAG.format(python=sys.executable))
     tool.chmod(0o755)
     monkeypatch.setenv('PATH', f'{tool.parent}{os.pathsep}{os.environ["PATH"]}')
-    monkeypatch.setenv('ROS_DOMAIN_ID', str(60 + os.getpid() % 30))
 
     def run(**options):
         arguments = {
@@ -127,7 +129,35 @@ def test_a_replay_ends_with_a_report(replay, tmp_path):
 
 @pytest.mark.timeout(240)
 def test_nothing_is_played_to_a_node_that_cannot_start(replay, tmp_path, caplog):
-    assert replay(model='nowhere') == 0
+    assert replay(model='nowhere') == 1
     assert 'the node cannot be started, so there is no replay' in caplog.text
     assert not (tmp_path / 'sent.csv').exists()
     assert not (tmp_path / 'out' / 'metrics.json').exists()
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(
+    ('broken', 'message'),
+    [
+        ('record', 'the recorder ended with status 3 before the bag was played'),
+        ('play', 'the player ended with status 3: nothing is evaluated'),
+    ],
+)
+def test_a_recorder_or_player_that_dies_fails_the_replay(
+    replay, tmp_path, caplog, monkeypatch, broken, message
+):
+    monkeypatch.setenv('BROKEN', broken)
+    assert replay() == 1
+    assert message in caplog.text
+    assert 'the report is written' not in caplog.text
+    assert not (tmp_path / 'out' / 'metrics.json').exists()
+
+
+@pytest.mark.timeout(240)
+def test_an_evaluation_that_fails_fails_the_replay(replay, tmp_path, caplog):
+    command = tmp_path / 'bin' / 'adamtl'
+    command.write_text('#!/bin/sh\nexit 4\n')
+    command.chmod(0o755)
+    assert replay() == 1
+    assert 'the evaluation ended with status 4: there is no report' in caplog.text
+    assert 'the report is written' not in caplog.text

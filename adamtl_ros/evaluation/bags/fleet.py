@@ -24,8 +24,7 @@ from adamtl_ros.evaluation.bags.evaluate import evaluate_bag
 from adamtl_ros.evaluation.bags.outputs import remove_outputs
 from adamtl_ros.evaluation.bags.process import WorkerProcessError, start_worker
 from adamtl_ros.evaluation.bags.result import BagResult
-from adamtl_ros.nn.io.adapter_file import open_model
-from adamtl_ros.nn.io.checkpoint import shipped_weights
+from adamtl_ros.nn.io.checkpoint import load_model, shipped_weights
 from adamtl_ros.nn.swin.architecture import ARCHITECTURES
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.runtime.threads import set_threads
@@ -218,6 +217,6 @@ def _engine(model: str, threads: int, adapter: Path | None) -> Engine:
     """Return the engine of this process, created for its first recording."""
     start_worker()
     set_threads(threads)
-    engine = Engine(open_model(model, adapter))
+    engine = Engine(load_model(model, adapter))
     engine.warm_up()
     return engine

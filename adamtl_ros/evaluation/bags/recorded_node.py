@@ -12,7 +12,8 @@ import numpy as np
 from rosbags.image import message_to_cvimage
 
 from adamtl_ros.bags.ground_truth import TruthConfig
-from adamtl_ros.bags.reader import BagError, IssueLog, StampIndex, bag_name, open_bag
+from adamtl_ros.bags.reader import BagError, IssueLog, bag_name, open_bag
+from adamtl_ros.bags.stamp_index import StampIndex
 from adamtl_ros.bags.writer import STATS
 from adamtl_ros.evaluation.bags.process import prefetch
 from adamtl_ros.evaluation.bags.recording import Recording

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from adamtl_ros.bags.ground_truth import GroundTruth
-from adamtl_ros.bags.images import to_rgb
+from adamtl_ros.bags.images import decode_image
 from adamtl_ros.bags.reader import header_stamp, open_bag
 from adamtl_ros.labels import resize_nearest
 
@@ -123,7 +123,7 @@ class Recording:
         try:
             stamp = header_stamp(raw)
             message: Any = reader.deserialize(raw, connection.msgtype)
-            image = to_rgb(message)
+            image = decode_image(message)
         except Exception as error:  # noqa: BLE001  as above
             where = f'image {index} on {self.camera}'
             self._issues.add('image cannot be read', f'{where}: {type(error).__name__}: {error}')

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adamtl_ros.evaluation.bags.confidence import JackknifeSamples
-from adamtl_ros.evaluation.metrics import MeanIou, metric_for
+from adamtl_ros.evaluation.metrics import MeanIoU, metric_for
 from adamtl_ros.tasks import TASKS, UNLABELLED, Kind
 
 if TYPE_CHECKING:
@@ -329,6 +329,6 @@ def _known(label: Array) -> NDArray[np.bool_]:
 
 def _without_unit(rest: Metric, whole: Metric) -> dict[str, float]:
     """Return the values of the rest of a whole; class means use the classes of the whole."""
-    if isinstance(rest, MeanIou) and isinstance(whole, MeanIou):
+    if isinstance(rest, MeanIoU) and isinstance(whole, MeanIoU):
         return rest.compute(whole)
     return rest.compute()

@@ -1,6 +1,12 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What a limiter says, and the time it lives by."""
+"""Limiters of the budget: battery, temperature and deadline, one module each.
+
+A limiter takes measurements with `update()` and returns a `BudgetLimit` from `limit()`. One that
+has no usable input limits nothing. To add a limiter, write such a class with a settings
+dataclass, and name it in `governor.Governor`, in `governor.Reason` and in the parameters of the
+node.
+"""
 
 from __future__ import annotations
 
@@ -8,41 +14,48 @@ import enum
 import math
 from dataclasses import dataclass
 
+__all__ = ['BudgetLimit', 'Input', 'SteppedClock']
+
 
 class Input(enum.Enum):
-    """What a limiter knows of its input."""
+    """State of the input of a limiter, as the diagnostics show it."""
 
     OFF = 'off'
-    ABSENT = 'nothing heard yet'
-    HEARD = 'heard'
+    ABSENT = 'nothing received yet'
+    RECEIVED = 'received'
     SILENT = 'silent'
     IMPLAUSIBLE = 'implausible'
 
 
 @dataclass(frozen=True)
 class BudgetLimit:
-    """What a limiter allows.
+    """Limit that one limiter puts on the budget.
 
     Attributes:
-        limit: Largest budget, in (0, 1]; NaN for no opinion.
-        input: What it knows of its input.
-        note: What is wrong with it, for people.
+        budget: Largest budget allowed, in (0, 1]; NaN for no limit.
+        input: State of the limiter's input.
+        note: Human-readable description of what is wrong with the input; empty if nothing is.
 
     """
 
-    limit: float = math.nan
+    budget: float = math.nan
     input: Input = Input.ABSENT
     note: str = ''
 
 
-class Clock:
-    """Time as a caller tells it, which may jump back or be garbage: a bag is rewound, say."""
+class SteppedClock:
+    """Time given by the caller; it may jump back or be garbage, as when a bag is rewound.
+
+    Attributes:
+        now: Latest finite time [s]; minus infinity before the first.
+
+    """
 
     def __init__(self) -> None:
         self.now = -math.inf
 
     def advance(self, now: float) -> float:
-        """Go to a time [s] unless it is garbage; return the seconds that went by, at least 0."""
+        """Set the time [s] unless it is not finite; return the seconds passed, at least 0."""
         if not math.isfinite(now):
             return 0.0
         passed = now - self.now if math.isfinite(self.now) else 0.0

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The largest budget that meets a deadline, learnt from the latencies of this machine."""
+"""Deadline limiter: the largest budget that meets a deadline, learned from latencies."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ import numpy as np
 
 from adamtl_ros.governor.limiters import BudgetLimit, Input
 
-MOST_FRAMES = 1000
-"""Greatest window."""
-LONGEST_MS = 600_000.0
-"""A longer latency is garbage."""
+MAX_WINDOW = 1000
+"""Largest number of frames that can be taken into account."""
+MAX_LATENCY_MS = 600_000.0
+"""Latency above which a measurement is discarded [ms]."""
 CAUTION_GAIN = 0.05
-"""By how much (in the logarithm of the latency) a late frame adds to the caution."""
-MOST_CAUTION = 0.15
-"""Greatest caution: what is slower still is not worth the budget of all other frames."""
-AIM = 0.6
-"""Late frames aimed at, as a share of those allowed: as many as allowed are too many half of
-the time."""
+"""Increase of the caution, in the logarithm of the latency, for each late frame."""
+MAX_CAUTION = 0.15
+"""Largest caution: still slower frames are not worth the budget of all others."""
+LATE_TARGET = 0.6
+"""Late frames aimed at, as a fraction of those allowed: aiming at as many as allowed gives too
+many half of the time."""
 
 
 @dataclass(frozen=True)
 class DeadlineSettings:
-    """How a deadline limits the budget.
+    """Settings of the deadline limiter.
 
     Attributes:
-        deadline_ms: Latency that frames may have; 0: any.
-        floor_budget: Least budget that it asks for.
-        quantile: Share of the frames that are to meet it.
-        headroom: Share of the deadline that is kept free.
-        window: Frames that count.
-        recovery: So many frames in a row that are faster show that the load is gone.
+        deadline_ms: Latency allowed for a frame [ms]; 0: any.
+        floor_budget: Lowest limit.
+        quantile: Fraction of the frames that have to meet the deadline.
+        headroom: Fraction of the deadline that is left free.
+        window: Number of latest frames taken into account.
+        recovery: Number of consecutive faster frames after which a load counts as gone.
 
     """
 
@@ -48,12 +48,13 @@ class DeadlineSettings:
 
 
 class LatencyCurve:
-    """Latency over budget: `load * (fixed + (1 - fixed) * budget)`.
+    """Latency as a function of the budget: `load * (fixed + (1 - fixed) * budget)`.
 
-    `load` is the time of a frame at full budget: it changes from one frame to the next, when
-    another process wants the cores. `fixed` is the part of it that no budget saves (decoding,
-    publishing): it belongs to the machine. An extended Kalman filter follows both, the first
-    fast and the second slowly, so that a change of load is not taken for one of the curve.
+    `load` is the time of a frame at full budget; it can change from one frame to the next, when
+    another process takes the cores. `fixed` is the fraction of it that no budget saves
+    (decoding, publishing); it is a property of the machine. An extended Kalman filter estimates
+    both, the first fast and the second slowly, so that a change of the load is not mistaken for
+    a change of the curve.
     """
 
     def __init__(self) -> None:
@@ -62,60 +63,57 @@ class LatencyCurve:
 
     @property
     def fixed(self) -> float:
-        """Share of the time at full budget that no budget saves."""
+        """Fraction of the time at full budget that no budget saves."""
         return float(self._state[1])
 
     def relative(self, budget: float) -> float:
-        """Return the latency at a budget as a share of that at full budget."""
+        """Return the latency at a budget as a fraction of that at full budget."""
         return self.fixed + (1 - self.fixed) * budget
 
     def inverse(self, relative: float) -> float:
-        """Return the budget at which the latency is such a share; may lie outside 0..1."""
+        """Return the budget for a relative latency; it may lie outside 0..1."""
         return (relative - self.fixed) / (1 - self.fixed)
 
-    def learn(self, budget: float, latency_ms: float) -> None:
-        """Take in one frame."""
-        seen = math.log(latency_ms)
+    def update(self, budget: float, latency_ms: float) -> None:
+        """Take the latency of one frame [ms]."""
+        observed = math.log(latency_ms)
         if math.isnan(self._state[0]):
-            self._state[0] = seen - math.log(self.relative(budget))
+            self._state[0] = observed - math.log(self.relative(budget))
         slope = np.array([1.0, (1 - budget) / self.relative(budget)])
         covariance = self._covariance + np.diag([0.01, 1e-5])
-        surprise = seen - self._state[0] - math.log(self.relative(budget))
+        innovation = observed - self._state[0] - math.log(self.relative(budget))
         gain = covariance @ slope / (slope @ covariance @ slope + 0.02)
-        self._state = self._state + gain * surprise
+        self._state = self._state + gain * innovation
         self._state[1] = min(0.9, max(0.01, self._state[1]))
         self._covariance = covariance - np.outer(gain, slope @ covariance)
 
 
 class DeadlineLimiter:
-    """Holds a quantile of the latency under the deadline with the largest budget that does.
+    """Largest budget that keeps a quantile of the latency under the deadline.
 
-    The quantile of a few frames says little of the rare slow ones, so the share of late frames
-    is held as well: a late frame makes it more cautious, one in time a little less (adaptive
-    conformal inference, Gibbs and Candes 2021, equation 2). Of late frames in a row only the
-    first counts: the others tell of a load, which the quantile follows.
+    The quantile of a few frames says little about the rare slow ones, so the fraction of late
+    frames is controlled as well: a late frame increases the caution, one in time decreases it a
+    little (adaptive conformal inference, Gibbs and Candes 2021, equation 2). Of consecutive late
+    frames only the first counts: the others indicate a load, which the quantile follows.
     """
 
     def __init__(self, settings: DeadlineSettings | None = None) -> None:
         self.settings = settings or DeadlineSettings()
         self.curve = LatencyCurve()
         self._caution, self._was_late = 0.0, False
-        self._recent: deque[tuple[float, float]] = deque(maxlen=MOST_FRAMES)
+        self._recent: deque[tuple[float, float]] = deque(maxlen=MAX_WINDOW)
 
-    def hear(self, budget: float, latency_ms: float) -> None:
-        """Take in a frame: the budget that it had, and how long it took.
-
-        What cannot be is left out.
-        """
-        if not (0 < budget <= 1 and 0 < latency_ms < LONGEST_MS):
+    def update(self, budget: float, latency_ms: float) -> None:
+        """Take the budget and the latency [ms] of a frame; implausible ones are ignored."""
+        if not (0 < budget <= 1 and 0 < latency_ms < MAX_LATENCY_MS):
             return
-        self.curve.learn(budget, latency_ms)
+        self.curve.update(budget, latency_ms)
         self._recent.append((budget, latency_ms))
         if self.settings.deadline_ms > 0:
-            self._beware(late=latency_ms > self.settings.deadline_ms)
+            self._update_caution(late=latency_ms > self.settings.deadline_ms)
 
-    def opinion(self) -> BudgetLimit:
-        """Return what is allowed."""
+    def limit(self) -> BudgetLimit:
+        """Return the limit after the latest frame."""
         s = self.settings
         if not s.deadline_ms > 0:
             return BudgetLimit(input=Input.OFF)
@@ -126,10 +124,10 @@ class DeadlineLimiter:
         load = min(float(np.quantile(loads, s.quantile)), max(loads[-s.recovery :]))
         allowed = s.deadline_ms * (1 - s.headroom) * math.exp(-self._caution)
         budget = self.curve.inverse(allowed / load)
-        return BudgetLimit(min(1.0, max(s.floor_budget, budget)), Input.HEARD)
+        return BudgetLimit(min(1.0, max(s.floor_budget, budget)), Input.RECEIVED)
 
-    def _beware(self, *, late: bool) -> None:
-        aimed = AIM * (1 - self.settings.quantile)
-        caution = self._caution + CAUTION_GAIN * ((late and not self._was_late) - aimed)
+    def _update_caution(self, *, late: bool) -> None:
+        target = LATE_TARGET * (1 - self.settings.quantile)
+        caution = self._caution + CAUTION_GAIN * ((late and not self._was_late) - target)
         self._was_late = late
-        self._caution = min(MOST_CAUTION, max(0.0, caution))
+        self._caution = min(MAX_CAUTION, max(0.0, caution))

@@ -1,36 +1,36 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The budget as the handle that keeps a device at its target temperature."""
+"""Thermal limiter: a PI controller that holds a target temperature with the budget."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from adamtl_ros.governor.limiters import BudgetLimit, Clock, Input
+from adamtl_ros.governor.limiters import BudgetLimit, Input, SteppedClock
 
-COLDEST_C, HOTTEST_C = -60.0, 200.0
-"""Outside of these a reading is garbage."""
-LONGEST_S = 5.0
-"""A controller that was not asked for longer than this does not make up for it."""
+MIN_PLAUSIBLE_C, MAX_PLAUSIBLE_C = -60.0, 200.0
+"""Range outside of which a reading is implausible [degrees Celsius]."""
+MAX_STEP_S = 5.0
+"""Longest step of the controller; a longer pause between two calls is cut to it [s]."""
 
 
 @dataclass(frozen=True)
 class ThermalSettings:
-    """How heat limits the budget.
+    """Settings of the thermal limiter.
 
     Attributes:
-        enabled: Whether it does at all.
-        target_c: Temperature that is held [degrees Celsius].
-        max_c: Temperature at which only `floor_budget` is allowed, above the target.
-        floor_budget: Least budget that heat asks for.
-        gain: Budget taken for each degree, from `band_c` below the target on.
-        band_c: See `gain`.
-        integral: Budget taken for each second and degree above the target.
-        timeout_s: A reading this old counts no longer.
-        hysteresis_c: So far below `max_c` it must cool before more is allowed again.
-        margin_c: So far below a passive trip point, where the kernel throttles, is the target
-            of a zone that has one.
+        enabled: Whether the limiter is active.
+        target_c: Target temperature [degrees Celsius].
+        max_c: Temperature from which only `floor_budget` is allowed; above the target.
+        floor_budget: Lowest limit.
+        gain: Proportional gain: reduction of the budget per degree above `target_c - band_c`.
+        band_c: Width of the band below the target in which the proportional part acts.
+        integral: Integral gain: reduction of the budget per second and degree above the target.
+        timeout_s: Age from which a reading is ignored [s].
+        hysteresis_c: Distance below `max_c` to cool down to before more is allowed again.
+        margin_c: Distance of the target below a zone's passive trip point, where the kernel
+            throttles.
 
     """
 
@@ -49,28 +49,29 @@ class ThermalSettings:
 @dataclass(frozen=True)
 class _Reading:
     celsius: float
-    heard: float
+    time: float
     trip_c: float = math.inf
     too_hot: bool = False
-    spoken: bool = True
+    received: bool = True  # False: a sensor that is watched and has sent nothing yet
 
     @property
     def usable(self) -> bool:
-        return self.spoken and COLDEST_C <= self.celsius <= HOTTEST_C
+        return self.received and MIN_PLAUSIBLE_C <= self.celsius <= MAX_PLAUSIBLE_C
 
 
 class ThermalLimiter:
-    """A PI controller on the hottest of several temperatures.
+    """PI controller on the hottest of several sensors.
 
-    What is proportional acts near the target and above it only: how fast a cold device warms up
-    is nobody's business. The integral stands still while the limit is at either of its ends.
+    The proportional part acts in the band below the target and above it only, so that a cold
+    device may warm up at any speed. The integral is frozen while the limit is saturated
+    (anti-windup).
     """
 
     def __init__(self, settings: ThermalSettings | None = None) -> None:
         self.settings = settings or ThermalSettings()
-        self._clock, self._steps = Clock(), Clock()
+        self._clock, self._steps = SteppedClock(), SteppedClock()
         self._readings: dict[str, _Reading] = {}
-        self._taken = 0.0
+        self._integral = 0.0
         self._too_hot = False
 
     @property
@@ -78,7 +79,7 @@ class ThermalLimiter:
         """Hottest of the latest temperatures; NaN if none is known."""
         return max((r.celsius for r in self._fresh().values() if r.usable), default=math.nan)
 
-    def hear(
+    def update(
         self,
         source: str,
         celsius: float,
@@ -87,83 +88,83 @@ class ThermalLimiter:
         trip_c: float = math.inf,
         too_hot: bool = False,
     ) -> None:
-        """Take in the temperature of a sensor.
+        """Take the temperature of a sensor.
 
         Args:
             source: Name of the sensor.
-            celsius: Degrees Celsius.
+            celsius: Temperature [degrees Celsius].
             now: Time [s].
-            trip_c: Temperature at which something throttles this sensor's device.
-            too_hot: The sensor itself calls this too hot, whatever `max_c` says.
+            trip_c: Temperature at which the sensor's device is throttled.
+            too_hot: Whether the sensor itself reports overheating, whatever `max_c` is.
 
         """
         self._clock.advance(now)
         self._readings[source] = _Reading(celsius, self._clock.now, trip_c, too_hot)
 
-    def expect(self, source: str, now: float) -> None:
-        """Count a sensor that should be there as silent if it does not speak in time."""
+    def watch(self, source: str, now: float) -> None:
+        """Report a sensor as silent if it sends nothing within `timeout_s` from now on."""
         self._clock.advance(now)
-        self._readings.setdefault(source, _Reading(math.nan, self._clock.now, spoken=False))
+        self._readings.setdefault(source, _Reading(math.nan, self._clock.now, received=False))
 
-    def forget(self, source: str) -> None:
-        """Expect no more of a sensor that was taken away on purpose."""
+    def unwatch(self, source: str) -> None:
+        """Drop a sensor that was removed on purpose."""
         self._readings.pop(source, None)
 
-    def opinion(self, now: float) -> BudgetLimit:
-        """Return what is allowed at a time [s]; the controller takes a step."""
+    def limit(self, now: float) -> BudgetLimit:
+        """Step the controller to a time [s] and return the limit."""
         self._clock.advance(now)
-        passed = min(self._steps.advance(now), LONGEST_S)
+        passed = min(self._steps.advance(now), MAX_STEP_S)
         if not self.settings.enabled:
-            self._taken, self._too_hot = 0.0, False
+            self._integral, self._too_hot = 0.0, False
             return BudgetLimit(input=Input.OFF)
         fresh = self._fresh()
         usable = [reading for reading in fresh.values() if reading.usable]
-        state, note = self._input(fresh)
+        state, note = self._input_state(fresh)
         if not usable:
-            self._taken, self._too_hot = 0.0, False
+            self._integral, self._too_hot = 0.0, False
             return BudgetLimit(input=state, note=note)
-        limit = self._step(max(self._excess(reading) for reading in usable), passed)
-        self._judge(max(r.celsius for r in usable), any(r.too_hot for r in usable))
-        return BudgetLimit(self.settings.floor_budget if self._too_hot else limit, state, note)
+        budget = self._step(max(self._excess(reading) for reading in usable), passed)
+        self._check_overheating(max(r.celsius for r in usable), any(r.too_hot for r in usable))
+        return BudgetLimit(self.settings.floor_budget if self._too_hot else budget, state, note)
 
     def _excess(self, reading: _Reading) -> float:
-        """Degrees above the target, which a trip point lowers."""
+        """Return the degrees above the target, which a trip point lowers."""
         s = self.settings
         return reading.celsius - min(s.target_c, reading.trip_c - s.margin_c)
 
     def _step(self, excess: float, passed: float) -> float:
-        """Return the limit, and let the integral go on where the limit can follow it."""
+        """Advance the integral unless the limit is saturated, and return the limit."""
         s = self.settings
         proportional = s.gain * max(0.0, excess + s.band_c)
-        if excess < 0 or 1 - proportional - self._taken > s.floor_budget:
-            self._taken += s.integral * excess * passed
-        # It may give back what the band takes at the target, so that all is allowed there too.
-        self._taken = max(self._taken, -min(proportional, s.gain * s.band_c))
-        return min(1.0, max(s.floor_budget, 1 - proportional - self._taken))
+        if excess < 0 or 1 - proportional - self._integral > s.floor_budget:
+            self._integral += s.integral * excess * passed
+        # The integral may cancel the proportional part at the target, to allow the full budget.
+        self._integral = max(self._integral, -min(proportional, s.gain * s.band_c))
+        return min(1.0, max(s.floor_budget, 1 - proportional - self._integral))
 
-    def _judge(self, celsius: float, too_hot: bool) -> None:
+    def _check_overheating(self, celsius: float, too_hot: bool) -> None:
         s = self.settings
         if too_hot or celsius >= s.max_c:
             self._too_hot = True
-            self._taken = 1 - s.floor_budget
+            self._integral = 1 - s.floor_budget
         elif celsius < s.max_c - s.hysteresis_c:
             self._too_hot = False
 
     def _fresh(self) -> dict[str, _Reading]:
         oldest, now = self._clock.now - self.settings.timeout_s, self._clock.now
-        return {name: r for name, r in self._readings.items() if oldest <= r.heard <= now}
+        return {name: r for name, r in self._readings.items() if oldest <= r.time <= now}
 
-    def _input(self, fresh: dict[str, _Reading]) -> tuple[Input, str]:
-        """Say what is known of the sensors, and what is wrong with them."""
+    def _input_state(self, fresh: dict[str, _Reading]) -> tuple[Input, str]:
+        """Return the state of the sensors and a note about those that are unusable."""
         silent = [name for name in self._readings if name not in fresh]
         if silent:
             return Input.SILENT, f'no temperature from {", ".join(silent)}'
-        spoken = {name: reading for name, reading in fresh.items() if reading.spoken}
-        garbage = [
-            f'{name} says {reading.celsius:g} degrees Celsius'
-            for name, reading in spoken.items()
+        received = {name: reading for name, reading in fresh.items() if reading.received}
+        implausible = [
+            f'{name} reports {reading.celsius:g} degrees Celsius'
+            for name, reading in received.items()
             if not reading.usable
         ]
-        if garbage:
-            return Input.IMPLAUSIBLE, '; '.join(garbage)
-        return (Input.HEARD if spoken else Input.ABSENT), ''
+        if implausible:
+            return Input.IMPLAUSIBLE, '; '.join(implausible)
+        return (Input.RECEIVED if received else Input.ABSENT), ''

@@ -109,8 +109,8 @@ def test_a_lost_process_does_no_harm(jobs, alone):
 
 def test_workers_that_are_always_lost_are_told(jobs, monkeypatch):
     monkeypatch.setattr(fleet, '_evaluate', _die)
-    found = evaluate_in_processes(jobs, SETTINGS, 2)
-    assert [result.name for result in found] == [job.name for job in jobs]
+    found = evaluate_in_processes(jobs[:2], SETTINGS, 2)
+    assert [result.name for result in found] == [job.name for job in jobs[:2]]
     assert {result.failure for result in found} == {
         '4 times the worker that did it was lost (out of memory?)'
     }
@@ -161,7 +161,7 @@ def _die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_ray_gives_the_same_although_a_worker_is_lost(jobs, alone, monkeypatch, tmp_path):
     """Its workers began in another folder than the one that model and results are named from."""
     ray = pytest.importorskip('ray', reason='needs ray')

@@ -12,10 +12,10 @@ from adamtl_ros.governor.limiters.battery import BatteryLimiter, BatteryReading,
 LINE = BatterySettings(high=0.5, low=0.1, floor_budget=0.2)
 
 
-def opinion(percentage, settings=LINE, age=0.0, **reading):
+def allowed(percentage, settings=LINE, age=0.0, **reading):
     limiter = BatteryLimiter(settings)
-    limiter.hear(BatteryReading(percentage, **reading), 100.0)
-    return limiter.opinion(100.0 + age)
+    limiter.update(BatteryReading(percentage, **reading), 100.0)
+    return limiter.limit(100.0 + age)
 
 
 @pytest.mark.parametrize(
@@ -23,22 +23,22 @@ def opinion(percentage, settings=LINE, age=0.0, **reading):
     [(1.0, 1.0), (0.5, 1.0), (0.4, 0.8), (0.3, 0.6), (0.2, 0.4), (0.1, 0.2), (0.02, 0.2), (0, 0.2)],
 )
 def test_the_line_between_high_and_low(percentage, limit):
-    found = opinion(percentage)
-    assert found.limit == pytest.approx(limit)
-    assert found.input is Input.HEARD
+    found = allowed(percentage)
+    assert found.budget == pytest.approx(limit)
+    assert found.input is Input.RECEIVED
 
 
 def test_a_driver_that_sends_percent():
     settings = BatterySettings(high=0.5, low=0.1, floor_budget=0.2, full_scale=100.0)
-    assert opinion(30.0, settings).limit == pytest.approx(0.6)
+    assert allowed(30.0, settings).budget == pytest.approx(0.6)
     # 1 % of the charge, and not all of it.
-    assert opinion(1.0, settings).limit == pytest.approx(0.2)
+    assert allowed(1.0, settings).budget == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize('percentage', [87.0, 1.2, math.inf])
 def test_the_scale_is_not_guessed(percentage):
-    found = opinion(percentage)
-    assert math.isnan(found.limit)
+    found = allowed(percentage)
+    assert math.isnan(found.budget)
     assert found.input is Input.IMPLAUSIBLE
     assert f'{percentage:g}' in found.note
     assert 'battery.full_scale' in found.note
@@ -46,50 +46,50 @@ def test_the_scale_is_not_guessed(percentage):
 
 
 @pytest.mark.parametrize('percentage', [math.nan, -1.0, -0.01, -math.inf])
-def test_what_is_not_measured_is_no_opinion(percentage):
-    found = opinion(percentage)
-    assert math.isnan(found.limit)
-    assert found.input is Input.HEARD
+def test_an_unknown_charge_does_not_limit(percentage):
+    found = allowed(percentage)
+    assert math.isnan(found.budget)
+    assert found.input is Input.RECEIVED
     assert not found.note
 
 
-def test_no_battery_no_opinion():
-    assert math.isnan(opinion(0.05, present=False).limit)
+def test_no_battery_does_not_limit():
+    assert math.isnan(allowed(0.05, present=False).budget)
 
 
 def test_charging_lifts_the_limit():
-    assert opinion(0.05, charging=True).limit == 1
+    assert allowed(0.05, charging=True).budget == 1
 
 
-def test_another_scale_counts_from_the_next_opinion():
+def test_another_scale_counts_from_the_next_limit():
     limiter = BatteryLimiter(LINE)
-    limiter.hear(BatteryReading(30.0), 0.0)
-    assert limiter.opinion(0.0).input is Input.IMPLAUSIBLE
+    limiter.update(BatteryReading(30.0), 0.0)
+    assert limiter.limit(0.0).input is Input.IMPLAUSIBLE
     limiter.settings = BatterySettings(high=0.5, low=0.1, floor_budget=0.2, full_scale=100.0)
-    assert limiter.opinion(0.0).limit == pytest.approx(0.6)
+    assert limiter.limit(0.0).budget == pytest.approx(0.6)
 
 
 def test_a_little_over_full_is_full():
-    assert opinion(1.005).limit == 1
+    assert allowed(1.005).budget == 1
 
 
 def test_an_old_reading_is_silence():
-    assert opinion(0.3, age=LINE.timeout_s).input is Input.HEARD
-    found = opinion(0.3, age=LINE.timeout_s + 1)
-    assert math.isnan(found.limit)
+    assert allowed(0.3, age=LINE.timeout_s).input is Input.RECEIVED
+    found = allowed(0.3, age=LINE.timeout_s + 1)
+    assert math.isnan(found.budget)
     assert found.input is Input.SILENT
     assert '61 s' in found.note
 
 
-def test_nothing_heard_is_not_silence():
-    found = BatteryLimiter(LINE).opinion(5.0)
-    assert math.isnan(found.limit)
+def test_nothing_received_is_not_silence():
+    found = BatteryLimiter(LINE).limit(5.0)
+    assert math.isnan(found.budget)
     assert found.input is Input.ABSENT
 
 
 def test_switched_off_it_says_nothing():
-    found = opinion(0.05, BatterySettings(enabled=False))
-    assert math.isnan(found.limit)
+    found = allowed(0.05, BatterySettings(enabled=False))
+    assert math.isnan(found.budget)
     assert found.input is Input.OFF
 
 
@@ -97,26 +97,26 @@ def test_noise_does_not_raise_the_limit():
     limiter = BatteryLimiter(LINE)
     limits = []
     for now, charge in enumerate((0.400, 0.395, 0.403, 0.396, 0.404)):
-        limiter.hear(BatteryReading(charge), float(now))
-        limits.append(limiter.opinion(float(now)).limit)
+        limiter.update(BatteryReading(charge), float(now))
+        limits.append(limiter.limit(float(now)).budget)
     assert limits == sorted(limits, reverse=True)
-    limiter.hear(BatteryReading(0.45), 9.0)
-    assert limiter.opinion(9.0).limit == pytest.approx(0.2 + 0.8 * (0.44 - 0.1) / 0.4)
+    limiter.update(BatteryReading(0.45), 9.0)
+    assert limiter.limit(9.0).budget == pytest.approx(0.2 + 0.8 * (0.44 - 0.1) / 0.4)
 
 
 def test_the_charge_is_as_read():
     limiter = BatteryLimiter(BatterySettings(full_scale=100.0))
     assert math.isnan(limiter.charge)
-    limiter.hear(BatteryReading(42.0), 0.0)
+    limiter.update(BatteryReading(42.0), 0.0)
     assert limiter.charge == pytest.approx(0.42)
-    limiter.opinion(1e5)
+    limiter.limit(1e5)
     assert math.isnan(limiter.charge)
 
 
 def test_a_clock_that_was_set_back_makes_the_reading_old():
     limiter = BatteryLimiter(LINE)
-    limiter.hear(BatteryReading(0.3), 1000.0)
-    assert limiter.opinion(5.0).input is Input.SILENT
-    assert 'clock was set back' in limiter.opinion(5.0).note
-    limiter.hear(BatteryReading(0.3), 6.0)
-    assert limiter.opinion(7.0).limit == pytest.approx(0.6)
+    limiter.update(BatteryReading(0.3), 1000.0)
+    assert limiter.limit(5.0).input is Input.SILENT
+    assert 'clock was set back' in limiter.limit(5.0).note
+    limiter.update(BatteryReading(0.3), 6.0)
+    assert limiter.limit(7.0).budget == pytest.approx(0.6)

@@ -27,10 +27,10 @@ class Machine:
         """Return budgets and latencies of frames under the limiter."""
         budgets, latencies = [], []
         for _ in range(frames):
-            limit = limiter.opinion().limit
+            limit = limiter.limit().budget
             budget = 1.0 if math.isnan(limit) else limit
             latency = self.latency(budget)
-            limiter.hear(budget, latency)
+            limiter.update(budget, latency)
             budgets.append(budget)
             latencies.append(latency)
         return np.array(budgets), np.array(latencies)
@@ -65,8 +65,8 @@ def test_one_slow_frame_does_not_matter():
     machine = Machine(noise=0.01)
     limiter = DeadlineLimiter(DeadlineSettings(deadline_ms=60.0))
     machine.run(limiter, 30)
-    limiter.hear(1.0, 200.0)
-    assert limiter.opinion().limit == pytest.approx(1, abs=0.35)
+    limiter.update(1.0, 200.0)
+    assert limiter.limit().budget == pytest.approx(1, abs=0.35)
     budgets, _ = machine.run(limiter, 25)
     assert budgets[-1] == 1
 
@@ -84,8 +84,8 @@ def test_late_frames_in_a_row_count_once():
     def limit(*latencies):
         limiter = DeadlineLimiter(DeadlineSettings(deadline_ms=40.0, window=1))
         for latency in latencies:
-            limiter.hear(1.0, latency)
-        return limiter.opinion().limit
+            limiter.update(1.0, latency)
+        return limiter.limit().budget
 
     slow, quick = 50.0, 39.0
     never, in_a_row = limit(*[quick] * 5), limit(quick, slow, slow, slow, quick)
@@ -93,11 +93,11 @@ def test_late_frames_in_a_row_count_once():
     assert never > in_a_row > apart
 
 
-def test_the_curve_is_learnt_from_changes_of_the_budget():
+def test_the_curve_is_learned_from_changes_of_the_budget():
     curve, machine = LatencyCurve(), Machine(25.0, 25.0, noise=0.02)
     for frame in range(200):
         budget = 0.4 if frame // 10 % 2 else 1.0
-        curve.learn(budget, machine.latency(budget))
+        curve.update(budget, machine.latency(budget))
     assert curve.fixed == pytest.approx(0.5, abs=0.08)
     assert curve.inverse(curve.relative(0.3)) == pytest.approx(0.3)
 
@@ -105,10 +105,10 @@ def test_the_curve_is_learnt_from_changes_of_the_budget():
 def test_a_change_of_load_is_not_taken_for_one_of_the_curve():
     curve, machine = LatencyCurve(), Machine(10.0, 40.0, noise=0.02)
     for _ in range(50):
-        curve.learn(1.0, machine.latency(1.0))
+        curve.update(1.0, machine.latency(1.0))
     machine.load = 3.0
     for _ in range(5):
-        curve.learn(1.0, machine.latency(1.0))
+        curve.update(1.0, machine.latency(1.0))
     assert curve.fixed == pytest.approx(0.2, abs=0.05)
 
 
@@ -118,11 +118,11 @@ def test_an_impossible_deadline_is_the_floor():
     assert budgets[-1] == pytest.approx(0.3)
 
 
-def test_no_deadline_no_opinion():
+def test_no_deadline_does_not_limit():
     limiter = DeadlineLimiter()
-    limiter.hear(1.0, 50.0)
-    assert limiter.opinion().input is Input.OFF
-    assert math.isnan(limiter.opinion().limit)
+    limiter.update(1.0, 50.0)
+    assert limiter.limit().input is Input.OFF
+    assert math.isnan(limiter.limit().budget)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +131,6 @@ def test_no_deadline_no_opinion():
 )
 def test_garbage_is_left_out(budget, latency):
     limiter = DeadlineLimiter(DeadlineSettings(deadline_ms=30.0))
-    limiter.hear(budget, latency)
-    assert limiter.opinion().input is Input.ABSENT
+    limiter.update(budget, latency)
+    assert limiter.limit().input is Input.ABSENT
     assert limiter.curve.fixed == pytest.approx(0.2)

@@ -12,17 +12,17 @@ from adamtl_ros.governor.limiters.thermal import ThermalLimiter, ThermalSettings
 SETTINGS = ThermalSettings(target_c=70, max_c=80, floor_budget=0.25, hysteresis_c=3)
 
 
-def said(limiter, celsius, now, **options):
-    limiter.hear('cpu', celsius, now, **options)
-    return limiter.opinion(now)
+def allowed(limiter, celsius, now, **options):
+    limiter.update('cpu', celsius, now, **options)
+    return limiter.limit(now)
 
 
 def test_a_cool_device_may_do_everything():
     limiter = ThermalLimiter(SETTINGS)
     for now in range(100):
-        found = said(limiter, 40 + 0.1 * now, float(now))
-        assert found.limit == 1
-        assert found.input is Input.HEARD
+        found = allowed(limiter, 40 + 0.1 * now, float(now))
+        assert found.budget == 1
+        assert found.input is Input.RECEIVED
     assert limiter.celsius == pytest.approx(49.9)
 
 
@@ -30,27 +30,27 @@ def test_one_step_by_hand():
     """Proportional to the degrees above the band's begin, and to the time above the target."""
     settings = ThermalSettings(target_c=70, gain=0.05, band_c=4, integral=0.002)
     limiter = ThermalLimiter(settings)
-    assert said(limiter, 66.0, 0.0).limit == 1
-    assert said(limiter, 72.0, 0.0).limit == pytest.approx(1 - 0.05 * 6)
-    assert said(limiter, 73.0, 1.0).limit == pytest.approx(1 - 0.05 * 7 - 0.002 * 3)
+    assert allowed(limiter, 66.0, 0.0).budget == 1
+    assert allowed(limiter, 72.0, 0.0).budget == pytest.approx(1 - 0.05 * 6)
+    assert allowed(limiter, 73.0, 1.0).budget == pytest.approx(1 - 0.05 * 7 - 0.002 * 3)
 
 
 @pytest.mark.parametrize('temperatures', [[45, 65], [60, 64, 56, 64, 56, 60], [20, 65, 30, 65]])
 def test_below_its_band_nothing_is_taken_however_fast_it_warms(temperatures):
     limiter = ThermalLimiter(SETTINGS)
-    assert {said(limiter, c, 0.1 * n).limit for n, c in enumerate(temperatures)} == {1}
+    assert {allowed(limiter, c, 0.1 * n).budget for n, c in enumerate(temperatures)} == {1}
 
 
 def test_a_hot_start_is_met_at_once():
     limiter = ThermalLimiter(ThermalSettings(target_c=75))
-    assert said(limiter, 87.0, 0.0).limit == 0.25
+    assert allowed(limiter, 87.0, 0.0).budget == 0.25
 
 
 def test_another_target_is_no_rise():
     limiter = ThermalLimiter(SETTINGS)
-    said(limiter, 60.0, 0.0)
+    allowed(limiter, 60.0, 0.0)
     limiter.settings = ThermalSettings(target_c=65, max_c=80)
-    assert said(limiter, 60.0, 1.0).limit == 1
+    assert allowed(limiter, 60.0, 1.0).budget == 1
 
 
 def simulated(full_power_c, seconds=3600.0, step=0.5, **settings):
@@ -58,7 +58,7 @@ def simulated(full_power_c, seconds=3600.0, step=0.5, **settings):
     limiter, celsius, air = ThermalLimiter(ThermalSettings(**settings)), 30.0, 25.0
     limits, temperatures = [], []
     for tick in range(int(seconds / step)):
-        limit = said(limiter, celsius, tick * step).limit
+        limit = allowed(limiter, celsius, tick * step).budget
         celsius += (air + (full_power_c - air) * limit - celsius) * step / 240
         limits.append(limit)
         temperatures.append(celsius)
@@ -96,20 +96,20 @@ def test_turns_are_counted():
 def test_it_recovers_when_the_air_cools():
     limiter = ThermalLimiter(SETTINGS)
     for now in range(60):
-        said(limiter, 76.0, float(now))
-    assert said(limiter, 76.0, 60.0).limit < 0.6
+        allowed(limiter, 76.0, float(now))
+    assert allowed(limiter, 76.0, 60.0).budget < 0.6
     for now in range(61, 200):
-        found = said(limiter, 60.0, float(now))
-    assert found.limit == 1
+        found = allowed(limiter, 60.0, float(now))
+    assert found.budget == 1
 
 
 def test_too_hot_is_the_floor_until_it_has_cooled():
     limiter = ThermalLimiter(SETTINGS)
-    assert said(limiter, 60.0, 0.0).limit == 1
-    assert said(limiter, 80.0, 0.1).limit == 0.25
-    assert said(limiter, 77.5, 1.0).limit == 0.25
+    assert allowed(limiter, 60.0, 0.0).budget == 1
+    assert allowed(limiter, 80.0, 0.1).budget == 0.25
+    assert allowed(limiter, 77.5, 1.0).budget == 0.25
     # Below the hysteresis the controller goes on from the floor.
-    recovering = [said(limiter, 60.0, 2.0 + n).limit for n in range(40)]
+    recovering = [allowed(limiter, 60.0, 2.0 + n).budget for n in range(40)]
     assert 0.25 < recovering[0] < 0.3
     assert recovering == sorted(recovering)
     assert recovering[-1] > 0.7
@@ -117,61 +117,61 @@ def test_too_hot_is_the_floor_until_it_has_cooled():
 
 def test_a_sensor_may_call_it_too_hot_itself():
     limiter = ThermalLimiter(SETTINGS)
-    assert said(limiter, 65.0, 0.0, too_hot=True).limit == 0.25
+    assert allowed(limiter, 65.0, 0.0, too_hot=True).budget == 0.25
 
 
 def test_the_hottest_sensor_counts():
     limiter = ThermalLimiter(SETTINGS)
-    limiter.hear('gpu', 50.0, 0.0)
-    limiter.hear('cpu', 85.0, 0.0)
-    assert limiter.opinion(0.0).limit == 0.25
+    limiter.update('gpu', 50.0, 0.0)
+    limiter.update('cpu', 85.0, 0.0)
+    assert limiter.limit(0.0).budget == 0.25
     assert limiter.celsius == 85
 
 
 @pytest.mark.parametrize('celsius', [math.nan, math.inf, -math.inf, 45_000.0, -273.0])
 def test_garbage_is_no_temperature(celsius):
     limiter = ThermalLimiter(SETTINGS)
-    found = said(limiter, celsius, 0.0)
-    assert math.isnan(found.limit)
+    found = allowed(limiter, celsius, 0.0)
+    assert math.isnan(found.budget)
     assert found.input is Input.IMPLAUSIBLE
-    assert found.note.startswith('cpu says')
+    assert found.note.startswith('cpu reports')
     assert math.isnan(limiter.celsius)
 
 
-def test_silence_is_no_opinion_and_is_named():
+def test_silence_does_not_limit_and_is_named():
     limiter = ThermalLimiter(SETTINGS)
-    said(limiter, 75.0, 0.0)
-    found = limiter.opinion(SETTINGS.timeout_s + 1)
-    assert math.isnan(found.limit)
+    allowed(limiter, 75.0, 0.0)
+    found = limiter.limit(SETTINGS.timeout_s + 1)
+    assert math.isnan(found.budget)
     assert found.input is Input.SILENT
     assert 'cpu' in found.note
-    limiter.forget('cpu')
-    assert limiter.opinion(20.0).input is Input.ABSENT
+    limiter.unwatch('cpu')
+    assert limiter.limit(20.0).input is Input.ABSENT
 
 
 def test_garbage_of_a_sensor_that_vanishes_is_forgotten_as_such():
     limiter = ThermalLimiter(SETTINGS)
-    said(limiter, math.nan, 0.0)
-    found = limiter.opinion(20.0)
+    allowed(limiter, math.nan, 0.0)
+    found = limiter.limit(20.0)
     assert found.input is Input.SILENT
     assert found.note == 'no temperature from cpu'
 
 
-def test_a_sensor_that_is_expected_and_does_not_speak():
+def test_a_watched_sensor_that_sends_nothing_is_silent():
     limiter = ThermalLimiter(SETTINGS)
-    limiter.expect('cpu', 0.0)
-    assert limiter.opinion(1.0).input is Input.ABSENT
-    limiter.expect('cpu', 9.0)
-    assert limiter.opinion(11.0).input is Input.SILENT
-    assert said(limiter, 50.0, 12.0).input is Input.HEARD
+    limiter.watch('cpu', 0.0)
+    assert limiter.limit(1.0).input is Input.ABSENT
+    limiter.watch('cpu', 9.0)
+    assert limiter.limit(11.0).input is Input.SILENT
+    assert allowed(limiter, 50.0, 12.0).input is Input.RECEIVED
 
 
 def test_one_silent_sensor_of_two_is_told_while_the_other_counts():
     limiter = ThermalLimiter(SETTINGS)
-    limiter.hear('gpu', 60.0, 0.0)
-    limiter.hear('cpu', 85.0, 15.0)
-    found = limiter.opinion(15.0)
-    assert found.limit == 0.25
+    limiter.update('gpu', 60.0, 0.0)
+    limiter.update('cpu', 85.0, 15.0)
+    found = limiter.limit(15.0)
+    assert found.budget == 0.25
     assert found.input is Input.SILENT
     assert found.note == 'no temperature from gpu'
 
@@ -179,10 +179,10 @@ def test_one_silent_sensor_of_two_is_told_while_the_other_counts():
 def test_a_long_pause_is_not_made_up_for():
     settings = ThermalSettings(target_c=70, gain=0, integral=0.01, timeout_s=1e9)
     limiter = ThermalLimiter(settings)
-    said(limiter, 72.0, 0.0)
-    assert said(limiter, 72.0, 1e6).limit == pytest.approx(1 - 0.01 * 2 * 5)
+    allowed(limiter, 72.0, 0.0)
+    assert allowed(limiter, 72.0, 1e6).budget == pytest.approx(1 - 0.01 * 2 * 5)
 
 
 def test_switched_off_it_says_nothing():
     limiter = ThermalLimiter(ThermalSettings(enabled=False))
-    assert said(limiter, 99.0, 0.0).input is Input.OFF
+    assert allowed(limiter, 99.0, 0.0).input is Input.OFF

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamtl_ros.evaluation.metrics import TOLERANCE, EdgeOds, thinned
+from adamtl_ros.evaluation.metrics import EDGE_TOLERANCE, EdgeODS, thin_edges
 
 HEIGHT, WIDTH = 96, 128
-REACH = TOLERANCE * math.hypot(HEIGHT, WIDTH)  # 1.2 pixels
+REACH = EDGE_TOLERANCE * math.hypot(HEIGHT, WIDTH)  # 1.2 pixels
 
 
 def line(x, width=1, value=1):
@@ -24,7 +24,7 @@ def line(x, width=1, value=1):
 
 
 def score(*pairs):
-    metric = EdgeOds()
+    metric = EdgeODS()
     for result, label in pairs:
         metric.update(result, label)
     return metric.compute()['ods_f']
@@ -88,21 +88,21 @@ def test_no_edge_in_truth_or_result():
     assert score((nothing, line(60))) == 0
 
 
-def test_thick_and_blurred_lines_are_thinned():
+def test_thick_and_blurred_lines_are_thin_edges():
     label = line(60)
     thick = line(58, 5, 255)
-    assert np.count_nonzero(thinned(thick)[10]) <= 3
+    assert np.count_nonzero(thin_edges(thick)[10]) <= 3
     assert score((thick, label)) > 0.95
     soft = cv2.GaussianBlur(line(60, value=255), (0, 0), 3)
-    assert np.count_nonzero(thinned(soft)[10] > 3) == 1
+    assert np.count_nonzero(thin_edges(soft)[10] > 3) == 1
     assert score((soft, label)) == 1
 
 
-def test_slanted_lines_are_thinned():
+def test_slanted_lines_are_thin_edges():
     drawn = np.zeros((HEIGHT, WIDTH), np.uint8)
     cv2.line(drawn, (5, 5), (120, 70), 255, 1)
     soft = cv2.GaussianBlur(drawn, (0, 0), 2)
-    ridge = thinned(soft) > 20
+    ridge = thin_edges(soft) > 20
     distance = cv2.distanceTransform((drawn == 0).astype(np.uint8), cv2.DIST_L2, 5)
     # The ridge of a blurred line is somewhat longer than the line.
     assert distance[:, 10:115][ridge[:, 10:115]].max() < 1.5

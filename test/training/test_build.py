@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""From what a recipe says of its data to a data set, or to a message that helps."""
+"""Data sets of recipes, and error messages."""
 
 import pytest
 

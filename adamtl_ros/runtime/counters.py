@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Counters and times of the frames that went through the node."""
+"""Counters and latencies of the frames of a camera."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Counts:
-    """What became of the frames since activation.
+class FrameCounts:
+    """Numbers of frames since activation.
 
     Attributes:
-        received: Arrived.
-        processed: Results were published.
-        dropped: Replaced by a newer frame before they were processed.
-        idle: Left alone, since nobody subscribed to any task.
-        refused: Could not be read, or failed in the engine.
-        late: Processed, but slower than the deadline.
+        received: Frames that arrived.
+        processed: Frames whose results were published.
+        dropped: Frames replaced by a newer one before they were processed.
+        idle: Frames ignored because no task had a subscriber.
+        refused: Frames that could not be decoded, or failed in the engine.
+        late: Processed frames with a latency above the deadline.
 
     """
 
@@ -33,26 +33,26 @@ class Counts:
     late: int = 0
 
 
-class Statistics:
-    """Counts frames and keeps the latest latencies; for several threads."""
+class FrameCounters:
+    """Counters of frames and a window of latencies; thread-safe."""
 
     def __init__(self, window: int = 100) -> None:
-        """Start at zero, keeping the latencies of the last `window` frames."""
+        """Start at zero; `window` is the number of latencies kept."""
         self._lock = threading.Lock()
-        self._counts = asdict(Counts())
+        self._counts = asdict(FrameCounts())
         self._latencies: deque[float] = deque(maxlen=window)
 
     @property
-    def counts(self) -> Counts:
-        """The counters at this moment."""
+    def counts(self) -> FrameCounts:
+        """Current numbers."""
         with self._lock:
-            return Counts(**self._counts)
+            return FrameCounts(**self._counts)
 
     def count(self, name: str) -> None:
-        """Add one to a counter of `Counts`.
+        """Increment a counter of `FrameCounts`.
 
         Raises:
-            ValueError: An unknown counter.
+            ValueError: Unknown counter.
 
         """
         with self._lock:
@@ -61,15 +61,15 @@ class Statistics:
                 raise ValueError(f"unknown counter '{name}', choose from: {names}")
             self._counts[name] += 1
 
-    def processed(self, latency_ms: float, deadline_ms: float) -> None:
-        """Count a processed frame, and whether it was late; a deadline of 0 is none."""
+    def count_processed(self, latency_ms: float, deadline_ms: float) -> None:
+        """Count a processed frame, also as late if it missed the deadline; 0: no deadline."""
         with self._lock:
             self._counts['processed'] += 1
             self._counts['late'] += 0 < deadline_ms < latency_ms
             self._latencies.append(latency_ms)
 
     def latency_percentiles(self) -> tuple[float, float]:
-        """Return the median and the 95th percentile of recent latencies [ms]; NaN before any."""
+        """Return the median and the 95th percentile of the kept latencies [ms]; NaN if none."""
         with self._lock:
             recent = list(self._latencies)
         if not recent:

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What holds tasks without labels to what they answered before."""
+"""Distillation loss of tasks without labels."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize('name', TASKS)
-def test_drift_is_least_where_the_maps_are_the_same(name):
+def test_distillation_loss_is_minimal_where_the_maps_are_equal(name):
     task = TASKS[name]
     before = torch.randn(2, task.channels, 4, 6, generator=torch.Generator().manual_seed(1))
     same = before.clone().requires_grad_()
@@ -31,14 +31,14 @@ def _steps(like):
     return 0.1 * step, 0.5 * step
 
 
-def test_drift_worked_by_hand():
+def test_distillation_loss_by_hand():
     evens, sure = torch.zeros(1, 1, 1, 1), torch.full((1, 1, 1, 1), 0.75).logit()
     expected = 0.75 * torch.tensor(1.5).log() + 0.25 * torch.tensor(0.5).log()
     torch.testing.assert_close(distillation_loss(TASKS['edges'], evens, sure), expected)
     torch.testing.assert_close(distillation_loss(TASKS['depth'], evens, sure), sure[0, 0, 0, 0])
 
 
-def test_answers_are_those_at_full_budget():
+def test_teacher_outputs_are_those_at_full_budget():
     network, images = small.network(), torch.randn(2, 3, 64, 64)
     found = teacher_outputs(network, images, ['edges', 'semseg'])
     assert list(found) == ['edges', 'semseg']

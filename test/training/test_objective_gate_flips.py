@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Turning gates over, one at a time: an unbiased slope of the expected loss."""
+"""Gate flips: an unbiased gradient of the expected loss."""
 
 import itertools
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from adamtl_ros.nn.gating.gates import Gates, gumbel_sigmoid
-from adamtl_ros.training.objective import flip_one
+from adamtl_ros.training.objective import gate_flip_gradient, sample_gate_flip
 
 SCORES = torch.tensor([[0.3, -1.2, 2.0, 0.0]], dtype=torch.double)
 
@@ -42,9 +42,9 @@ def test_the_slope_is_that_of_the_expected_loss():
     draws = 40_000
     scores = SCORES.expand(draws, 4).clone().requires_grad_()
     gates, generator = drawn(scores.detach(), 0)
-    flip = flip_one(Gates(blocks=scores), gates, generator)
+    flip = sample_gate_flip(Gates(blocks=scores), gates, generator)
     before, after = curved(gates.blocks), curved(flip.gates.blocks)
-    value = flip.surrogate(before, after)
+    value = gate_flip_gradient(flip, before, after)
     assert not value.any()
     value.sum().backward()
     found, error = scores.grad.mean(0), scores.grad.std(0) / draws**0.5
@@ -55,33 +55,33 @@ def test_the_slope_is_that_of_the_expected_loss():
 def test_a_gate_that_lowers_the_loss_is_opened():
     scores = torch.zeros(1, 1, requires_grad=True)
     for was in (0.0, 1.0):
-        flip = flip_one(Gates(blocks=scores), Gates(blocks=torch.full((1, 1), was)))
+        flip = sample_gate_flip(Gates(blocks=scores), Gates(blocks=torch.full((1, 1), was)))
         shut, open_ = torch.tensor([2.0]), torch.tensor([0.5])
         losses = (shut, open_) if was == 0 else (open_, shut)
         scores.grad = None
-        flip.surrogate(*losses).sum().backward()
+        gate_flip_gradient(flip, *losses).sum().backward()
         # (0.5 - 2) * sigmoid'(0)
         assert scores.grad.item() == pytest.approx(-1.5 * 0.25)
 
 
-def test_one_gate_of_each_image_is_turned_over_and_no_place():
+def test_one_gate_of_each_image_is_flipped_and_no_window():
     scores = torch.randn(50, 4)
     windows = (torch.rand(50, 4, 6) > 0.5).float()
     widths = (torch.rand(50, 4) > 0.5).float()
     gates, generator = drawn(scores, 1, widths=widths, windows=windows)
     votes = Gates(blocks=scores, widths=torch.randn(50, 4), windows=torch.randn(50, 4, 6))
-    flip = flip_one(votes, gates, generator)
+    flip = sample_gate_flip(votes, gates, generator)
     changed = (flip.gates.blocks != gates.blocks).sum(1) + (flip.gates.widths != widths).sum(1)
     assert (changed == 1).all()
     assert flip.gates.windows is windows
     total = (flip.gates.blocks - gates.blocks).sum(1) + (flip.gates.widths - widths).sum(1)
-    assert torch.equal(total, flip.opened)
+    assert torch.equal(total, flip.direction)
 
 
-def test_undecided_gates_are_tried_more_often_but_settled_ones_too():
+def test_uncertain_gates_are_flipped_more_often_but_certain_ones_too():
     scores = torch.tensor([[0.0, 20.0]]).expand(4000, 2)
     gates, generator = drawn(scores, 2)
-    flip = flip_one(Gates(blocks=scores), gates, generator)
+    flip = sample_gate_flip(Gates(blocks=scores), gates, generator)
     tried = (flip.gates.blocks != gates.blocks).double().mean(0)
     # 0.25 + 0.05 against 0 + 0.05
     assert tried.tolist() == pytest.approx([6 / 7, 1 / 7], abs=0.02)

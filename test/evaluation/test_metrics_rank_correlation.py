@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Rank correlation against scipy's."""
+"""Spearman's rank correlation: missing values, ties, and cases in which it is undefined."""
 
 import math
 import warnings
@@ -33,6 +33,12 @@ def test_equals_scipy_with_ties_and_unknown_values(pairs):
         assert math.isnan(found)
     else:
         assert found == pytest.approx(expected(one[known], other[known]), abs=1e-9, nan_ok=True)
+
+
+def test_ties_share_their_mean_rank():
+    # Ranks 1, 2.5, 2.5, 4 and 2, 1, 3, 4: sums of squares 4.5 and 5, of products 3.
+    found = rank_correlation([1, 5, 5, 9], [0.2, 0.1, 0.3, 0.4])
+    assert found == pytest.approx(3 / math.sqrt(4.5 * 5))
 
 
 @given(st.lists(st.floats(-100, 100), min_size=2, max_size=10, unique=True))

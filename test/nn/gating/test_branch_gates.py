@@ -10,8 +10,8 @@ from helpers import small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamtl_ros.nn.adapters.config import LoraConfig, Ranks
 from adamtl_ros.nn.adapters.inject import inject
+from adamtl_ros.nn.adapters.lora import LoraConfig, Ranks, TaskSwinBlock
 from adamtl_ros.nn.calibrate import calibrate
 from adamtl_ros.nn.cost.budget import to_plans
 from adamtl_ros.nn.gating.gates import GRANULARITIES, Gates, combine_heads
@@ -27,7 +27,7 @@ CLOSE = {'atol': 1e-4, 'rtol': 1e-4}
 
 def branch_scores(votes, kind='blocks'):
     """Score of a block, or of its windows, and of the branches of tasks."""
-    scores = combine_heads(Gates(**{kind: votes}), own=True)
+    scores = combine_heads(Gates(**{kind: votes}), branches=True)
     return scores.present[kind][0, 0], scores.branches[0, 0]
 
 
@@ -64,13 +64,13 @@ def test_scores_by_hand():
     # Of windows the largest vote counts; a block runs where it and a window of it do.
     windows = torch.tensor([[[[0.5, 0.1], [0.3, 0.2], [0.0, 0.0]]]]).logit()
     torch.testing.assert_close(branch_scores(windows, 'windows')[1].sigmoid(), expected)
-    both = combine_heads(Gates(blocks=votes, windows=windows.flip(-1)), own=True)
+    both = combine_heads(Gates(blocks=votes, windows=windows.flip(-1)), branches=True)
     torch.testing.assert_close(both.branches[0, 0].sigmoid(), torch.tensor([0.36, 0.36]))
 
 
 def test_own_gates_where_they_are_asked_for():
-    pairs = LoraConfig(Ranks.even(2, 2), (('depth', Ranks.even(2, 2)),))
-    shared_only = LoraConfig(Ranks.even(2, 2))
+    pairs = LoraConfig(Ranks.uniform(2, 2), (('depth', Ranks.uniform(2, 2)),))
+    shared_only = LoraConfig(Ranks.uniform(2, 2))
     cases = [
         (('blocks',), pairs, {}, ['depth', 'edges'], True),
         (('windows', 'tokens'), pairs, {}, None, True),
@@ -86,7 +86,7 @@ def test_own_gates_where_they_are_asked_for():
         if config:
             inject(network, config)
         with torch.no_grad():
-            drawn = network.relaxed(IMAGES, torch.full((3,), 0.5), tasks).gates
+            drawn = network.forward_train(IMAGES, torch.full((3,), 0.5), tasks).gates
         assert (drawn.branches is not None) == expected, (gates, more, tasks)
         if expected:
             assert drawn.branches.shape == (3, 4, len(tasks or TASKS))
@@ -117,14 +117,17 @@ def test_each_task_gets_what_it_would_alone_and_without_the_branches_that_are_sh
     last = [layer.blocks[-1] for layer in network.encoder.layers]
     branches, names = [block.branches for block in last], list(TASKS)[:3]
     with torch.inference_mode():
-        together = network.follow(IMAGES, plans, names).maps
+        together = network.forward_plans(IMAGES, plans, names).maps
         for index, plan in enumerate(plans):
             unnamed = [replace(block, tasks=None) for block in plan.blocks]
             for name in names:
                 for stage, block in enumerate(last):
-                    served = plan.stages[stage][-1].served([name])
-                    block.branches = branches[stage] if served else None
-                alone = network.follow(
+                    served = plan.stages[stage][-1].branch_tasks([name])
+                    if served:
+                        TaskSwinBlock.convert(block, branches[stage])
+                    else:
+                        TaskSwinBlock.revert(block)
+                alone = network.forward_plans(
                     IMAGES[[index]], [Plan.of(unnamed, small.ARCH.depths)], [name]
                 )
                 small.close(alone.maps, {name: together[name][[index]]})
@@ -137,7 +140,7 @@ def test_gradients_reach_the_gates_of_branches(form, open_):
     network, names = small.adapted(('blocks',), form=form), list(TASKS)[:3]
     gates = Gates(branches=torch.full((3, 4, 3), open_, requires_grad=True))
     tokens = network.encoder.patch_embed(IMAGES)
-    maps = network.under(tokens, gates, reversed(names))
+    maps = network.forward_gated(tokens, gates, reversed(names))
     assert list(maps) == names
     sum(raw.square().mean() for raw in maps.values()).backward()
     reached = gates.branches.grad != 0
@@ -149,7 +152,10 @@ def test_a_gate_is_that_of_its_task_whatever_the_order_of_names():
     gates = Gates(branches=torch.eye(3)[:, None].expand(3, 4, 3))
     with torch.no_grad():
         tokens = network.encoder.patch_embed(IMAGES)
-        small.close(network.under(tokens, gates, names[::-1]), network.under(tokens, gates, names))
+        small.close(
+            network.forward_gated(tokens, gates, names[::-1]),
+            network.forward_gated(tokens, gates, names),
+        )
 
 
 @pytest.mark.parametrize('gates', [('blocks',), ('windows',), GRANULARITIES])
@@ -157,7 +163,7 @@ def test_the_score_of_a_branch_teaches_its_own_head_alone(gates):
     """The score of a branch is a matter of its own task's head."""
     network = small.adapted(gates).train()
     tokens = network.encoder.patch_embed(IMAGES)
-    scores = network.policy(tokens, torch.full((3,), 0.5), TASKS, own=True)
+    scores = network.policy(tokens, torch.full((3,), 0.5), TASKS, branches=True)
     scores.branches.sigmoid()[..., 0].sum().backward()
     learnt = network.policy.heads.weight.grad.abs().sum((1, 2)) > 0
     assert learnt.tolist() == [True] + [False] * 5
@@ -177,8 +183,8 @@ def test_calibrated_budgets_are_spent(gates):
         for level in levels:
             with torch.inference_mode():
                 prediction = network(images, level.budget, tasks.split(','))
-            shares = [cost.share for cost in prediction.costs]
-            assert sum(shares) / len(shares) == pytest.approx(level.share, abs=1e-3)
-            assert level.share <= level.budget
+            shares = [cost.fraction for cost in prediction.costs]
+            assert sum(shares) / len(shares) == pytest.approx(level.fraction, abs=1e-3)
+            assert level.fraction <= level.budget
             chosen += [block.tasks for plan in prediction.plans for block in plan.blocks]
     assert {None, ('normals',)} == set(chosen) - {('depth',)}
