@@ -102,7 +102,7 @@ def test_an_evaluation_is_still_compared(capsys):
     )
     found = compare(summary, summary, times=True)
     assert {change.budget for change in found} == {1.0, 0.6, 0.4}
-    assert {'latency p50', 'latency p95'} <= {change.what for change in found}
+    assert {'latency p50', 'latency p95'} <= {change.name for change in found}
     assert {change.verdict for change in found} == {Verdict.SAME}
     assert differences_in_setup(summary, summary) == []
     assert main(['compare', str(FILES / 'metrics.json'), str(FILES / 'metrics.json')]) == 0

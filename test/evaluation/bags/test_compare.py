@@ -237,19 +237,19 @@ def test_what_goes_up_and_down_in_both_runs_is_no_chance_between_them():
     a margin of 2.447 * 0.0913 = 0.223. In pairs nothing is left of it.
     """
     found = semseg(*paired(0.02))
-    assert (found.verdict, found.chance.paired) == (Verdict.WORSE, True)
-    assert found.chance.error == pytest.approx(0, abs=1e-12)
+    assert (found.verdict, found.confidence.paired) == (Verdict.WORSE, True)
+    assert found.confidence.error == pytest.approx(0, abs=1e-12)
     apart = semseg(*paired(0.02, frames_crc32=8))
-    assert (apart.verdict, apart.chance.paired) == (Verdict.NOISE, False)
-    assert apart.chance.margin == pytest.approx(2.4469 * math.sqrt(2 * 0.05 / 12), rel=1e-4)
+    assert (apart.verdict, apart.confidence.paired) == (Verdict.NOISE, False)
+    assert apart.confidence.margin == pytest.approx(2.4469 * math.sqrt(2 * 0.05 / 12), rel=1e-4)
 
 
 @pytest.mark.parametrize(('drop', 'verdict'), [(0.019, Verdict.WORSE), (0.018, Verdict.NOISE)])
 def test_the_margin_of_a_paired_difference_by_hand(drop, verdict):
     """Differences 0.01 up and down: error 0.01 / sqrt(3), times 3.1824 that is 0.018374."""
     found = semseg(*paired(drop, wobble=0.01))
-    assert found.chance.error == pytest.approx(0.01 / math.sqrt(3))
-    assert found.chance.margin == pytest.approx(0.018374, rel=1e-4)
+    assert found.confidence.error == pytest.approx(0.01 / math.sqrt(3))
+    assert found.confidence.margin == pytest.approx(0.018374, rel=1e-4)
     assert found.verdict is verdict
 
 
@@ -279,8 +279,8 @@ def _other_unit(summary):
 def test_runs_that_did_not_score_the_same_are_independent(change):
     before, after = paired(0.02)
     change(after)
-    assert not semseg(before, after).chance.paired
-    assert not semseg(after, before).chance.paired
+    assert not semseg(before, after).confidence.paired
+    assert not semseg(after, before).confidence.paired
     assert 'independent' in comparison_table(compare(before, after))
 
 
