@@ -7,11 +7,21 @@ from __future__ import annotations
 import time
 from collections import Counter
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from adamtl_ros.bags.ground_truth import ClassMap
 from adamtl_ros.bags.reader import bag_name, find_camera
+from adamtl_ros.commands.options import (
+    add_model_option,
+    add_topic_options,
+    join,
+    parse_budgets,
+    parse_names,
+    parse_truth,
+)
 from adamtl_ros.evaluation.bags.fleet import (
     Job,
     evaluate_in_processes,
@@ -20,15 +30,16 @@ from adamtl_ros.evaluation.bags.fleet import (
 )
 from adamtl_ros.evaluation.bags.recorded_node import evaluate_recorded_node
 from adamtl_ros.evaluation.bags.report import write_report
+from adamtl_ros.evaluation.bags.result import EvaluationSettings
 from adamtl_ros.evaluation.bags.summary import summarise, write_summary
 from adamtl_ros.nn.io.checkpoint import load_model
-from adamtl_ros.tasks import TASKS, select
+from adamtl_ros.tasks import select
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
-    from adamtl_ros.evaluation.bags.result import BagResult, EvaluationSettings
+    from adamtl_ros.evaluation.bags.result import BagResult
     from adamtl_ros.tasks import Task
 
 OVERSPENT = 0.03
@@ -192,18 +203,59 @@ def _problems(results: Sequence[BagResult]) -> list[str]:
     return ['', *lines] if lines else []
 
 
-def read_truth(texts: Sequence[str]) -> dict[str, str]:
-    """Return topics by task from texts such as 'depth=/camera/depth/image_raw'.
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    budgets = join(EvaluationSettings.budgets)
+    add = parser.add_argument
+    add('bags', type=Path, nargs='+', metavar='BAG', help='folders, or single .mcap files')
+    add_model_option(parser)
+    add('--adapter', type=Path, help='adapter file that `adamtl adapt` made for the model')
+    add('--budgets', default=budgets, help=f'separated by commas ({budgets}); 1.0 is added')
+    add('--tasks', default='', help='separated by commas; all of the model if not given')
+    add_topic_options(parser)
+    add('--realtime', action='store_true', help='also emulate which frames a live node would drop')
+    add('--shown', type=float, help='budget whose results are written and drawn (the lowest)')
+    add('--threads', type=int, default=1, help='CPU threads of the network (1)')
+    add('--workers', type=int, default=1, help='number of processes; each takes whole bags (1)')
+    add('--ray', default='', metavar='ADDRESS', help="Ray cluster, such as 'auto'; 'local': here")
+    add(
+        '--recorded',
+        type=Path,
+        metavar='BAG',
+        help='outputs of a live node to which the bag was played; see replay.launch.py',
+    )
+    add('--out', type=Path, default=Path('evaluation'), help='folder for the results (evaluation)')
+
+
+def run(options: argparse.Namespace) -> int:
+    """Evaluate, and print a table.
+
+    Returns:
+        0, or 1 if some bag could not be evaluated.
 
     Raises:
-        ValueError: A text has another form, or an unknown task.
+        ValueError: An option that cannot be used.
 
     """
-    topics = {}
-    for text in texts:
-        task, equals, topic = text.partition('=')
-        if not (equals and topic):
-            raise ValueError(f"--truth takes TASK=TOPIC, got '{text}'")
-        topics[task] = topic
-    select(topics, TASKS)
-    return topics
+    if options.workers < 1:
+        raise ValueError(f'--workers takes 1 or more, got {options.workers}')
+    given = parse_budgets(options.budgets, EvaluationSettings.budgets)
+    budgets = tuple(sorted({1.0, *given}, reverse=True))
+    settings = EvaluationSettings(
+        model=options.model,
+        adapter=options.adapter,
+        budgets=budgets,
+        tasks=parse_names(options.tasks),
+        camera=options.camera,
+        truth=parse_truth(options.truth),
+        classes=ClassMap.read(options.classes) if options.classes else ClassMap(),
+        threads=options.threads,
+        realtime=options.realtime,
+        out=options.out,
+        shown=budgets[-1] if options.shown is None else options.shown,
+    )
+    text, complete = evaluate_bags(
+        options.bags, settings, options.workers, options.ray, options.recorded
+    )
+    print(text)
+    return 0 if complete else 1

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save
 
 from adamtl_ros.nn.adapters.inject import adapter_state, inject, load_adapter_state, merge
 from adamtl_ros.nn.adapters.lora import LoraConfig
@@ -151,7 +151,7 @@ def save_model(model: Model, path: Path) -> None:
         'notes': model.notes,
     }
     tensors = {key: value.contiguous() for key, value in network.state_dict().items()}
-    save_file(tensors, path, {MODEL_KEY: json.dumps(header)})
+    path.write_bytes(save(tensors, {MODEL_KEY: json.dumps(header)}))  # by the umask, not 0600
 
 
 def read_model(path: Path) -> Model:
@@ -310,7 +310,7 @@ def save_adapter(
     tensors = {name: _to_half(value) for name, value in state.items()}
     if network.calibration is not None:
         tensors[CALIBRATION] = _compress(network.calibration)
-    save_file(tensors, path, {ADAPTER_KEY: json.dumps(header)})
+    path.write_bytes(save(tensors, {ADAPTER_KEY: json.dumps(header)}))  # by the umask, not 0600
 
 
 def read_adapter_header(path: Path) -> AdapterHeader:

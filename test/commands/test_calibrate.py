@@ -1,8 +1,7 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What the commands make of models and data: a table, a JSON file, a calibrated model."""
+"""The verb `calibrate`: a model whose budgets are fitted to the images of a bag."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -10,16 +9,11 @@ import torch
 from helpers import small
 
 from adamtl_ros.bags.reader import BagError
-from adamtl_ros.commands.verbs import run_calibration, run_evaluation
+from adamtl_ros.commands.calibrate import run_calibration
 from adamtl_ros.data.synthetic_bag import write_synthetic_bag
 from adamtl_ros.nn.io.checkpoint import Model, load_model, save_model
 from adamtl_ros.scenes.labels import SCENE_TASKS
-from adamtl_ros.training.recipe import DataConfig, Recipe, Stage
 
-SOURCE = DataConfig(
-    'scenes', options={'scenes': 2, 'frames': 1, 'height': 48, 'width': 64, 'samples': 1}
-)
-RECIPE = Recipe('tiny', DataConfig('scenes'), SOURCE, (Stage('static', 1),))
 TASKS = {name: SCENE_TASKS[name] for name in ('semseg', 'depth')}
 
 
@@ -39,30 +33,6 @@ def bag(tmp_path_factory):
     return path
 
 
-def test_evaluation_gives_a_row_for_each_budget(model, tmp_path):
-    out = tmp_path / 'values.json'
-    table = run_evaluation(str(model), RECIPE, [1.0, 0.5], 1, out)
-    head, *lines = table.splitlines()
-    assert head == 'budget | share | MMACs | ms | semseg miou | depth rmse'
-    stored = json.loads(out.read_text())
-    assert stored['model'] == 'speck'
-    for line, row in zip(lines, stored['rows'], strict=True):
-        budget, share, macs, ms, miou, rmse = map(float, line.split(' | '))
-        assert (budget, share) == (row['budget'], pytest.approx(row['share'], abs=1e-3))
-        assert macs == pytest.approx(row['macs'] / 1e6, abs=0.5)
-        assert ms == pytest.approx(row['infer_ms'], abs=0.06)
-        assert miou == pytest.approx(row['metrics']['semseg']['miou'], abs=1e-4)
-        assert rmse == pytest.approx(row['metrics']['depth']['rmse'], abs=1e-4)
-    assert [row['budget'] for row in stored['rows']] == [1.0, 0.5]
-    assert torch.get_num_threads() == 1
-
-
-def test_without_a_file_there_is_only_the_table(model, tmp_path):
-    before = sorted(tmp_path.iterdir())
-    assert len(run_evaluation(str(model), RECIPE, [1.0], 1, None).splitlines()) == 2
-    assert sorted(tmp_path.iterdir()) == before
-
-
 def test_calibration_fits_a_model_to_the_images_of_a_bag(model, bag, tmp_path):
     out = tmp_path / 'fitted.safetensors'
     sentence = run_calibration(str(model), bag, '', 256, out)
@@ -79,7 +49,7 @@ def test_calibration_fits_a_model_to_the_images_of_a_bag(model, bag, tmp_path):
 
 
 @pytest.mark.parametrize(('images', 'expected'), [(2, 2), (3, 3)])
-def test_calibration_takes_no_more_images_than_wanted(model, bag, tmp_path, images, expected):
+def test_calibration_takes_no_more_images_than_requested(model, bag, tmp_path, images, expected):
     out = tmp_path / 'fitted.safetensors'
     run_calibration(str(model), bag, '/camera/image_raw/compressed', images, out)
     assert load_model(str(out)).network.calibration.images == expected
