@@ -1,7 +1,8 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What `make demo` runs: a camera bag through the live node, recorded, drawn and summarized.
+"""Demo: a camera bag played through the live node over DDS, recorded, drawn and summarized.
 
-The node and the player are processes of their own; `session` starts them and records the topics.
-Imports everything below it. Start with `main.run_demo()`.
+Start with `main.run_demo()`. `session` starts node and player, processes of their own, and records
+the topics of the node, `device` changes the budget meanwhile, `report` and `video` draw the
+results. The package imports everything below `commands` except `training` and `evaluation`.
 """

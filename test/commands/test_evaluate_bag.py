@@ -1,11 +1,12 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The command `adamtl evaluate-bag`, as people type it."""
+"""The verb `adamtl evaluate-bag`, by its command line."""
 
 import json
 import shutil
 
 import pytest
+from helpers.permissions import check_permissions
 
 from adamtl_ros.bags.reader import find_camera
 from adamtl_ros.commands.main import main
@@ -36,6 +37,7 @@ def test_one_bad_bag_is_told_and_the_rest_evaluated(room, tmp_path, capsys):
     made = sorted(path.name for path in (out / 'room').iterdir())
     assert made == ['predictions', 'video.mp4']
     assert find_camera(out / 'room' / 'predictions', '/adamtl/edges/image').frames == 3
+    check_permissions(out)
 
 
 def test_two_runs_write_the_same_numbers(room, tmp_path):

@@ -11,12 +11,13 @@ import av
 import cv2
 import numpy as np
 import pytest
+from helpers.permissions import check_permissions
 from rosbags.highlevel import AnyReader
 
 from adamtl_ros.commands.main import main
 from adamtl_ros.data.synthetic import write_synthetic_bag
+from adamtl_ros.demo.device import BUDGETS
 from adamtl_ros.demo.main import MARK, RESULTS
-from adamtl_ros.demo.session import BUDGETS
 from adamtl_ros.nn.gating.calibration import frame_limit
 from adamtl_ros.tasks import TASKS
 
@@ -69,6 +70,7 @@ def test_drawn_room_at_half_budget(tmp_path):
     assert all(float(row['requested_budget']) == 0.5 for row in rows)
     made = {path.name for path in (tmp_path / 'out').iterdir()}
     assert made == {*RESULTS, MARK, 'keep.txt'}
+    check_permissions(tmp_path / 'out')
     assert '% of full' in (tmp_path / 'out' / 'summary.txt').read_text()
     assert min(cv2.imread(str(tmp_path / 'out' / 'plot.png')).shape[:2]) > 500
     check_video(tmp_path / 'out' / 'demo.mp4', 30)
