@@ -131,7 +131,7 @@ def test_missing_images_are_logged_with_what_to_check(graph, log):
     graph.until(lambda: len(reports) >= 3)
     (warning,) = messages['warning']
     assert warning.startswith('No image on /image (Image, reliable, volatile) for ')
-    assert 'nobody publishes it: check that the camera runs' in warning
+    assert 'the topic has no publisher: check that the camera runs' in warning
     camera = graph.client.create_publisher(Image, 'image', RELIABLE)
     send_until(graph, camera, image(), lambda: 'Images arrive on /image' in messages['info'])
     camera.publish(image())
