@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The verb `adapt`: adapters from a labelled bag, and what they gain where it was held out."""
+"""Verb `adapt`: adapters from a labelled bag, and their gain on its held-out part."""
 
 import hashlib
 import json
@@ -55,7 +55,7 @@ def rows_of(text):
     return {(row[0], row[1]): dict(zip(head, row, strict=True)) for row in rows}
 
 
-def test_what_was_learned_helps_where_it_was_not_seen(bag, tmp_path):
+def test_adaptation_improves_held_out_images(bag, tmp_path):
     config = adapt_config(bag, tmp_path, tasks=('semseg', 'depth'), steps=30, lr=1e-2, batch=4)
     text = run_adaptation(config)
     rows = rows_of(text)
@@ -122,7 +122,7 @@ def test_data_may_come_from_a_recipe(bag, tmp_path, capsys):
         (['--classes', 'ids.yaml', '--tasks', 'semseg'], 'nothing to learn for semseg: the model'),
     ],
 )
-def test_what_goes_wrong_is_one_sentence(bag, tmp_path, args, message, capfd):
+def test_errors_are_one_sentence(bag, tmp_path, args, message, capfd):
     (tmp_path / 'ids.yaml').write_text(f'semseg: {[f"x{n}" for n in range(30)]}')
     given = ['adapt', '--bag', str(bag), '--base', 'b', '--out', 'new.safetensors', *args]
     assert main(given) == 2

@@ -24,7 +24,7 @@ def evaluate(*arguments):
     return main(['evaluate-bag', *map(str, arguments), '--budgets', '0.5'])
 
 
-def test_one_bad_bag_is_told_and_the_rest_evaluated(room, tmp_path, capsys):
+def test_a_bad_bag_is_reported_and_the_rest_evaluated(room, tmp_path, capsys):
     (tmp_path / 'empty').mkdir()
     out = tmp_path / 'out'
     assert evaluate(tmp_path / 'empty', room, '--out', out) == 1
@@ -69,7 +69,7 @@ def test_bags_of_one_name_get_numbers(room, tmp_path, capsys):
 
 
 @pytest.mark.parametrize('out', ['room', 'room/results', '.'])
-def test_a_bag_does_not_get_its_own_results(room, tmp_path, capsys, out):
+def test_results_are_not_written_into_a_bag(room, tmp_path, capsys, out):
     bag = tmp_path / 'room'
     shutil.copytree(room, bag)
     before = sorted(path.name for path in bag.iterdir())
@@ -124,7 +124,7 @@ def test_a_class_map_of_another_model_is_refused_before_the_first_bag(
     assert not (tmp_path / 'out').exists()
 
 
-def test_ids_that_the_class_map_leaves_out_are_told(room, tmp_path, capsys):
+def test_ids_without_a_class_are_reported(room, tmp_path, capsys):
     classes = tmp_path / 'classes.yaml'
     classes.write_text('semseg: {0: floor}')
     assert evaluate(room, '--classes', classes, '--out', tmp_path / 'out') == 0
@@ -134,14 +134,14 @@ def test_ids_that_the_class_map_leaves_out_are_told(room, tmp_path, capsys):
     assert summary['bags'][0]['notes'][0]['count'] == 3
 
 
-def test_a_drawn_bag_is_not_written_over(room, capsys, tmp_path):
+def test_an_existing_bag_is_not_overwritten(room, capsys, tmp_path):
     assert main(['draw-bag', str(room)]) == 1
     assert f'{room} exists already' in capsys.readouterr().err
     assert main(['draw-bag', str(tmp_path / 'none'), '--frames', '0']) == 1
     assert '--frames takes 1 or more, got 0' in capsys.readouterr().err
 
 
-def test_a_bag_can_show_another_room_in_another_world(tmp_path, capsys):
+def test_a_synthetic_bag_of_another_room_and_domain(tmp_path, capsys):
     images = []
     for number, options in enumerate((['--seed', '3'], ['--seed', '3', '--domain', 'cellar'])):
         bag = tmp_path / str(number)
@@ -153,7 +153,7 @@ def test_a_bag_can_show_another_room_in_another_world(tmp_path, capsys):
     assert not (tmp_path / 'attic').exists()
 
 
-def test_spending_more_than_asked_for_is_said(room, tmp_path, capsys):
+def test_macs_above_the_budget_are_reported(room, tmp_path, capsys):
     arguments = [str(room), '--budgets', '0.01', '--out', str(tmp_path / 'out')]
     assert main(['evaluate-bag', *arguments]) == 0
     assert 'MACs above the budget at 0.01' in capsys.readouterr().out

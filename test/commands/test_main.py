@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The command `adamtl`: training, evaluation and calibration end to end, and what goes wrong."""
+"""The command `adamtl`: training, evaluation and calibration end to end, and errors."""
 
 import json
 import os
@@ -109,7 +109,7 @@ def test_out_names_the_folder(tmp_path, capsys):
         (['calibrate', '--model', 'none', '--bag', 'none'], "model 'none': no such file"),
     ],
 )
-def test_what_goes_wrong_is_one_sentence(args, message, capfd):
+def test_errors_are_one_sentence(args, message, capfd):
     verb, *rest = args
     given = ['--out', 'new.safetensors'] if verb == 'calibrate' else ['--config', 'recipe.yaml']
     assert main([verb, *given, *rest]) == 1
@@ -176,7 +176,7 @@ def test_help_lists_every_verb(capsys):
     assert all(re.search(rf'^    {name}\s', shown, re.MULTILINE) for name in VERBS)
 
 
-def test_being_stopped_is_no_error_message(monkeypatch, capsys):
+def test_an_interrupt_is_reported_as_stopped(monkeypatch, capsys):
     def stop(*_):
         raise KeyboardInterrupt
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The demo, whole: real processes, real DDS, a real bag where there is one."""
+"""Whole demo: real processes, real DDS, real bags where available."""
 
 import csv
 import math
@@ -55,7 +55,7 @@ def check_bag(counts, stamps, rows):
 
 
 @pytest.mark.timeout(600)
-def test_drawn_room_at_half_budget(tmp_path):
+def test_synthetic_room_at_half_budget(tmp_path):
     write_synthetic_bag(tmp_path / 'room', frames=30)
     (tmp_path / 'out').mkdir()
     (tmp_path / 'out' / MARK).touch()
@@ -86,7 +86,7 @@ def check_video(path, frames):
     assert len(pictures) == frames
     last = pictures[-1].astype(int)
     assert last.shape == (528, 1280, 3)
-    # Every task's tile shows something: it varies and differs from its neighbours.
+    # Every task's tile shows something: it varies and differs from the next one.
     tiles = [last[r : r + 240, c : c + 320] for r in (24, 288) for c in range(0, 1280, 320)]
     assert all(tile.std() > 2 for tile in tiles)
     assert all(np.abs(tiles[i] - tiles[i + 1]).mean() > 5 for i in range(len(tiles) - 1))
@@ -107,23 +107,23 @@ def test_real_camera(tmp_path, bag, frames):
     accounted = int(last['frames_processed']) + int(last['frames_dropped'])
     assert abs(received - accounted) <= 1
     # The budget goes down in steps while the bag plays, and the network follows it.
-    asked = [float(row['requested_budget']) for row in rows]
-    assert set(asked) <= set(BUDGETS)
-    assert len(set(asked)) > 1
-    assert asked == sorted(asked, reverse=True)
+    budgets = [float(row['requested_budget']) for row in rows]
+    assert set(budgets) <= set(BUDGETS)
+    assert len(set(budgets)) > 1
+    assert budgets == sorted(budgets, reverse=True)
     for row in rows:
-        share = float(row['macs']) / float(row['macs_full'])
-        assert share <= frame_limit(float(row['requested_budget'])) + 1e-6
-        assert share == 1 or float(row['requested_budget']) < 1
+        fraction = float(row['macs']) / float(row['macs_full'])
+        assert fraction <= frame_limit(float(row['requested_budget'])) + 1e-6
+        assert fraction == 1 or float(row['requested_budget']) < 1
     summary = (tmp_path / 'out' / 'summary.txt').read_text()
-    assert all(f'budget {value:<5.3g}' in summary for value in set(asked))
+    assert all(f'budget {value:<5.3g}' in summary for value in set(budgets))
     counted = re.search(r'(\d+) sent, (\d+) received \((\d+) lost on the way\)', summary)
     sent, arrived, lost = map(int, counted.groups())
     assert sent == frames == arrived + lost
     assert arrived >= received
 
 
-def test_problems_are_one_sentence(tmp_path, capsys):
+def test_errors_are_one_sentence(tmp_path, capsys):
     assert main(['demo', '--out', str(tmp_path), '--bag', str(tmp_path / 'no.mcap')]) == 1
     assert 'no.mcap: no such file or folder' in capsys.readouterr().err
     assert main(['demo', '--out', str(tmp_path), '-p', 'budget=1']) == 1
@@ -156,7 +156,7 @@ governor: {battery: {high: 0.9, low: 0.1, floor_budget: 0.3}}
 
 
 def line(charge):
-    """Return what the scenario's battery allows at a charge."""
+    """Return the limit of the scenario's battery at a charge."""
     return min(1.0, max(0.3, 0.3 + 0.7 * (charge - 0.1) / 0.8))
 
 
@@ -183,8 +183,8 @@ def test_the_budget_follows_a_simulated_battery(tmp_path):
         # The governor follows the battery down at a rate, so it may lag behind it.
         spent = float(rows[number]['effective_budget'])
         assert budget - 1e-3 <= spent < 1
-        share = float(rows[number]['macs']) / float(rows[number]['macs_full'])
-        assert share <= frame_limit(spent) + 1e-6
+        fraction = float(rows[number]['macs']) / float(rows[number]['macs_full'])
+        assert fraction <= frame_limit(spent) + 1e-6
     falling = [charge for charge in charges if not math.isnan(charge)]
     assert falling == sorted(falling, reverse=True)
     assert {float(row['requested_budget']) for row in rows} == {1.0}
@@ -192,7 +192,7 @@ def test_the_budget_follows_a_simulated_battery(tmp_path):
     assert cv2.imread(str(tmp_path / 'out' / 'plot.png')).shape[0] > 1200
 
 
-def test_recordings_of_others_are_not_touched(tmp_path, capsys):
+def test_other_recordings_are_not_overwritten(tmp_path, capsys):
     write_synthetic_bag(tmp_path / 'bag', frames=2)
     assert main(['demo', '--out', str(tmp_path), '--bag', str(tmp_path / 'bag')]) == 1
     assert 'choose another OUT' in capsys.readouterr().err
@@ -203,7 +203,7 @@ def test_recordings_of_others_are_not_touched(tmp_path, capsys):
 
 
 @pytest.mark.timeout(600)
-def test_model_that_is_not_there_is_reported_at_once(tmp_path, capsys):
+def test_a_missing_model_is_reported_at_once(tmp_path, capsys):
     write_synthetic_bag(tmp_path / 'room', frames=2)
     arguments = ['--bag', str(tmp_path / 'room'), '-p', 'model:=/nowhere.safetensors']
     assert main(['demo', '--out', str(tmp_path / 'out'), *arguments]) == 1

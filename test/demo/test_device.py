@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated device beside the node of the demo."""
+"""Simulated device of the demo."""
 
 import math
 
@@ -13,7 +13,7 @@ from adamtl_ros.ros.parameters import SPECS
 
 
 class Node:
-    """Keeps what is published; stands in for a node that nobody listens to."""
+    """Stand-in for a node that records what is published."""
 
     def __init__(self):
         self.published = []
@@ -24,7 +24,7 @@ class Node:
         return self
 
     def publish(self, message):
-        """Keep a message."""
+        """Record a message."""
         self.published.append(message)
 
     def get_clock(self):
@@ -72,7 +72,7 @@ def test_less_compute_is_cooler_and_lasts_longer():
     assert ends[1][1] < ends[0][1] - 1
 
 
-def test_what_depends_on_time_is_as_much_faster():
+def test_rates_are_scaled_to_the_speed_of_the_simulation():
     scenario = find_scenario('glasses_in_summer')
     overrides = SimulatedDevice(Node(), '', scenario, 60.0).parameters()
     assert set(overrides) <= {spec.name for spec in SPECS}
@@ -81,7 +81,7 @@ def test_what_depends_on_time_is_as_much_faster():
     assert float(overrides['thermal.target_c']) == scenario.governor.thermal.target_c
 
 
-def test_a_device_on_mains_has_no_battery_topic_to_speak_of(tmp_path):
+def test_a_device_on_mains_publishes_no_battery_state(tmp_path):
     (tmp_path / 'mains.yaml').write_text('name: mains\nhours: 1\ndevice: {}\n')
     node = Node()
     device = SimulatedDevice(node, '', find_scenario(str(tmp_path / 'mains.yaml')), 60.0)
@@ -90,11 +90,11 @@ def test_a_device_on_mains_has_no_battery_topic_to_speak_of(tmp_path):
     assert not math.isnan(node.published[-1].temperature)
 
 
-def test_what_a_demo_cannot_play_is_refused():
+def test_a_scenario_that_a_demo_cannot_play_is_refused():
     with pytest.raises(ScenarioError, match='adamtl simulate-governor'):
         find_scenario('laptop_with_a_load_spike')
 
 
-def test_an_unknown_scenario_names_those_that_there_are():
+def test_an_unknown_scenario_is_refused_with_the_known_ones():
     with pytest.raises(ScenarioError, match=r"no scenario 'winter'.*glasses_in_summer"):
         find_scenario('winter')

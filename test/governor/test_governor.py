@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""How the limits come together, and that no input whatever breaks the result."""
+"""Combination of the limits, and invariants under arbitrary inputs."""
 
 import math
 
@@ -37,7 +37,7 @@ def test_without_any_input_the_user_decides():
         assert not decision.input_problems
 
 
-def test_the_least_counts_and_gives_the_reason():
+def test_the_lowest_limit_holds_and_gives_the_reason():
     made = governor()
     made.battery.update(BatteryReading(0.3), 0.0)
     assert made.decide(1.0, 0.0).budget == pytest.approx(0.6)
@@ -49,7 +49,7 @@ def test_the_least_counts_and_gives_the_reason():
     assert decision.limits[Reason.BATTERY].budget == pytest.approx(0.6)
 
 
-def test_the_user_wins_when_lower():
+def test_a_lower_user_budget_holds():
     made = governor()
     made.battery.update(BatteryReading(0.3), 0.0)
     decision = made.decide(0.5, 0.0)
@@ -78,13 +78,13 @@ def test_it_falls_fast_and_rises_slowly():
     assert done.reason is Reason.USER
 
 
-def test_the_users_own_changes_are_at_once():
+def test_changes_of_the_user_budget_take_effect_at_once():
     made = governor()
     budgets = [made.decide(user, 0.001 * n).budget for n, user in enumerate((1.0, 0.2, 0.9))]
     assert budgets == [1.0, 0.2, 0.9]
 
 
-def test_a_small_rise_waits():
+def test_a_rise_within_the_deadband_is_ignored():
     made = governor(battery=BatterySettings(high=0.5, low=0.1, floor_budget=0.2, hysteresis=0))
     made.battery.update(BatteryReading(0.3), 0.0)
     low = made.decide(1.0, 0.0).budget
@@ -124,7 +124,7 @@ def test_a_load_that_comes_and_goes_is_followed_within_30_frames_at_15_hz():
     assert budgets[150] == 1
 
 
-def test_silence_is_told_and_limits_nothing():
+def test_a_silent_input_is_reported_and_limits_nothing():
     made = governor()
     made.battery.update(BatteryReading(0.1), 0.0)
     made.decide(1.0, 0.0)
@@ -134,7 +134,7 @@ def test_silence_is_told_and_limits_nothing():
     assert list(decision.input_problems) == ['battery']
 
 
-def test_other_settings_keep_what_was_learnt():
+def test_new_settings_keep_the_state_of_the_limiters():
     made = governor()
     made.battery.update(BatteryReading(0.3), 0.0)
     made.configure(GovernorSettings(battery=BatterySettings(high=0.3)))
@@ -179,7 +179,7 @@ def happen(made, now, kind, values):
 
 @settings(max_examples=300, deadline=None)
 @given(EVENTS)
-def test_no_input_breaks_it(events):
+def test_invariants_hold_for_arbitrary_inputs(events):
     made, now, user = governor(), 0.0, 1.0
     for kind, *values in events:
         now = values[0] if kind == 'time' else now

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Reading sysfs, on trees of files that the tests make."""
+"""Sensors in sysfs, on made trees of files."""
 
 import math
 
@@ -43,7 +43,7 @@ def test_zones_of_one_type_are_numbered(tmp_path):
 
 
 @pytest.mark.parametrize('text', ['', 'N/A', '\x00', 'nan'])
-def test_garbage_is_nan(tmp_path, text):
+def test_an_invalid_value_is_nan(tmp_path, text):
     zone(tmp_path, 0, 'cpu', text)
     zone(tmp_path, 1, 'gpu', 30000)
     zones = ThermalZones(tmp_path)
@@ -63,7 +63,7 @@ def test_a_zone_that_vanishes_is_reported(tmp_path):
         zones.read_all()
 
 
-def test_no_sysfs_at_all(tmp_path):
+def test_without_sysfs(tmp_path):
     assert ThermalZones(tmp_path / 'nowhere').names() == []
     assert math.isnan(EnergyCounter(tmp_path / 'nowhere').joules())
 
@@ -103,7 +103,7 @@ def test_energy_that_may_not_be_read_is_nan(tmp_path):
     assert math.isnan(EnergyCounter(tmp_path).joules())
 
 
-def test_one_failed_read_is_not_the_end(tmp_path):
+def test_reading_continues_after_a_failure(tmp_path):
     folder = package(tmp_path, 'intel-rapl:0', 1_000_000)
     counter = EnergyCounter(tmp_path)
     (folder / 'energy_uj').write_text('')

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Simulated devices, against what can be worked out by hand."""
+"""Simulated devices against values computed by hand."""
 
 import dataclasses
 import math
@@ -77,7 +77,7 @@ def test_without_a_governor_the_battery_lasts_as_long_as_its_energy():
     assert np.isnan(run.budget[-1])
 
 
-def test_the_governor_is_the_nodes_own():
+def test_the_governor_is_that_of_the_node():
     lines = GovernorSettings(battery=BatterySettings(high=0.9, low=0.1, floor_budget=0.25))
     run = simulate(scenario(governor=lines))
     assert run.minutes_to_empty > 14
@@ -124,7 +124,7 @@ def test_three_scenarios_ship():
 
 
 @pytest.mark.parametrize(
-    ('text', 'says'),
+    ('text', 'message'),
     [
         ('name: x\nhours: 0\ndevice: {}', 'hours'),
         ('name: x\nhours: 1\ndevice: {watts: 3}', 'device.watts'),
@@ -139,8 +139,8 @@ def test_three_scenarios_ship():
         ('name: [', 'not YAML'),
     ],
 )
-def test_a_bad_scenario_is_told(text, says, tmp_path):
+def test_an_invalid_scenario_is_refused(text, message, tmp_path):
     path = tmp_path / 'bad.yaml'
     path.write_text(text)
-    with pytest.raises(ScenarioError, match=says):
+    with pytest.raises(ScenarioError, match=message):
         read_scenario(path)

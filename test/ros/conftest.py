@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""A real node on real DDS, on a domain of its own, and a client beside it."""
+"""Fixtures with a real node and a client on real DDS, in a domain of their own."""
 
 import contextlib
 import os
@@ -69,7 +69,7 @@ class Graph:
 
     def close(self):
         """Destroy the nodes and end the threads."""
-        # First nobody spins any more: a node must not go while its executor waits on it.
+        # First stop all spinning: a node must not go while its executor waits on it.
         # (Executor.shutdown() from here would take nodes and guards from a thread that is about
         # to wait on them, which then waits for ever.)
         for stop in self.stops:
@@ -106,7 +106,7 @@ class Graph:
 
 @pytest.fixture
 def graph(worker_domain):
-    """Make a graph that nobody else is on."""
+    """Make a graph in a domain of its own."""
     graph = Graph(next(worker_domain))
     yield graph
     graph.close()

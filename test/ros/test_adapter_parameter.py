@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The parameter `adapter` of the live node: swaps while frames arrive, and files that are bad."""
+"""Parameter `adapter` of the live node: changes while frames arrive, and bad files."""
 
 import itertools
 import threading
@@ -63,7 +63,7 @@ def wait_for(graph, stats, model):
     graph.until(lambda: model in models(stats[seen:]))
 
 
-def name_of(path):
+def model_name(path):
     return f'scenes_nano+{Path(path).name.split(".")[0]}' if path else 'scenes_nano'
 
 
@@ -76,7 +76,7 @@ def test_swaps_while_frames_arrive(graph, files, offline):
     wait_for(graph, stats, 'scenes_nano')
     for path in itertools.islice(itertools.cycle([*files, '']), SWAPS):
         assert change(graph, 'adapter', path).successful
-        wait_for(graph, stats, name_of(path))
+        wait_for(graph, stats, model_name(path))
     timer.cancel()
     assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
     counts = node.cameras[''].reporter.counters.counts
@@ -97,7 +97,7 @@ def test_swaps_while_frames_arrive(graph, files, offline):
         assert same == [made_by.get(number, *same)]
 
 
-def test_it_takes_over_for_all_cameras(graph, files):
+def test_a_change_holds_for_all_cameras(graph, files):
     graph.perception(tasks=['depth'], cameras=['front', 'left'], adapter=files[0])
     found = {}
     for name in ('front', 'left'):
@@ -107,23 +107,23 @@ def test_it_takes_over_for_all_cameras(graph, files):
     for path in (files[0], files[1]):
         assert change(graph, 'adapter', path).successful
         for stats in found.values():
-            wait_for(graph, stats, name_of(path))
-    assert all(set(models(stats)) == set(map(name_of, files)) for stats in found.values())
+            wait_for(graph, stats, model_name(path))
+    assert all(set(models(stats)) == set(map(model_name, files)) for stats in found.values())
 
 
-def test_the_last_of_several_wins(graph, files):
+def test_the_last_of_several_requests_takes_effect(graph, files):
     node = graph.perception(tasks=['depth'])
     graph.listen(Image, '/adamtl/depth/image')
     stats = graph.listen(ComputeStats, '/adamtl/compute_stats')
     stream(graph)
     for path in (*files, '', *files):
         assert change(graph, 'adapter', path).successful
-    wait_for(graph, stats, name_of(files[1]))
+    wait_for(graph, stats, model_name(files[1]))
     assert node.parameters['adapter'] == files[1]
 
 
 def test_a_file_that_cannot_be_used_is_refused(graph, files, tmp_path):
-    """`ros2 param set` says why, and the old one goes on."""
+    """`ros2 param set` shows the reason, and the current adapter stays."""
     node = graph.perception(tasks=['depth'], adapter=files[0])
     engine = node.engine
     other = made.write(tmp_path / 'other.safetensors', base='nano')
@@ -142,8 +142,8 @@ def test_a_file_that_cannot_be_used_is_refused(graph, files, tmp_path):
     assert node.engine is engine
 
 
-def test_a_file_that_turns_out_bad_when_it_is_loaded(graph, files, tmp_path):
-    """The old one goes on, the parameter says so again, and diagnostics say why."""
+def test_a_file_that_fails_to_load(graph, files, tmp_path):
+    """The current adapter stays, the parameter is reset, and diagnostics show the reason."""
     node = graph.perception(tasks=['depth'], adapter=files[0])
     health = graph.listen(DiagnosticArray, '/diagnostics')
     engine, bad = node.engine, made.bad(files[1], tmp_path / 'bad.safetensors')
@@ -152,7 +152,7 @@ def test_a_file_that_turns_out_bad_when_it_is_loaded(graph, files, tmp_path):
     warned = next(s for s in _models_of(health) if 'is missing' in s.message)
     assert warned.level == DiagnosticStatus.WARN
     assert warned.message.startswith(f'adapter not changed: {bad}')
-    assert {v.key: v.value for v in warned.values}['name'] == name_of(files[0])
+    assert {v.key: v.value for v in warned.values}['name'] == model_name(files[0])
     graph.until(lambda: node.parameters['adapter'] == files[0])
     assert node.engine is engine
     assert change(graph, 'adapter', '').successful
@@ -165,8 +165,8 @@ def _models_of(health):
     return [s for message in health for s in message.status if s.name.endswith(' model')]
 
 
-def test_cleaned_up_while_it_loads(graph, files):
-    """Nothing is left running, and the next configuration has what was asked for."""
+def test_cleanup_during_loading(graph, files):
+    """No thread is left, and the next configuration uses the requested adapter."""
     node = graph.perception()
     for path in files:
         assert change(graph, 'adapter', path).successful
@@ -174,16 +174,16 @@ def test_cleaned_up_while_it_loads(graph, files):
         assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
         assert not [t for t in threading.enumerate() if t.name == 'adamtl-adapter']
         assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
-        assert node.engine.model.name == name_of(path)
+        assert node.engine.model.name == model_name(path)
         assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
     assert change(graph, 'adapter', '').successful
     assert node.trigger_shutdown() == TransitionCallbackReturn.SUCCESS
 
 
-def test_before_it_is_configured_any_path_will_do(graph, files):
+def test_any_path_is_accepted_before_configuration(graph, files):
     node = graph.perception(activate=False)
     assert change(graph, 'adapter', '/nowhere.safetensors').successful
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
     assert change(graph, 'adapter', files[0]).successful
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
-    assert node.engine.model.name == name_of(files[0])
+    assert node.engine.model.name == model_name(files[0])

@@ -125,6 +125,6 @@ def test_every_image_of_every_camera_is_accounted_for(graph):
         (['front', 'depth'], "camera 'depth' has the name of a task"),
     ],
 )
-def test_names_that_cannot_be(graph, names, text):
+def test_invalid_names_are_refused(graph, names, text):
     with pytest.raises(ValueError, match=text):
         graph.perception(activate=False, cameras=names)

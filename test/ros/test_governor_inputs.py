@@ -22,7 +22,7 @@ from adamtl_ros.ros.parameters import default_values, live_settings
 
 
 class Robot:
-    """A camera, a battery and a thermometer beside the node."""
+    """Camera, battery and thermometer of a node."""
 
     def __init__(self, graph):
         self.graph = graph
@@ -87,7 +87,7 @@ def test_the_budget_follows_the_battery_down(graph):
     assert {f.requested_budget for f in frames} == {1.0}
 
 
-def test_the_user_wins_when_lower_and_the_parameter_is_never_written(graph):
+def test_a_lower_user_budget_holds_and_the_parameter_is_never_written(graph):
     node = graph.perception(**LINE)
     robot = Robot(graph)
     low = robot.charged(0.5)
@@ -114,7 +114,7 @@ def test_the_user_wins_when_lower_and_the_parameter_is_never_written(graph):
         },
     ],
 )
-def test_what_does_not_limit(graph, fields):
+def test_inputs_that_do_not_limit(graph, fields):
     node = graph.perception(**LINE)
     robot = Robot(graph)
     message = (robot.battery, BatteryState(voltage=12.0, current=-2.0, **fields))
@@ -151,7 +151,7 @@ def test_a_battery_that_falls_silent_is_an_error_and_limits_nothing(graph):
     assert 'battery: no battery state for' in robot.governor_status().message
 
 
-def test_percent_is_told_and_not_guessed(graph):
+def test_a_percent_scale_is_reported_and_not_guessed(graph):
     graph.perception(**LINE)
     robot = Robot(graph)
     robot.until(lambda s: s.limit_reason == ComputeStats.STALE, robot.charged(87.0))
@@ -163,7 +163,7 @@ def test_percent_is_told_and_not_guessed(graph):
     robot.until(lambda s: abs(s.battery_budget - 0.65) < 1e-3, robot.charged(50.0))
 
 
-def test_heat_is_the_floor_above_its_maximum(graph):
+def test_a_temperature_above_the_maximum_gives_the_floor(graph):
     graph.perception()
     robot = Robot(graph)
     hot = (robot.heat, Temperature(temperature=95.0))
@@ -214,7 +214,7 @@ def board(text, level=b'\x00', **values):
         (board('63.0C', DiagnosticStatus.WARN), 1 - 0.08 * 7),
     ],
 )
-def test_jetson_stats_are_heard(graph, status, budget):
+def test_jetson_stats_temperatures_are_read(graph, status, budget):
     graph.perception(**{'thermal.diagnostics': True, 'thermal.integral': 0.0})
     robot = Robot(graph)
     jetson = graph.client.create_publisher(DiagnosticArray, '/diagnostics', 10)
@@ -225,7 +225,7 @@ def test_jetson_stats_are_heard(graph, status, budget):
     assert found.temperature == pytest.approx(float(status.message[:-1]))
 
 
-def test_a_sleeping_part_and_garbage_of_a_board_are_no_error(graph):
+def test_a_sleeping_part_and_invalid_board_values_are_no_error(graph):
     node = graph.perception(**{'thermal.diagnostics': True})
     robot = Robot(graph)
     jetson = graph.client.create_publisher(DiagnosticArray, '/diagnostics', 10)

@@ -56,7 +56,7 @@ def test_uncalibrated_camera():
     assert scaled(info, image().header, 2.0, 2.0).width == 0
 
 
-def test_region_and_binning_of_the_sensor_stay_true():
+def test_region_and_binning_of_the_sensor_are_kept():
     """A driver that sends a part of its sensor names the full size; nothing was resized here."""
     info = camera_info(480, 640, focal=500.0)
     info.binning_x = info.binning_y = 2

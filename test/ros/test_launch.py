@@ -18,6 +18,7 @@ from rcl_interfaces.srv import GetParameters  # noqa: E402
 from rclpy.parameter import parameter_value_to_python  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 
+from adamtl_ros.nn.io.checkpoint import DEFAULT_WEIGHTS  # noqa: E402
 from launch import LaunchContext, LaunchDescription, LaunchService  # noqa: E402
 
 PATH = Path(get_package_share_directory('adamtl_ros')) / 'launch' / 'perception.launch.py'
@@ -46,7 +47,13 @@ def test_every_argument_is_described(module):
     assert all(argument.description for argument in module.ARGUMENTS)
 
 
-def test_nothing_given_overrides_nothing(module):
+def test_the_model_is_described_as_weights(module):
+    (model,) = (argument for argument in module.ARGUMENTS if argument.name == 'model')
+    start = f'Weights: {DEFAULT_WEIGHTS} (shipped), or the path of a .safetensors file'
+    assert model.description.startswith(start)
+
+
+def test_empty_arguments_override_no_parameter(module):
     assert module.overrides(values(module)) == {}
 
 
@@ -96,7 +103,7 @@ def test_a_file_without_sections_is_refused(module, tmp_path):
 
 
 @pytest.mark.parametrize('name', ['image', 'camera_info'])
-def test_topics_of_one_camera_beside_several_are_refused(module, name):
+def test_topics_of_one_camera_with_several_cameras_are_refused(module, name):
     module.check_cameras(values(module, cameras='front left'))
     module.check_cameras(values(module, **{name: '/topic'}))
     with pytest.raises(ValueError, match=rf"{name}:='/topic' .* cameras:= \['front', 'left'\]"):
@@ -107,7 +114,7 @@ def test_topics_of_one_camera_beside_several_are_refused(module, name):
     ('node', 'several'),
     [('/**', True), ('adamtl', True), ('/left/adamtl', True), ('another', False)],
 )
-def test_so_they_are_when_the_file_names_several(module, tmp_path, node, several):
+def test_topics_of_one_camera_with_several_in_the_file_are_refused(module, tmp_path, node, several):
     path = tmp_path / 'cameras.yaml'
     path.write_text(f'{node}:\n  ros__parameters:\n    cameras: [front, left]\n')
     given = values(module, params_file=str(path), image='/topic')

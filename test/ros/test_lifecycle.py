@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The life of the node: transitions, failures, its process."""
+"""Lifecycle of the node: transitions, failures, process."""
 
 import signal
 import subprocess
@@ -73,7 +73,7 @@ def test_inactive_node_does_not_subscribe(graph):
         ({'device': 'toaster'}, "device 'toaster' cannot be used"),
     ],
 )
-def test_failure_to_configure_says_why(graph, monkeypatch, parameters, text):
+def test_failure_to_configure_is_logged_with_the_reason(graph, monkeypatch, parameters, text):
     """The node stays unconfigured and names what is wrong."""
     node = graph.perception(activate=False, **parameters)
     said = []
@@ -123,7 +123,7 @@ def test_model_with_fewer_tasks(graph, tmp_path):
 
 
 def test_transitions_by_service(graph):
-    """As `ros2 lifecycle set /adamtl activate` asks for them."""
+    """As requested by `ros2 lifecycle set /adamtl activate`."""
     graph.perception(activate=False)
 
     def call(kind, name, request):
@@ -201,8 +201,8 @@ def test_mistyped_parameter_is_pointed_out():
 
 
 @pytest.mark.usefixtures('own_domain')
-def test_process_with_a_missing_model_stays_and_can_be_asked():
-    """Autostart fails, but a manager may still look at the node and try again."""
+def test_process_with_a_missing_model_stays_unconfigured():
+    """After a failed autostart the node can be inspected and configured again."""
     process = start('-p', 'model:=/nowhere.safetensors')
     for line in process.stdout:
         if 'Cannot configure' in line:

@@ -92,7 +92,7 @@ def test_result_of_a_fresh_stamp_has_an_age(graph):
 
 
 @pytest.mark.parametrize('qos', [BEST_EFFORT, RELIABLE])
-def test_any_camera_matches(graph, qos):
+def test_best_effort_and_reliable_cameras_match(graph, qos):
     """Best effort and reliable publishers both get through."""
     graph.perception()
     results = graph.listen(Image, '/adamtl/edges/image')
@@ -127,8 +127,8 @@ def test_overrides_of_one_topic_stay_there(graph):
         node.trigger_activate()
 
 
-def test_colour_pictures(graph):
-    """The colour topic alone makes its task run, and shows what the result says."""
+def test_color_images(graph):
+    """A subscriber of the color topic alone makes its task run; the image shows the result."""
     graph.perception()
     pictures = graph.listen(Image, '/adamtl/saliency/color')
     camera = graph.client.create_publisher(Image, 'image', RELIABLE)

@@ -32,7 +32,7 @@ def test_strange_stamps_are_frames_like_others(graph, second):
 
 
 def test_damaged_message_is_refused(graph):
-    """Bytes that are no image at all, as from a node of another version."""
+    """Bytes that are not an image, as from a node of another version."""
     node = graph.perception()
     graph.listen(Image, '/adamtl/edges/image')
     camera = graph.client.create_publisher(Image, 'image', RELIABLE)
@@ -63,7 +63,7 @@ def test_health_is_reported_while_simulated_time_stands_still(graph):
 
 
 def test_rate_limit(graph):
-    """A camera at full speed, five frames a second wanted; lifting the limit takes effect."""
+    """A camera at full speed, limited to five frames per second; lifting the limit takes effect."""
     node = graph.perception(max_rate_hz=5.0)
     results = graph.listen(Image, '/adamtl/edges/image')
     camera = graph.client.create_publisher(Image, 'image', RELIABLE)
@@ -93,7 +93,7 @@ def test_nothing_runs_without_subscribers(graph, monkeypatch):
 
 
 def test_statistics_while_idle(graph):
-    """Somebody who only reads the statistics is told that nothing runs, each second."""
+    """Statistics without tasks are published every second while nothing runs."""
     graph.perception()
     stats = graph.listen(ComputeStats, '/adamtl/compute_stats')
     graph.until(lambda: len(stats) >= 2)
@@ -246,7 +246,7 @@ BAD = {
 
 @pytest.mark.parametrize('bad', BAD.values(), ids=BAD)
 def test_bad_frames_are_refused_and_counted(graph, bad):
-    """The node says why, counts the frame, and takes the next one."""
+    """The node logs the reason, counts the frame, and processes the next one."""
     node = graph.perception()
     results = graph.listen(Image, '/adamtl/edges/image')
     reports = graph.listen(DiagnosticArray, '/diagnostics')

@@ -22,7 +22,7 @@ def test_defaults_are_those_of_the_file(graph):
 
 @pytest.mark.parametrize('value', [0.5, 1, 1.0, 0.01])
 def test_budget_takes_numbers_in_range(graph, value):
-    """Whole numbers too, as people type them."""
+    """Integers are accepted too."""
     node = graph.perception()
     assert change(graph, 'budget', value).successful
     assert node.parameters.settings.budget == value
@@ -30,7 +30,7 @@ def test_budget_takes_numbers_in_range(graph, value):
 
 
 @pytest.mark.parametrize('value', [0.0, 0, 2, 1.5, -1.0, float('nan'), float('inf'), 'half', True])
-def test_budget_refuses_the_rest(graph, value):
+def test_budget_refuses_other_values(graph, value):
     node = graph.perception()
     result = change(graph, 'budget', value)
     assert not result.successful
@@ -127,6 +127,6 @@ def test_whole_number_as_start_value(graph):
         ('tasks', ['sky'], "unknown task 'sky'"),
     ],
 )
-def test_impossible_start_values(graph, name, value, text):
+def test_invalid_start_values_are_refused(graph, name, value, text):
     with pytest.raises(ValueError, match=text):
         graph.perception(activate=False, **{name: value})

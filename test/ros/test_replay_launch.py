@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The launch file of the replay, with the real `launch`; the demo stands in for `ros2 bag`."""
+"""Launch file of the replay, with the real `launch`; player and recorder of the demo stand in."""
 
 import importlib.util
 import json
@@ -19,6 +19,7 @@ from launch.actions import IncludeLaunchDescription  # noqa: E402
 from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
 
 from adamtl_ros.data.synthetic import write_synthetic_bag  # noqa: E402
+from adamtl_ros.nn.io.checkpoint import DEFAULT_WEIGHTS  # noqa: E402
 from launch import LaunchDescription, LaunchService  # noqa: E402
 
 PATH = Path(get_package_share_directory('adamtl_ros')) / 'launch' / 'replay.launch.py'
@@ -70,6 +71,12 @@ def test_every_argument_is_described(module):
     assert all(argument.description for argument in module.ARGUMENTS)
 
 
+def test_the_model_is_described_as_weights(module):
+    (model,) = (argument for argument in module.ARGUMENTS if argument.name == 'model')
+    start = f'Weights: {DEFAULT_WEIGHTS} (shipped), or the path of a .safetensors file'
+    assert model.description.startswith(start)
+
+
 def test_commands(module):
     value = {'bag': 'b', 'rate': '0.5', 'model': 'm', 'out': 'o', 'image': '/i', 'classes': ''}
     value['image_transport'] = 'compressed'
@@ -118,7 +125,7 @@ def replay(tmp_path, monkeypatch, own_domain):
 
 @pytest.mark.timeout(240)
 def test_a_replay_ends_with_a_report(replay, tmp_path):
-    """Node and recorder start, then the player; when the bag is through, the report is written."""
+    """Node and recorder start, then the player; after the bag the report is written."""
     assert replay() == 0
     summary = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
     streaming = summary['timing']['results'][0]['streaming']

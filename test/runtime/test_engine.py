@@ -65,12 +65,12 @@ def test_read_only_and_strided_images():
     'wrong',
     [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)],
 )
-def test_wrong_images(wrong):
+def test_invalid_images_are_refused(wrong):
     with pytest.raises(ValueError, match=r'image must be \(H, W, 3\) uint8 RGB'):
         ENGINE.run(wrong)
 
 
-def test_wrong_options():
+def test_invalid_options_are_refused():
     with pytest.raises(ValueError, match="'input' or 'network', got 'huge'"):
         Engine(load_model('nano'), 'cpu', output='huge')
     with pytest.raises(ValueError, match="device 'toaster' cannot be used"):
@@ -93,7 +93,7 @@ def test_threads():
 
 
 def test_core_needs_no_ros():
-    """The network, the runtime and the data code import nothing of ROS."""
+    """Network, runtime and data code do not import ROS."""
     code = (
         'import sys, importlib, pkgutil, adamtl_ros\n'
         'for part in ("nn", "runtime", "data"):\n'

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The mailbox with one slot for each sender."""
+"""Mailbox with one slot for each sender."""
 
 import threading
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from adamtl_ros.runtime.worker import Mailbox
 
 
-def test_newest_wins():
+def test_a_newer_item_replaces_a_waiting_one():
     box = Mailbox()
     assert not box.put('old')
     assert box.put('new')
@@ -36,7 +36,7 @@ def test_taker_wakes_on_close():
     assert taken == [None]
 
 
-def test_closed_mailbox_takes_nothing():
+def test_a_closed_mailbox_accepts_nothing():
     box = Mailbox()
     box.put(1)
     assert box.close() == [1]
@@ -70,7 +70,7 @@ def test_a_fast_sender_does_not_starve_a_slow_one():
 
 @given(st.lists(st.sampled_from(['front', 'left', 'rear']), min_size=1))
 def test_senders_take_turns(senders):
-    """Of those that wait all the time, none is served twice before the others."""
+    """Among senders with waiting items, none is served twice before the others."""
     box = Mailbox()
     names = sorted(set(senders))
     served = []

@@ -20,7 +20,7 @@ def planes(channels, height=12, width=16, seed=0):
 
 
 def resized(raw, size):
-    """Bilinear as torch does it."""
+    """Resize bilinearly with torch."""
     image = torch.from_numpy(raw)[None]
     return functional.interpolate(image, size, mode='bilinear', align_corners=False)[0].numpy()
 
@@ -50,7 +50,7 @@ def test_labels_at_large_sizes_differ_at_borders_only():
     assert not wrong[same[0, 0].numpy()].any()
 
 
-def test_labels_of_one_class_and_of_unknown_places():
+def test_labels_of_one_class_and_of_unknown_pixels():
     assert not labels(planes(1), (6, 8)).any()
     raw = planes(3, 4, 4)
     raw[1, 0, 0] = np.nan
@@ -69,7 +69,7 @@ def test_normals_are_unit_vectors_of_the_right_direction(size):
     assert cosine.min() > 0.999
 
 
-def test_normal_of_nothing_is_unknown():
+def test_a_zero_normal_is_nan():
     raw = np.zeros((3, 2, 2), np.float32)
     assert np.isnan(normals(raw, (2, 2))).all()
 

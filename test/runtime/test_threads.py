@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Memory is kept between frames, by the page faults that the kernel counts."""
+"""Freed memory is kept between frames: page faults are counted by the kernel."""
 
 import subprocess
 import sys

@@ -11,7 +11,7 @@ PATIENCE = 60  # seconds until a test that hangs fails
 
 
 def test_slow_work_gets_the_newest_item():
-    """Hundred items against slow work: each is handled or dropped, and the last is handled."""
+    """Each of a hundred items is handled or dropped by slow work, and the last is handled."""
     handled, last = [], threading.Event()
     busy, released = threading.Event(), threading.Event()
 
@@ -55,7 +55,7 @@ def test_period_is_kept_and_may_change():
 
 
 def test_a_shorter_period_takes_effect_at_once():
-    """As when somebody lifts a rate limit of one frame an hour, or of one in 300 years."""
+    """A rate limit of one frame per hour, or in 300 years, can be lifted at once."""
     period, handled = [1e10], threading.Semaphore(0)
     worker = Worker(lambda _item: handled.release(), lambda: period[0])
     worker.start()
@@ -68,7 +68,7 @@ def test_a_shorter_period_takes_effect_at_once():
     worker.stop()
 
 
-def test_stop_ends_a_waiting_worker_and_counts_what_waits():
+def test_stop_ends_a_waiting_worker_and_returns_waiting_items():
     worker = Worker(lambda _item: None, lambda: 1e9)
     worker.start()
     worker.mailbox.put(1)

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What a battery allows, in every state that drivers report."""
+"""Limit by a battery, in every state that drivers report."""
 
 import math
 
@@ -69,11 +69,11 @@ def test_another_scale_counts_from_the_next_limit():
     assert limiter.limit(0.0).budget == pytest.approx(0.6)
 
 
-def test_a_little_over_full_is_full():
+def test_a_charge_slightly_above_full_is_full():
     assert allowed(1.005).budget == 1
 
 
-def test_an_old_reading_is_silence():
+def test_an_old_reading_is_ignored():
     assert allowed(0.3, age=LINE.timeout_s).input is Input.RECEIVED
     found = allowed(0.3, age=LINE.timeout_s + 1)
     assert math.isnan(found.budget)
@@ -81,13 +81,13 @@ def test_an_old_reading_is_silence():
     assert '61 s' in found.note
 
 
-def test_nothing_received_is_not_silence():
+def test_an_absent_input_is_not_silent():
     found = BatteryLimiter(LINE).limit(5.0)
     assert math.isnan(found.budget)
     assert found.input is Input.ABSENT
 
 
-def test_switched_off_it_says_nothing():
+def test_a_disabled_limiter_does_not_limit():
     found = allowed(0.05, BatterySettings(enabled=False))
     assert math.isnan(found.budget)
     assert found.input is Input.OFF

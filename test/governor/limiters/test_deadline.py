@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The budget that meets a deadline, on machines that the limiter does not know."""
+"""Budget that meets a deadline, on machines unknown to the limiter."""
 
 import math
 
@@ -12,7 +12,7 @@ from adamtl_ros.governor.limiters.deadline import DeadlineLimiter, DeadlineSetti
 
 
 class Machine:
-    """Takes `load * (fixed + saved * budget)` ms for a frame, with some noise."""
+    """Machine that takes `load * (fixed + saved * budget)` ms for a frame, with noise."""
 
     def __init__(self, fixed=10.0, saved=40.0, noise=0.04, seed=0):
         self.fixed, self.saved, self.noise, self.load = fixed, saved, noise, 1.0
@@ -72,8 +72,8 @@ def test_one_slow_frame_does_not_matter():
 
 
 @pytest.mark.parametrize('seed', range(3))
-def test_rare_slow_frames_are_made_room_for(seed):
-    """What 20 frames do not show: here more than one in twenty is over their second slowest."""
+def test_rare_slow_frames_lower_the_budget(seed):
+    """More than one frame in twenty is slower than the second slowest of the last 20."""
     machine = Machine(noise=0.2, seed=seed)
     limiter = DeadlineLimiter(DeadlineSettings(deadline_ms=30.0, floor_budget=0.05))
     _, latencies = machine.run(limiter, 1000)
@@ -102,7 +102,7 @@ def test_the_curve_is_learned_from_changes_of_the_budget():
     assert curve.inverse(curve.relative(0.3)) == pytest.approx(0.3)
 
 
-def test_a_change_of_load_is_not_taken_for_one_of_the_curve():
+def test_a_change_of_load_does_not_change_the_curve():
     curve, machine = LatencyCurve(), Machine(10.0, 40.0, noise=0.02)
     for _ in range(50):
         curve.update(1.0, machine.latency(1.0))
@@ -112,7 +112,7 @@ def test_a_change_of_load_is_not_taken_for_one_of_the_curve():
     assert curve.fixed == pytest.approx(0.2, abs=0.05)
 
 
-def test_an_impossible_deadline_is_the_floor():
+def test_an_impossible_deadline_gives_the_floor():
     limiter = DeadlineLimiter(DeadlineSettings(deadline_ms=1.0, floor_budget=0.3))
     budgets, _ = Machine().run(limiter, 40)
     assert budgets[-1] == pytest.approx(0.3)
@@ -129,7 +129,7 @@ def test_no_deadline_does_not_limit():
     ('budget', 'latency'),
     [(1.0, math.nan), (1.0, math.inf), (1.0, -3.0), (1.0, 0.0), (0.0, 9.0), (math.nan, 9.0)],
 )
-def test_garbage_is_left_out(budget, latency):
+def test_invalid_latencies_are_ignored(budget, latency):
     limiter = DeadlineLimiter(DeadlineSettings(deadline_ms=30.0))
     limiter.update(budget, latency)
     assert limiter.limit().input is Input.ABSENT

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The controller that holds a temperature."""
+"""Controller of a target temperature."""
 
 import math
 
@@ -17,7 +17,7 @@ def allowed(limiter, celsius, now, **options):
     return limiter.limit(now)
 
 
-def test_a_cool_device_may_do_everything():
+def test_a_cool_device_is_not_limited():
     limiter = ThermalLimiter(SETTINGS)
     for now in range(100):
         found = allowed(limiter, 40 + 0.1 * now, float(now))
@@ -27,7 +27,7 @@ def test_a_cool_device_may_do_everything():
 
 
 def test_one_step_by_hand():
-    """Proportional to the degrees above the band's begin, and to the time above the target."""
+    """The step is proportional to the degrees in the band, and to the time above the target."""
     settings = ThermalSettings(target_c=70, gain=0.05, band_c=4, integral=0.002)
     limiter = ThermalLimiter(settings)
     assert allowed(limiter, 66.0, 0.0).budget == 1
@@ -36,7 +36,7 @@ def test_one_step_by_hand():
 
 
 @pytest.mark.parametrize('temperatures', [[45, 65], [60, 64, 56, 64, 56, 60], [20, 65, 30, 65]])
-def test_below_its_band_nothing_is_taken_however_fast_it_warms(temperatures):
+def test_below_the_band_nothing_is_limited_at_any_rate_of_warming(temperatures):
     limiter = ThermalLimiter(SETTINGS)
     assert {allowed(limiter, c, 0.1 * n).budget for n, c in enumerate(temperatures)} == {1}
 
@@ -46,7 +46,7 @@ def test_a_hot_start_is_met_at_once():
     assert allowed(limiter, 87.0, 0.0).budget == 0.25
 
 
-def test_another_target_is_no_rise():
+def test_a_changed_target_is_not_a_rise():
     limiter = ThermalLimiter(SETTINGS)
     allowed(limiter, 60.0, 0.0)
     limiter.settings = ThermalSettings(target_c=65, max_c=80)
@@ -54,7 +54,7 @@ def test_another_target_is_no_rise():
 
 
 def simulated(full_power_c, seconds=3600.0, step=0.5, **settings):
-    """Step from rest to a device that would settle at that temperature with all on."""
+    """Step from rest to a device that settles at that temperature at full budget."""
     limiter, celsius, air = ThermalLimiter(ThermalSettings(**settings)), 30.0, 25.0
     limits, temperatures = [], []
     for tick in range(int(seconds / step)):
@@ -66,7 +66,7 @@ def simulated(full_power_c, seconds=3600.0, step=0.5, **settings):
 
 
 def turns(values, least=0.02):
-    """Return the number of times that a curve turns by more than a little."""
+    """Return the number of significant turning points of a curve."""
     count, direction, extreme = 0, 0, values[0]
     for value in values:
         if (direction >= 0 and value < extreme - least) or (
@@ -103,7 +103,7 @@ def test_it_recovers_when_the_air_cools():
     assert found.budget == 1
 
 
-def test_too_hot_is_the_floor_until_it_has_cooled():
+def test_overheating_gives_the_floor_until_it_has_cooled():
     limiter = ThermalLimiter(SETTINGS)
     assert allowed(limiter, 60.0, 0.0).budget == 1
     assert allowed(limiter, 80.0, 0.1).budget == 0.25
@@ -115,7 +115,7 @@ def test_too_hot_is_the_floor_until_it_has_cooled():
     assert recovering[-1] > 0.7
 
 
-def test_a_sensor_may_call_it_too_hot_itself():
+def test_a_sensor_can_report_overheating_itself():
     limiter = ThermalLimiter(SETTINGS)
     assert allowed(limiter, 65.0, 0.0, too_hot=True).budget == 0.25
 
@@ -129,7 +129,7 @@ def test_the_hottest_sensor_counts():
 
 
 @pytest.mark.parametrize('celsius', [math.nan, math.inf, -math.inf, 45_000.0, -273.0])
-def test_garbage_is_no_temperature(celsius):
+def test_implausible_temperatures_are_ignored(celsius):
     limiter = ThermalLimiter(SETTINGS)
     found = allowed(limiter, celsius, 0.0)
     assert math.isnan(found.budget)
@@ -138,7 +138,7 @@ def test_garbage_is_no_temperature(celsius):
     assert math.isnan(limiter.celsius)
 
 
-def test_silence_does_not_limit_and_is_named():
+def test_a_silent_sensor_does_not_limit_and_is_named():
     limiter = ThermalLimiter(SETTINGS)
     allowed(limiter, 75.0, 0.0)
     found = limiter.limit(SETTINGS.timeout_s + 1)
@@ -149,7 +149,7 @@ def test_silence_does_not_limit_and_is_named():
     assert limiter.limit(20.0).input is Input.ABSENT
 
 
-def test_garbage_of_a_sensor_that_vanishes_is_forgotten_as_such():
+def test_an_implausible_sensor_that_vanishes_is_reported_as_silent():
     limiter = ThermalLimiter(SETTINGS)
     allowed(limiter, math.nan, 0.0)
     found = limiter.limit(20.0)
@@ -166,7 +166,7 @@ def test_a_watched_sensor_that_sends_nothing_is_silent():
     assert allowed(limiter, 50.0, 12.0).input is Input.RECEIVED
 
 
-def test_one_silent_sensor_of_two_is_told_while_the_other_counts():
+def test_one_silent_sensor_is_reported_while_the_other_limits():
     limiter = ThermalLimiter(SETTINGS)
     limiter.update('gpu', 60.0, 0.0)
     limiter.update('cpu', 85.0, 15.0)
@@ -183,6 +183,6 @@ def test_a_long_pause_is_not_made_up_for():
     assert allowed(limiter, 72.0, 1e6).budget == pytest.approx(1 - 0.01 * 2 * 5)
 
 
-def test_switched_off_it_says_nothing():
+def test_a_disabled_limiter_does_not_limit():
     limiter = ThermalLimiter(ThermalSettings(enabled=False))
     assert allowed(limiter, 99.0, 0.0).input is Input.OFF
