@@ -198,7 +198,7 @@ def damaged(path: Path, reason: object) -> DataError:
     return DataError(f'{path} cannot be read: {reason}; take it from the archive again')
 
 
-def _optional(module: str, package: str) -> Any:  # noqa: ANN401  a module without types
+def _optional(module: str, package: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:

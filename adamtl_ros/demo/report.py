@@ -226,7 +226,7 @@ def _known_sensors(frames: list[ComputeStats]) -> dict[str, str]:
     return {n: t for n, t in titles.items() if not all(math.isnan(getattr(s, n)) for s in frames)}
 
 
-def _mark_reasons(axes: Any, times: list[float], frames: list[ComputeStats]) -> None:  # noqa: ANN401
+def _mark_reasons(axes: Any, times: list[float], frames: list[ComputeStats]) -> None:
     """Colour the times at which a limiter held the budget down."""
     colours = {'BATTERY': 'tab:green', 'THERMAL': 'tab:red', 'DEADLINE': 'tab:blue'}
     for name, colour in colours.items():

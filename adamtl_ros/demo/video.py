@@ -94,7 +94,7 @@ def _frames(
             )
 
 
-def _by_stamp(recorded: Any) -> Iterator[tuple[int, str, NDArray[np.generic]]]:  # noqa: ANN401
+def _by_stamp(recorded: Any) -> Iterator[tuple[int, str, NDArray[np.generic]]]:
     """Give (stamp, task, result) in order of the stamps; the bag is in order of arrival."""
     connections = [c for c in recorded.connections if c.topic.endswith('/image')]
     held: list[tuple[int, str, bytes, str]] = []
@@ -108,7 +108,7 @@ def _by_stamp(recorded: Any) -> Iterator[tuple[int, str, NDArray[np.generic]]]: 
 
 
 def _decode(
-    recorded: Any,  # noqa: ANN401
+    recorded: Any,
     held: list[tuple[int, str, bytes, str]],
 ) -> Iterator[tuple[int, str, NDArray[np.generic]]]:
     for stamp, task, raw, kind in held:

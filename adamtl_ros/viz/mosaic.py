@@ -60,7 +60,7 @@ def write(image: Picture, text: str, position: tuple[int, int]) -> None:
     cv2.putText(image, text, position, cv2.FONT_HERSHEY_SIMPLEX, 0.5, INK, 1, cv2.LINE_AA)
 
 
-def add_stream(container: Any, picture: Picture, rate: Fraction) -> Any:  # noqa: ANN401
+def add_stream(container: Any, picture: Picture, rate: Fraction) -> Any:
     """Add an H.264 stream for pictures of this size to a container of PyAV."""
     stream = container.add_stream('libx264', rate=rate, options={'crf': '20', 'preset': 'veryfast'})
     stream.height, stream.width = picture.shape[:2]

@@ -96,10 +96,10 @@ class Predictions:
         """Close the bag."""
         self._writer.close()
 
-    def _add(self, topic: str, kind: str) -> Any:  # noqa: ANN401
+    def _add(self, topic: str, kind: str) -> Any:
         return self._writer.add_connection(topic, kind, typestore=self._store)
 
-    def _write(self, connection: Any, frame: Frame, kind: str, message: object) -> None:  # noqa: ANN401
+    def _write(self, connection: Any, frame: Frame, kind: str, message: object) -> None:
         data = self._store.serialize_cdr(message, kind)
         self._writer.write(connection, frame.recorded, data)
 
