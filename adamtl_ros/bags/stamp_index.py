@@ -19,7 +19,7 @@ class StampIndex:
     """Index of messages by topic and header stamp; of messages with the same stamp, the first.
 
     Building it reads the topics once. A message is then read from its place, together with the
-    messages of the other topics that have its stamp; those of one stamp are kept.
+    messages of the other topics that have its stamp; those of the last stamp stay in memory.
 
     Attributes:
         damage: What could not be read, or stopped the reading before the end of the bag; empty

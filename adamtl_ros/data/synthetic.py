@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn scenes as a data set: on the fly, or written to disk once and mapped into memory."""
+"""Rendered scenes as a data set: on the fly, or written to disk once and memory-mapped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from adamtl_ros.sample import DataError, Sample
 from adamtl_ros.scenes.compose import random_scene
-from adamtl_ros.scenes.domains import DOMAINS, check_domain, in_domain
+from adamtl_ros.scenes.domains import DOMAINS, apply_domain, check_domain
 from adamtl_ros.scenes.labels import SCENE_TASKS
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from adamtl_ros.tasks import Task
 
 VERSION = 2
-"""Of how scenes are drawn; sets that were written by another one are drawn anew."""
-STORED = {
+"""Version of the renderer; sets that another version wrote are rendered again."""
+ARRAYS = {
     'image': ((3,), np.uint8),
     'semseg': ((), np.uint8),
     'human_parts': ((), np.uint8),
@@ -39,23 +39,23 @@ STORED = {
     'depth': ((), np.float16),
     'edges': ((), np.uint8),
 }
-"""Trailing shape and type on disk; half floats are off by 0.03 degrees and 4 mm at 8 m."""
+"""Trailing shape and type of the arrays; half floats are off by 0.03 degrees, 4 mm at 8 m."""
 
 
 @dataclass(frozen=True)
 class ScenesConfig:
-    """Which scenes, and how they are seen.
+    """Configuration of a set of rendered scenes.
 
     Attributes:
         scenes: Number of scenes.
-        frames: Images of each scene.
-        height: Of an image [px].
-        width: Of an image [px].
-        first_seed: Seed of the first scene; those of two sets must not overlap.
+        frames: Images per scene.
+        height: Height of an image [px].
+        width: Width of an image [px].
+        first_seed: Seed of the first scene; the seeds of two sets must not overlap.
         step: Time between two images of a scene [s].
         samples: Rays per pixel and axis.
-        difficulty: Of all scenes, 0..1; drawn for each if not given.
-        domain: World that they are in, of `DOMAINS`.
+        difficulty: Difficulty of all scenes, 0..1; random for each scene by default.
+        domain: Visual domain, one of `DOMAINS`.
 
     """
 
@@ -82,9 +82,9 @@ class ScenesConfig:
 
 
 class SyntheticScenes:
-    """Labelled images of drawn scenes, the same for the same configuration.
+    """Labelled images of rendered scenes, the same for the same configuration.
 
-    The images of a scene follow each other.
+    The images of a scene are consecutive.
     """
 
     def __init__(
@@ -95,31 +95,31 @@ class SyntheticScenes:
         workers: int = 1,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        """Prepare; draw all images now if they are to be written.
+        """Open the set, and render all images if a folder is given and does not hold them.
 
         Args:
-            config: Which scenes.
-            folder: Where the images are kept, some 0.7 MB each at 192x256; drawn each time
-                they are asked for if not given.
-            workers: Processes that draw.
-            progress: Called with scenes drawn so far and scenes in all.
+            config: Configuration of the set.
+            folder: Folder of the images, about 0.7 MB each at 192x256; by default, an image
+                is rendered whenever it is read.
+            workers: Processes that render.
+            progress: Callback with the number of rendered scenes and of all scenes.
 
         Raises:
-            DataError: The folder holds something else.
+            DataError: A folder with other content.
 
         """
         self.config = config
         self._planes: dict[str, NDArray[np.generic]] = {}
         if folder is not None:
-            _write(config, folder, workers, progress or (lambda _done, _all: None))
+            _write(config, folder, workers, progress or (lambda _done, _total: None))
             self._planes = {
                 name: np.load(folder / f'{name}.npy', mmap_mode='r')
-                for name in (*STORED, 'difficulty')
+                for name in (*ARRAYS, 'difficulty')
             }
 
     @property
     def tasks(self) -> Mapping[str, Task]:
-        """All six tasks; semantic classes are those of the scenes."""
+        """All six tasks, with the semantic classes of the scenes."""
         return SCENE_TASKS
 
     def __len__(self) -> int:
@@ -136,8 +136,8 @@ class SyntheticScenes:
         if not 0 <= index < len(self):
             raise IndexError(f'image {index} of {len(self)}')
         if not self._planes:
-            return draw(self.config, index)
-        planes = {name: np.array(self._planes[name][index]) for name in STORED}
+            return render_sample(self.config, index)
+        planes = {name: np.array(self._planes[name][index]) for name in ARRAYS}
         image = planes.pop('image')
         for name in ('normals', 'depth'):
             planes[name] = planes[name].astype(np.float32)
@@ -145,8 +145,8 @@ class SyntheticScenes:
         return Sample(image, planes, name, float(self._planes['difficulty'][index]))
 
 
-def draw(config: ScenesConfig, index: int) -> Sample:
-    """Draw one image of a set."""
+def render_sample(config: ScenesConfig, index: int) -> Sample:
+    """Render one image of a set."""
     scene = _scene(_seed(config, index), config.difficulty, config.domain)
     time = (index % config.frames) * config.step
     return scene.frame(time, (config.height, config.width), config.samples)
@@ -154,7 +154,7 @@ def draw(config: ScenesConfig, index: int) -> Sample:
 
 @lru_cache(maxsize=4)
 def _scene(seed: int, difficulty: float | None, domain: str) -> Scene:
-    return in_domain(random_scene(seed, difficulty), domain)
+    return apply_domain(random_scene(seed, difficulty), domain)
 
 
 def _seed(config: ScenesConfig, index: int) -> int:
@@ -164,19 +164,19 @@ def _seed(config: ScenesConfig, index: int) -> int:
 def _write(
     config: ScenesConfig, folder: Path, workers: int, progress: Callable[[int, int], None]
 ) -> None:
-    """Draw all images into a folder, unless they are there."""
-    mark = folder / 'scenes.json'
-    wanted = {'version': VERSION, **asdict(config)}
-    if _read_mark(mark) == wanted:
+    """Render all images into a folder, unless it holds them."""
+    metadata = folder / 'scenes.json'
+    expected = {'version': VERSION, **asdict(config)}
+    if _read_metadata(metadata) == expected:
         return
     if folder.exists() and any(folder.iterdir()):
-        if not (mark.is_file() or (folder / 'unfinished').is_file()):
-            raise DataError(f'{folder} holds something else than drawn scenes; choose another')
+        if not (metadata.is_file() or (folder / 'unfinished').is_file()):
+            raise DataError(f'{folder} holds something else than rendered scenes; choose another')
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / 'unfinished').touch()
     count = config.scenes * config.frames
-    for name, (shape, kind) in STORED.items():
+    for name, (shape, kind) in ARRAYS.items():
         _map(folder, name, (count, config.height, config.width, *shape), kind)
     _map(folder, 'difficulty', (count,), np.float32)
     with ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as pool:
@@ -184,25 +184,25 @@ def _write(
         for done, job in enumerate(jobs, 1):
             job.result()
             progress(done, config.scenes)
-    mark.write_text(json.dumps(wanted, sort_keys=True))
+    metadata.write_text(json.dumps(expected, sort_keys=True))
     (folder / 'unfinished').unlink()
 
 
-def _read_mark(mark: Path) -> dict[str, Any]:
-    """Return what is drawn in a folder; nothing if the mark is missing or damaged."""
+def _read_metadata(metadata: Path) -> dict[str, Any]:
+    """Return the configuration of the set in a folder; empty if it is missing or damaged."""
     try:
-        # Sets that were drawn before there were domains do not name theirs.
-        return {'domain': DOMAINS[0], **json.loads(mark.read_text())}
+        # The first version had no domains.
+        return {'domain': DOMAINS[0], **json.loads(metadata.read_text())}
     except (OSError, TypeError, ValueError):
         return {}
 
 
 def _write_scene(config: ScenesConfig, folder: Path, scene: int) -> None:
-    """Draw the images of one scene into the files."""
-    planes = {name: np.load(folder / f'{name}.npy', mmap_mode='r+') for name in STORED}
+    """Render the images of one scene into the arrays."""
+    planes = {name: np.load(folder / f'{name}.npy', mmap_mode='r+') for name in ARRAYS}
     difficulty = np.load(folder / 'difficulty.npy', mmap_mode='r+')
     for index in range(scene * config.frames, (scene + 1) * config.frames):
-        sample = draw(config, index)
+        sample = render_sample(config, index)
         planes['image'][index] = sample.image
         for name, label in sample.labels.items():
             planes[name][index] = label

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""A drawn scene as a camera bag, with or without its ground truth."""
+"""Rendered scene as a camera bag, with or without ground truth."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def write_synthetic_bag(
     """Write an MCAP bag with JPEG images of a scene and the camera's calibration.
 
     Args:
-        path: Folder to make; must not exist.
-        scene: What is seen; the story of the demo, as long as the bag, if not given.
+        path: Folder of the bag; must not exist.
+        scene: Scene to render; by default `demo_scene`, as long as the bag.
         frames: Number of images, at 15 Hz.
-        size: Their height and width [px].
-        truth: Write the labels of all tasks too, on `/ground_truth/<task>/image`, and the names
-            of their classes beside them.
-        workers: Processes that draw.
+        size: Height and width of the images [px].
+        truth: Whether to write the labels of all tasks, on `/ground_truth/<task>/image`, and
+            the class names beside them.
+        workers: Processes that render.
 
     """
     scene = scene or demo_scene(frames / RATE_HZ)
@@ -64,7 +64,7 @@ def write_synthetic_bag(
         image = writer.add_connection(IMAGE, COMPRESSED, typestore=store)
         info = writer.add_connection(INFO, CAMERA_INFO, typestore=store)
         labels = _add_truth(writer) if truth else {}
-        for index, sample in enumerate(_draw(scene, frames, size, workers)):
+        for index, sample in enumerate(_render(scene, frames, size, workers)):
             stamp = START_NS + index * 1_000_000_000 // RATE_HZ
             head = header(stamp, FRAME_ID)
             writer.write(image, stamp, store.serialize_cdr(_jpeg(store, head, sample), COMPRESSED))
@@ -76,7 +76,7 @@ def write_synthetic_bag(
 
 
 def _add_truth(writer: Writer) -> dict[str, Connection]:
-    """Add the topics of the labels, and write the names of their classes."""
+    """Add the topics of the labels, and write the class names."""
     store = own_typestore()
     topics = {}
     for name, task in SCENE_TASKS.items():
@@ -89,10 +89,10 @@ def _add_truth(writer: Writer) -> dict[str, Connection]:
     return topics
 
 
-def _draw(scene: Scene, frames: int, size: tuple[int, int], workers: int) -> Iterator[Sample]:
-    """Draw the images of a scene in order.
+def _render(scene: Scene, frames: int, size: tuple[int, int], workers: int) -> Iterator[Sample]:
+    """Render the images of a scene in order.
 
-    With one ray per pixel: who looks at them reduces them to the size of the network.
+    One ray per pixel is enough: the images are resized to the smaller network input.
     """
     times: Iterable[float] = [index / RATE_HZ for index in range(frames)]
     frame = partial(scene.frame, size=size, samples=1)
@@ -113,7 +113,7 @@ def _label(name: str, label: NDArray[Any]) -> NDArray[Any]:
 
 
 def _calibration(store: Typestore, head: object, camera: Camera) -> object:
-    f, (cx, cy) = camera.focal, camera.middle
+    f, (cx, cy) = camera.focal, camera.principal_point
     return store.types[CAMERA_INFO](
         header=head,
         height=camera.height,
