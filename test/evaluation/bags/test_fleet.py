@@ -112,7 +112,7 @@ def test_workers_that_are_always_lost_are_told(jobs, monkeypatch):
     found = evaluate_in_processes(jobs[:2], SETTINGS, 2)
     assert [result.name for result in found] == [job.name for job in jobs[:2]]
     assert {result.failure for result in found} == {
-        '4 times the worker that did it was lost (out of memory?)'
+        'the worker was lost 4 times (out of memory?)'
     }
 
 

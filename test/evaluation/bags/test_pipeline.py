@@ -258,4 +258,4 @@ def test_examples_are_of_the_shown_budget(bag, result):
     shares = {one.stamp: one.mac_fraction for one in at.costs}
     assert result.examples
     assert all(one.mac_fraction == shares[one.stamp] for one in result.examples)
-    assert result.examples[0].share == max(shares.values())
+    assert result.examples[0].mac_fraction == max(shares.values())
