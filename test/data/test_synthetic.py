@@ -140,9 +140,7 @@ def test_images_drawn_before_there_were_domains_are_kept(tmp_path):
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path):
     (tmp_path / 'thesis.tex').write_text('years of work')
-    with pytest.raises(
-        DataError, match='something else than rendered scenes; choose another'
-    ):
+    with pytest.raises(DataError, match='something else than rendered scenes; choose another'):
         SyntheticScenes(CONFIG, tmp_path)
     assert (tmp_path / 'thesis.tex').read_text() == 'years of work'
     assert len(list(tmp_path.iterdir())) == 1

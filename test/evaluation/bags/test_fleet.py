@@ -111,9 +111,7 @@ def test_workers_that_are_always_lost_are_told(jobs, monkeypatch):
     monkeypatch.setattr(fleet, '_evaluate', _die)
     found = evaluate_in_processes(jobs[:2], SETTINGS, 2)
     assert [result.name for result in found] == [job.name for job in jobs[:2]]
-    assert {result.failure for result in found} == {
-        'the worker was lost 4 times (out of memory?)'
-    }
+    assert {result.failure for result in found} == {'the worker was lost 4 times (out of memory?)'}
 
 
 def test_an_error_costs_one_bag_only(jobs, monkeypatch, tmp_path):
