@@ -240,7 +240,7 @@ def test_every_second_image_is_mirrored():
 
 @FEW
 @given(SEEDS)
-def test_colours_change_within_their_bounds_and_labels_do_not(seed):
+def test_colors_change_within_their_bounds_and_labels_do_not(seed):
     before = sample()
     grey = Sample(np.full((24, 32, 3), 100, np.uint8), before.labels, 'noise', 0.4)
     after = Augmentation((1, 1), flip=False, color=0.2)(grey, (24, 32), [seed])
@@ -250,7 +250,7 @@ def test_colours_change_within_their_bounds_and_labels_do_not(seed):
     low, high = 100 * (0.8 * 14 / 15), 100 * (1.2 * 16 / 15)
     assert 100 - 1.2 * (100 - low) - 1 <= after.image.min()
     assert after.image.max() <= 100 + 1.2 * (high - 100) + 1
-    # One colour stays one colour.
+    # One color stays one color.
     assert (after.image == after.image[0, 0]).all()
 
 

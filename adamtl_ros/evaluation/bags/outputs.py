@@ -17,7 +17,7 @@ from adamtl_ros.bags.writer import LABEL_INFO, STATS, header, label_info, own_ty
 from adamtl_ros.evaluation.bags.result import STAGES, WORK
 from adamtl_ros.tasks import Kind
 from adamtl_ros.viz.colorize import colorize
-from adamtl_ros.viz.mosaic import add_stream, page, tile
+from adamtl_ros.viz.mosaic import add_stream, grid, tile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -160,7 +160,7 @@ class Video:
             f' windows {cost.windows_run} of {inference.cost.windows_total}',
             f'inference {cost.infer_ms:.1f} ms',
         ]
-        self._encode(page(tile(frame.image, 'camera'), tiles, self._tasks, lines), frame.recorded)
+        self._encode(grid(tile(frame.image, 'camera'), tiles, self._tasks, lines), frame.recorded)
 
     def close(self) -> None:
         """Close the file."""
