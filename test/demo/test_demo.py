@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The demo, whole: real processes, real DDS, a real bag where there is one."""
+"""The whole demo: real processes, real DDS, and real bags where available."""
 
 import csv
 import math
@@ -192,7 +192,7 @@ def test_the_budget_follows_a_simulated_battery(tmp_path):
     assert cv2.imread(str(tmp_path / 'out' / 'plot.png')).shape[0] > 1200
 
 
-def test_recordings_of_others_are_not_touched(tmp_path, capsys):
+def test_other_files_are_not_overwritten(tmp_path, capsys):
     write_synthetic_bag(tmp_path / 'bag', frames=2)
     assert main(['demo', '--out', str(tmp_path), '--bag', str(tmp_path / 'bag')]) == 1
     assert 'choose another OUT' in capsys.readouterr().err

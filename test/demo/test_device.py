@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated device beside the node of the demo."""
+"""Simulated device of the demo."""
 
 import math
 
@@ -13,7 +13,7 @@ from adamtl_ros.ros.parameters import SPECS
 
 
 class Node:
-    """Keeps what is published; stands in for a node that nobody listens to."""
+    """Stub of a node that keeps what is published."""
 
     def __init__(self):
         self.published = []
@@ -72,7 +72,7 @@ def test_less_compute_is_cooler_and_lasts_longer():
     assert ends[1][1] < ends[0][1] - 1
 
 
-def test_what_depends_on_time_is_as_much_faster():
+def test_rates_are_scaled_to_the_simulation():
     scenario = find_scenario('glasses_in_summer')
     overrides = SimulatedDevice(Node(), '', scenario, 60.0).parameters()
     assert set(overrides) <= {spec.name for spec in SPECS}
@@ -90,7 +90,7 @@ def test_a_device_on_mains_has_no_battery_topic_to_speak_of(tmp_path):
     assert not math.isnan(node.published[-1].temperature)
 
 
-def test_what_a_demo_cannot_play_is_refused():
+def test_unplayable_scenarios_are_refused():
     with pytest.raises(ScenarioError, match='adamtl simulate-governor'):
         find_scenario('laptop_with_a_load_spike')
 

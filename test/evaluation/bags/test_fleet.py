@@ -107,13 +107,11 @@ def test_a_lost_process_does_no_harm(jobs, alone):
     assert numbers(found) == alone
 
 
-def test_workers_that_are_always_lost_are_told(jobs, monkeypatch):
+def test_bags_that_always_lose_their_worker_are_failures(jobs, monkeypatch):
     monkeypatch.setattr(fleet, '_evaluate', _die)
     found = evaluate_in_processes(jobs[:2], SETTINGS, 2)
     assert [result.name for result in found] == [job.name for job in jobs[:2]]
-    assert {result.failure for result in found} == {
-        'the worker was lost 4 times (out of memory?)'
-    }
+    assert {result.failure for result in found} == {'the worker was lost 4 times (out of memory?)'}
 
 
 def test_an_error_costs_one_bag_only(jobs, monkeypatch, tmp_path):
