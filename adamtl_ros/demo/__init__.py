@@ -1,7 +1,9 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What `make demo` runs: a camera bag through the live node, recorded, drawn and summarized.
+"""The demo: a camera bag played through the live node over DDS, recorded, drawn and summed up.
 
-The node and the player are processes of their own; `session` starts them and records the topics.
-Imports everything below it. Start with `main.run_demo()`.
+Start reading at `main.run_demo()`. `session` runs node and player and records, `device` changes the
+budget meanwhile, and `report` and `video` draw the results.
+
+May import: everything below `commands` except `training` and `evaluation`; needs ROS 2.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""A simulated device beside the live node: its battery and heat follow what the node spends."""
+"""Drivers of the node's budget during a demo: a sweep in steps, or a simulated device."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+from rclpy.parameter import Parameter
+from rclpy.parameter_client import AsyncParameterClient
 from sensor_msgs.msg import BatteryState, Temperature
 
 from adamtl_ros.governor.simulation import (
@@ -21,17 +23,69 @@ from adamtl_ros.governor.simulation import (
 )
 
 if TYPE_CHECKING:
+    from rcl_interfaces.srv import SetParameters
     from rclpy.node import Node
+    from rclpy.task import Future
 
-MOST_INTEGRAL = 1.0
-"""Greatest `thermal.integral` that the node takes."""
+BUDGETS = (1.0, 0.75, 0.5, 0.35)
+"""Budgets of a sweep, each for an equal part of the recording."""
+
+
+class BudgetSweep:
+    """Driver that lowers the budget in steps over the recording.
+
+    Attributes:
+        problem: Reason why the node refused a budget; empty if it did not.
+
+    """
+
+    def __init__(self, node: Node, remote: str) -> None:
+        """Connect to the parameters of the node, whose initial budget is the first one.
+
+        Args:
+            node: Node to call from; another thread spins it.
+            remote: Full name of the node to control.
+
+        """
+        self.problem = ''
+        self._client = AsyncParameterClient(node, remote)
+        self._step = 0
+
+    def update(self, progress: float, _effective_budget: float) -> None:
+        """Set the budget if a new step has begun.
+
+        Args:
+            progress: Fraction of the recording that has been played, 0..1.
+
+        Raises:
+            RuntimeError: The node refused an earlier budget.
+
+        """
+        if self.problem:
+            raise RuntimeError(f'the node refused a budget: {self.problem}')
+        step = min(int(progress * len(BUDGETS)), len(BUDGETS) - 1)
+        if step > self._step:
+            self._step = step
+            parameter = Parameter('budget', value=BUDGETS[step])
+            self._client.set_parameters([parameter]).add_done_callback(self._check)
+
+    def _check(self, future: Future[SetParameters.Response]) -> None:
+        response = future.result() if future.exception() is None else None
+        results = response.results if response else []
+        refused = [result.reason for result in results if not result.successful]
+        if refused or not results:
+            self.problem = refused[0] if refused else f'no answer: {future.exception()}'
+
+
+MAX_INTEGRAL = 1.0
+"""Upper limit of the parameter `thermal.integral`."""
 
 
 def find_scenario(name: str) -> Scenario:
-    """Read a scenario from a file, or one that ships by its name.
+    """Read a scenario by its file or by the name of a shipped one.
 
     Raises:
-        ScenarioError: There is no such file, or a demo cannot play it.
+        ScenarioError: The scenario does not exist, or is one that a demo cannot play.
 
     """
     scenario = read_scenario(scenario_file(name))
@@ -44,20 +98,20 @@ def find_scenario(name: str) -> Scenario:
 
 
 class SimulatedDevice:
-    """Lives through the hours of a scenario while a recording of seconds is played.
+    """Simulation of a device that goes through hours of a scenario during the recording.
 
-    What the node spends warms it and drains it; it publishes `battery_state` and `temperature`,
-    so that the node's own governor closes the loop.
+    The compute of the node warms it and drains its battery. It publishes `battery_state` and
+    `temperature`, from which the governor of the node sets the budget.
     """
 
     def __init__(self, node: Node, namespace: str, scenario: Scenario, seconds: float) -> None:
-        """Prepare.
+        """Start at the beginning of the scenario.
 
         Args:
             node: Node to publish with.
-            namespace: Of the topics.
-            scenario: What the device goes through.
-            seconds: Length of the recording.
+            namespace: Namespace of the topics.
+            scenario: Device, environment and governor to simulate.
+            seconds: Duration of the recording [s].
 
         """
         self.scenario = scenario
@@ -67,27 +121,33 @@ class SimulatedDevice:
         self._heat = node.create_publisher(Temperature, f'{namespace}/temperature', 10)
         self._node, self._now = node, 0.0
 
-    def overrides(self) -> dict[str, str]:
-        """Return the parameters of the node: what depends on time, as much faster as it runs."""
+    def parameters(self) -> dict[str, str]:
+        """Return the parameters of the node, with rates scaled to the speed of the simulation."""
         governor = self.scenario.governor
         battery = {f'battery.{k}': v for k, v in dataclasses.asdict(governor.battery).items()}
         thermal = {f'thermal.{k}': v for k, v in dataclasses.asdict(governor.thermal).items()}
-        faster = min(MOST_INTEGRAL, governor.thermal.integral * self.speed)
+        faster = min(MAX_INTEGRAL, governor.thermal.integral * self.speed)
         values = {**battery, **thermal, 'thermal.integral': faster, 'governor.rise_per_s': 2.0}
         return {name: str(value).lower() for name, value in values.items()}
 
-    def follow(self, played: float, budget: float) -> None:
-        """Let the device live until this share of the recording, in 0..1, and tell of it."""
-        then = played * 3600 * self.scenario.hours
+    def update(self, progress: float, effective_budget: float) -> None:
+        """Advance the simulation and publish its state.
+
+        Args:
+            progress: Fraction of the recording that has been played, 0..1.
+            effective_budget: Budget of the latest frame.
+
+        """
+        then = progress * 3600 * self.scenario.hours
         step = then - self._now
         if step > 0:
             scenario = self.scenario
             air, charger = (self._at(p, then) for p in (scenario.ambient_c, scenario.charger_w))
-            self._device.step(step, budget, 1.0, air, charger)
+            self._device.step(step, effective_budget, 1.0, air, charger)
             self._now = then
-        self._tell(charging=self._at(self.scenario.charger_w, then) > 0)
+        self._publish(charging=self._at(self.scenario.charger_w, then) > 0)
 
-    def _tell(self, *, charging: bool) -> None:
+    def _publish(self, *, charging: bool) -> None:
         stamp = self._node.get_clock().now().to_msg()
         if not math.isnan(self._device.charge):
             state = BatteryState(percentage=self._device.charge, present=True)

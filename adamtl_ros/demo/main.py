@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The demo from bag to video."""
+"""The demo: plays a bag through the node and writes bag, video, plots and a summary."""
 
 from __future__ import annotations
 
@@ -24,8 +24,14 @@ if TYPE_CHECKING:
 MARK = '.made_by_adamtl_demo'
 RUNNING = '.running'
 RESULTS = (
-    'bag', 'compute_stats.csv', 'demo.mp4', 'logs', 'plot.png', 'sheet.png', 'summary.txt',
-)  # fmt: skip
+    'bag',
+    'compute_stats.csv',
+    'demo.mp4',
+    'logs',
+    'plot.png',
+    'sheet.png',
+    'summary.txt',
+)
 
 
 def run_demo(
@@ -37,22 +43,22 @@ def run_demo(
     overrides: dict[str, str],
     scenario: str = '',
 ) -> None:
-    """Play a bag through the node; write bag, video, table, plot and summary.
+    """Play a bag through the node and write bag, video, table, plot and summary.
 
     Args:
-        bag: The bag; by default a short one of a drawn room is made.
-        out: Folder to write to; what an earlier demo left there is replaced once this one is
-            done, and stays if this one fails.
+        bag: Bag to play; None for a short one of a synthetic room.
+        out: Output folder; the results of an earlier demo there are replaced when this one
+            succeeds.
         topic: Image topic of the bag; found by type if empty.
-        color: Record the pictures for people too.
-        overrides: Parameters of the node that differ from their defaults.
-        scenario: File or name of what a simulated device goes through meanwhile; none if empty.
+        color: Whether to record the color images too.
+        overrides: Parameters of the node by name.
+        scenario: File or name of the scenario of a simulated device; empty for none.
 
     Raises:
         BagError: The bag cannot be read or has no camera.
         ScenarioError: The scenario cannot be read, or is one that a demo cannot play.
-        DemoError: An unknown parameter; the folder holds something of the same name that no
-            demo made; the node or the player failed; or no frame came through.
+        DemoError: Unknown parameter; output folder with files that no demo made; failure of node
+            or player; or no frame was processed.
 
     """
     _check(bag, out, overrides)
@@ -84,7 +90,7 @@ def _run(
     overrides: dict[str, str],
     scenario: Scenario | None,
 ) -> str:
-    """Do the demo inside `work` and return the summary."""
+    """Run the demo in a working folder and return the summary."""
     if bag is None:
         print('drawing a room that fills with people and things')
         bag = work / 'room'
@@ -107,7 +113,7 @@ def _run(
 
 
 def _check(bag: Path | None, out: Path, overrides: dict[str, str]) -> None:
-    """Find what would go wrong before anything is touched."""
+    """Check the arguments before anything is written."""
     names = [spec.name for spec in SPECS]
     for name in overrides:
         if name not in names and not name.startswith('qos_overrides.'):

@@ -1,9 +1,9 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Plays the camera of a bag over DDS in real time, as a process of its own.
+"""Player process: publishes the camera of a bag over DDS in real time.
 
-`ros2 bag play` for machines without it: the serialised messages go out as they are, with
-their stamps, and when each image left is written down.
+A replacement for `ros2 bag play`, which is not among the wheels. Serialised messages are published
+unchanged, and the time at which each image left is logged.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Play a bag once.
 
     Returns:
-        Exit status: 0, or 1 if nobody subscribed in time.
+        Exit status: 0, or 1 without a subscriber after `MATCH_TIMEOUT_S`.
 
     """
     options = _parse(args)
@@ -79,9 +79,9 @@ def play(bag: Path, publishers: dict[str, Publisher[Any]], image: str, log: Path
     """Publish the messages of some topics at the pace of the bag.
 
     Args:
-        bag: The bag.
-        publishers: By topic of the bag.
-        image: Topic whose messages are written down.
+        bag: Bag to play.
+        publishers: Publishers by topic of the bag.
+        image: Topic whose messages are logged.
         log: CSV file to write: stamp of the message [ns], steady clock when it left [ns].
 
     """
@@ -89,11 +89,11 @@ def play(bag: Path, publishers: dict[str, Publisher[Any]], image: str, log: Path
         writer = csv.writer(file)
         writer.writerow(['stamp_ns', 'sent_ns'])
         connections = [c for c in reader.connections if c.topic in publishers]
-        begun = time.monotonic_ns()
+        started = time.monotonic_ns()
         first = None
         for connection, recorded, raw in reader.messages(connections):
             first = recorded if first is None else first
-            time.sleep(max(0, begun + recorded - first - time.monotonic_ns()) / 1e9)
+            time.sleep(max(0, started + recorded - first - time.monotonic_ns()) / 1e9)
             sent = time.monotonic_ns()
             publishers[connection.topic].publish(bytes(raw))
             if connection.topic == image:

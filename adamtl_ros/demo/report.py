@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What a demo run leaves to read: the statistics as a table, a plot, and a summary."""
+"""Table, plot and summary of the compute statistics of a demo."""
 
 from __future__ import annotations
 
@@ -25,35 +25,46 @@ if TYPE_CHECKING:
     from adamtl_ros.msg import ComputeStats
 
 STAGES = ('decode_ms', 'preprocess_ms', 'infer_ms', 'postprocess_ms', 'publish_ms')
+BUDGET_COLUMNS = ('requested_budget', 'effective_budget', 'limit_reason')
+LIMIT_COLUMNS = ('battery_budget', 'thermal_budget', 'deadline_budget')
+WORK_COLUMNS = ('macs', 'macs_full', 'blocks_run', 'blocks_total', 'windows_run', 'windows_total')
+COUNT_COLUMNS = tuple(
+    f'frames_{kind}' for kind in ('received', 'processed', 'dropped', 'idle', 'refused', 'late')
+)
+SENSOR_COLUMNS = ('battery', 'temperature', 'energy')
 COLUMNS = (
-    'requested_budget', 'effective_budget', 'limit_reason', 'battery_budget', 'thermal_budget',
-    'deadline_budget', 'macs', 'macs_full', 'blocks_run',
-    'blocks_total', 'windows_run', 'windows_total', *STAGES, 'latency_ms', 'age_ms',
-    'frames_received', 'frames_processed', 'frames_dropped', 'frames_idle', 'frames_refused',
-    'frames_late', 'battery', 'temperature', 'energy',
-)  # fmt: skip
+    *BUDGET_COLUMNS,
+    *LIMIT_COLUMNS,
+    *WORK_COLUMNS,
+    *STAGES,
+    'latency_ms',
+    'age_ms',
+    *COUNT_COLUMNS,
+    *SENSOR_COLUMNS,
+)
+"""Columns of `compute_stats.csv`, fields of `ComputeStats`."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A run in numbers.
+    """Key figures of a run.
 
     Attributes:
         sent: Images that the player sent.
         received: Images that reached the node.
-        processed: Images whose results the node published.
+        processed: Images with published results.
         dropped: Images that a newer one replaced.
         refused: Images that could not be read.
-        complete: Processed images of which every task's result was recorded.
+        complete: Processed images with a recorded result of every task.
         rate_hz: Processed images per second, from the first to the last.
-        work_ms: Median and 95th percentile of decoding to publishing, without waiting.
-        latency_ms: The same from arrival at the node to publication.
-        age_ms: The same from leaving the player to the last result in the recorder.
+        work_ms: Median and 95th percentile from decoding to publishing, without waiting.
+        latency_ms: Median and 95th percentile from arrival at the node to publication.
+        age_ms: Median and 95th percentile from leaving the player to the last recorded result.
         macs: Mean multiply-accumulates per frame.
-        share: Mean share of the full multiply-accumulates.
-        asked: Mean budget that was asked for.
-        floored: In all frames what always runs cost more than the budget.
-        by_budget: By budget that was asked for, frames, mean share, median inference [ms].
+        mac_fraction: Mean fraction of the full multiply-accumulates.
+        requested: Mean requested budget.
+        floored: Whether the fixed cost exceeded the budget in all frames.
+        by_budget: Frames, mean MAC fraction and median inference time [ms], by requested budget.
 
     """
 
@@ -68,13 +79,13 @@ class Summary:
     latency_ms: tuple[float, float]
     age_ms: tuple[float, float]
     macs: float
-    share: float
-    asked: float
+    mac_fraction: float
+    requested: float
     floored: bool
     by_budget: dict[float, tuple[int, float, float]]
 
     def __str__(self) -> str:
-        """Return the lines that the demo prints."""
+        """Return the human-readable summary."""
         lost = self.sent - self.received
         return '\n'.join(
             [
@@ -88,7 +99,8 @@ class Summary:
                 _times('latency', self.latency_ms, 'work and waiting for it, in the node'),
                 _times('result age', self.age_ms, 'from the player to the recorder'),
                 f'compute     {self.macs / 1e6:.1f} million MACs a frame,'
-                f' {100 * self.share:.1f} % of full at a budget of {100 * self.asked:.0f} %'
+                f' {100 * self.mac_fraction:.1f} % of full'
+                f' at a budget of {100 * self.requested:.0f} %'
                 + (' (what always runs costs more)' if self.floored else ''),
                 *self._budget_lines(),
             ]
@@ -98,9 +110,9 @@ class Summary:
         if len(self.by_budget) < 2:
             return []
         return [
-            f'budget {asked:<5.3g}{frames:4d} frames, {100 * share:5.1f} % of the MACs,'
+            f'budget {budget:<5.3g}{frames:4d} frames, {100 * fraction:5.1f} % of the MACs,'
             f' inference p50 {infer:.1f} ms'
-            for asked, (frames, share, infer) in self.by_budget.items()
+            for budget, (frames, fraction, infer) in self.by_budget.items()
         ]
 
 
@@ -109,7 +121,7 @@ def _times(label: str, values: tuple[float, float], meaning: str) -> str:
 
 
 def summarise(run: DemoRun) -> Summary:
-    """Sum up a run. Numbers that nothing is known of are NaN."""
+    """Return the key figures of a run; NaN where not known."""
     frames = processed_stats(run)
     images = _results(run, frames)
     complete = set.intersection(*(set(by) for by in images)) if images else set()
@@ -130,27 +142,27 @@ def summarise(run: DemoRun) -> Summary:
         latency_ms=_percentiles([stats.latency_ms for stats in frames]),
         age_ms=_percentiles(ages),
         macs=_mean([stats.macs for stats in frames]),
-        share=_mean([stats.macs / stats.macs_full for stats in frames]),
-        asked=_mean([stats.requested_budget for stats in frames]),
+        mac_fraction=_mean([stats.macs / stats.macs_full for stats in frames]),
+        requested=_mean([stats.requested_budget for stats in frames]),
         floored=all(stats.limit_reason == stats.FLOOR for stats in frames),
-        by_budget={asked: _spent(some) for asked, some in _by_budget(frames).items()},
+        by_budget={budget: _cost(group) for budget, group in _by_budget(frames).items()},
     )
 
 
 def _by_budget(frames: list[ComputeStats]) -> dict[float, list[ComputeStats]]:
-    """Group frames by the budget that was asked for, the highest first."""
-    asked = sorted({stats.requested_budget for stats in frames}, reverse=True)
-    return {value: [s for s in frames if s.requested_budget == value] for value in asked}
+    """Group frames by requested budget, in descending order."""
+    budgets = sorted({stats.requested_budget for stats in frames}, reverse=True)
+    return {value: [s for s in frames if s.requested_budget == value] for value in budgets}
 
 
-def _spent(frames: list[ComputeStats]) -> tuple[int, float, float]:
-    """Return the number of frames, their mean share of the full MACs, median inference [ms]."""
-    share = _mean([stats.macs / stats.macs_full for stats in frames])
-    return len(frames), share, _percentiles([stats.infer_ms for stats in frames])[0]
+def _cost(frames: list[ComputeStats]) -> tuple[int, float, float]:
+    """Return the number of frames, their mean MAC fraction, and median inference time [ms]."""
+    fraction = _mean([stats.macs / stats.macs_full for stats in frames])
+    return len(frames), fraction, _percentiles([stats.infer_ms for stats in frames])[0]
 
 
 def _results(run: DemoRun, frames: list[ComputeStats]) -> list[dict[int, int]]:
-    """Return when the results of each task that ran arrived, by stamp."""
+    """Return the arrivals of the results of each task by stamp."""
     tasks = {task for stats in frames for task in stats.tasks}
     by_task = {
         topic.split('/')[-2]: by for topic, by in run.arrivals.items() if topic.endswith('/image')
@@ -159,17 +171,17 @@ def _results(run: DemoRun, frames: list[ComputeStats]) -> list[dict[int, int]]:
 
 
 def processed_stats(run: DemoRun) -> list[ComputeStats]:
-    """Return the statistics of processed frames, without the idle ones."""
+    """Return the statistics of processed frames, without idle messages."""
     return [stats for stats in run.stats if stats.tasks]
 
 
 def work_ms(stats: ComputeStats) -> float:
-    """Return the time that the node worked on a frame [ms]."""
+    """Return the processing time of a frame [ms]."""
     return float(sum(getattr(stats, stage) for stage in STAGES))
 
 
 def write_table(run: DemoRun, path: Path) -> None:
-    """Write the statistics of the processed frames as CSV, a line each."""
+    """Write the statistics of the processed frames as CSV."""
     with path.open('w', newline='') as file:
         writer = csv.writer(file)
         writer.writerow(['stamp', *COLUMNS, 'tasks'])
@@ -221,21 +233,19 @@ def write_plot(run: DemoRun, path: Path) -> None:
 
 
 def _known_sensors(frames: list[ComputeStats]) -> dict[str, str]:
-    """Return what was known of battery and heat, with titles."""
+    """Return the sensors with known values, with titles."""
     titles = {'battery': 'charge', 'temperature': '°C'}
     return {n: t for n, t in titles.items() if not all(math.isnan(getattr(s, n)) for s in frames)}
 
 
 def _mark_reasons(axes: Any, times: list[float], frames: list[ComputeStats]) -> None:
-    """Colour the times at which a limiter held the budget down."""
-    colours = {'BATTERY': 'tab:green', 'THERMAL': 'tab:red', 'DEADLINE': 'tab:blue'}
-    for name, colour in colours.items():
+    """Shade the times at which a limiter set the budget."""
+    colors = {'BATTERY': 'tab:green', 'THERMAL': 'tab:red', 'DEADLINE': 'tab:blue'}
+    for name, color in colors.items():
         where = [s.limit_reason == Reason[name] for s in frames]
         if any(where):
-            axes.fill_between(
-                times, 0, 1, where=where, color=colour, alpha=0.15, lw=0,
-                label=name.lower(),
-            )  # fmt: skip
+            style = {'color': color, 'alpha': 0.15, 'lw': 0, 'label': name.lower()}
+            axes.fill_between(times, 0, 1, where=where, **style)
 
 
 def _mean(values: list[float]) -> float:

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The recorded results beside the camera image, as a video."""
+"""Video and contact sheet of the camera images beside the recorded results."""
 
 from __future__ import annotations
 
@@ -41,17 +41,15 @@ def write_video(
     path: Path,
     sheet: Path,
 ) -> None:
-    """Draw every camera image beside the newest results that were made of one so far.
-
-    Some of them, from the begin to the end, also become the rows of one picture.
+    """Write a video of every camera image beside the newest results, and a contact sheet.
 
     Args:
-        bag: The played bag.
-        camera: Its camera.
-        results: The recorded bag.
-        stats: The statistics of the processed frames.
-        path: The .mp4 file to write (H.264).
-        sheet: The .png file to write.
+        bag: Played bag.
+        camera: Camera of the bag.
+        results: Recorded bag.
+        stats: Statistics of the processed frames.
+        path: Video to write, .mp4 (H.264).
+        sheet: Contact sheet of some frames to write, .png.
 
     """
     rate = Fraction(max(1.0, camera.frames / max(camera.duration_s, 1e-3))).limit_denominator(100)
@@ -76,7 +74,7 @@ def write_video(
 def _frames(
     bag: Path, camera: CameraTopics, results: Path, stats: dict[int, ComputeStats]
 ) -> Iterator[tuple[Picture, Picture]]:
-    """Draw the frames and the rows of the sheet, holding each result until the next one."""
+    """Yield the pages of the video and the rows of the sheet; results are held until the next."""
     tiles: dict[str, Picture] = {}
     newest: ComputeStats | None = None
     with open_bag(results) as recorded:
@@ -95,7 +93,7 @@ def _frames(
 
 
 def _by_stamp(recorded: Any) -> Iterator[tuple[int, str, NDArray[np.generic]]]:
-    """Give (stamp, task, result) in order of the stamps; the bag is in order of arrival."""
+    """Yield (stamp, task, result) in order of stamps; the bag is in order of arrival."""
     connections = [c for c in recorded.connections if c.topic.endswith('/image')]
     held: list[tuple[int, str, bytes, str]] = []
     for connection, _, raw in recorded.messages(connections):
@@ -139,7 +137,7 @@ def _short(stats: ComputeStats | None) -> str:
 
 
 def _limited(stats: ComputeStats) -> str:
-    """Say what holds the budget below what was asked for."""
+    """Return a note on what limits the budget; empty if nothing does."""
     names = {
         stats.BATTERY: 'battery',
         stats.THERMAL: 'heat',

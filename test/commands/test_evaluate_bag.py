@@ -1,11 +1,12 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The command `adamtl evaluate-bag`, as people type it."""
+"""The verb `adamtl evaluate-bag`, by its command line."""
 
 import json
 import shutil
 
 import pytest
+from helpers.permissions import check_permissions
 
 from adamtl_ros.bags.reader import find_camera
 from adamtl_ros.commands.main import main
@@ -23,7 +24,7 @@ def evaluate(*arguments):
     return main(['evaluate-bag', *map(str, arguments), '--budgets', '0.5'])
 
 
-def test_one_bad_bag_is_told_and_the_rest_evaluated(room, tmp_path, capsys):
+def test_a_bad_bag_is_reported_and_the_others_evaluated(room, tmp_path, capsys):
     (tmp_path / 'empty').mkdir()
     out = tmp_path / 'out'
     assert evaluate(tmp_path / 'empty', room, '--out', out) == 1
@@ -36,6 +37,7 @@ def test_one_bad_bag_is_told_and_the_rest_evaluated(room, tmp_path, capsys):
     made = sorted(path.name for path in (out / 'room').iterdir())
     assert made == ['predictions', 'video.mp4']
     assert find_camera(out / 'room' / 'predictions', '/adamtl/edges/image').frames == 3
+    check_permissions(out)
 
 
 def test_two_runs_write_the_same_numbers(room, tmp_path):
@@ -121,7 +123,7 @@ def test_a_class_map_of_another_model_is_refused_before_the_first_bag(
     assert not (tmp_path / 'out').exists()
 
 
-def test_ids_that_the_class_map_leaves_out_are_told(room, tmp_path, capsys):
+def test_ids_missing_in_the_class_map_are_reported(room, tmp_path, capsys):
     classes = tmp_path / 'classes.yaml'
     classes.write_text('semseg: {0: floor}')
     assert evaluate(room, '--classes', classes, '--out', tmp_path / 'out') == 0
@@ -150,7 +152,7 @@ def test_a_bag_can_show_another_room_in_another_world(tmp_path, capsys):
     assert not (tmp_path / 'attic').exists()
 
 
-def test_spending_more_than_asked_for_is_said(room, tmp_path, capsys):
+def test_spending_above_the_budget_is_reported(room, tmp_path, capsys):
     arguments = [str(room), '--budgets', '0.01', '--out', str(tmp_path / 'out')]
     assert main(['evaluate-bag', *arguments]) == 0
     assert 'spent more than asked for at 0.01' in capsys.readouterr().out

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The demo, whole: real processes, real DDS, a real bag where there is one."""
+"""The whole demo: real processes, real DDS, and real bags where available."""
 
 import csv
 import math
@@ -11,12 +11,13 @@ import av
 import cv2
 import numpy as np
 import pytest
+from helpers.permissions import check_permissions
 from rosbags.highlevel import AnyReader
 
 from adamtl_ros.commands.main import main
 from adamtl_ros.data.synthetic import write_synthetic_bag
+from adamtl_ros.demo.device import BUDGETS
 from adamtl_ros.demo.main import MARK, RESULTS
-from adamtl_ros.demo.session import BUDGETS
 from adamtl_ros.nn.gating.calibration import frame_limit
 from adamtl_ros.tasks import TASKS
 
@@ -69,6 +70,7 @@ def test_drawn_room_at_half_budget(tmp_path):
     assert all(float(row['requested_budget']) == 0.5 for row in rows)
     made = {path.name for path in (tmp_path / 'out').iterdir()}
     assert made == {*RESULTS, MARK, 'keep.txt'}
+    check_permissions(tmp_path / 'out')
     assert '% of full' in (tmp_path / 'out' / 'summary.txt').read_text()
     assert min(cv2.imread(str(tmp_path / 'out' / 'plot.png')).shape[:2]) > 500
     check_video(tmp_path / 'out' / 'demo.mp4', 30)
@@ -190,7 +192,7 @@ def test_the_budget_follows_a_simulated_battery(tmp_path):
     assert cv2.imread(str(tmp_path / 'out' / 'plot.png')).shape[0] > 1200
 
 
-def test_recordings_of_others_are_not_touched(tmp_path, capsys):
+def test_other_files_are_not_overwritten(tmp_path, capsys):
     write_synthetic_bag(tmp_path / 'bag', frames=2)
     assert main(['demo', '--out', str(tmp_path), '--bag', str(tmp_path / 'bag')]) == 1
     assert 'choose another OUT' in capsys.readouterr().err

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated device beside the node of the demo."""
+"""Simulated device of the demo."""
 
 import math
 
@@ -13,7 +13,7 @@ from adamtl_ros.ros.parameters import SPECS
 
 
 class Node:
-    """Keeps what is published; stands in for a node that nobody listens to."""
+    """Stub of a node that keeps what is published."""
 
     def __init__(self):
         self.published = []
@@ -49,7 +49,7 @@ def test_hours_pass_while_seconds_are_played():
     ]
     assert device.speed == pytest.approx(90)
     for played in (0.0, 0.5, 0.5, 1.0):
-        device.follow(played, 1.0)
+        device.update(played, 1.0)
     charges = [m.percentage for m in node.published[2:] if isinstance(m, BatteryState)]
     heat = [m.temperature for m in node.published[2:] if isinstance(m, Temperature)]
     assert charges[0] == 1
@@ -65,16 +65,16 @@ def test_less_compute_is_cooler_and_lasts_longer():
         node = Node()
         device = SimulatedDevice(node, '', find_scenario('glasses_in_summer'), 60.0)
         for step in range(20):
-            device.follow(step / 20, budget)
+            device.update(step / 20, budget)
         ends.append([m.temperature if isinstance(m, Temperature) else m.percentage
                      for m in node.published[-2:]])  # fmt: skip
     assert ends[1][0] > ends[0][0] + 0.1
     assert ends[1][1] < ends[0][1] - 1
 
 
-def test_what_depends_on_time_is_as_much_faster():
+def test_rates_are_scaled_to_the_simulation():
     scenario = find_scenario('glasses_in_summer')
-    overrides = SimulatedDevice(Node(), '', scenario, 60.0).overrides()
+    overrides = SimulatedDevice(Node(), '', scenario, 60.0).parameters()
     assert set(overrides) <= {spec.name for spec in SPECS}
     assert float(overrides['thermal.integral']) == pytest.approx(0.0015 * 90)
     assert overrides['battery.enabled'] == 'true'
@@ -85,12 +85,12 @@ def test_a_device_on_mains_has_no_battery_topic_to_speak_of(tmp_path):
     (tmp_path / 'mains.yaml').write_text('name: mains\nhours: 1\ndevice: {}\n')
     node = Node()
     device = SimulatedDevice(node, '', find_scenario(str(tmp_path / 'mains.yaml')), 60.0)
-    device.follow(0.5, 1.0)
+    device.update(0.5, 1.0)
     assert not [m for m in node.published[2:] if isinstance(m, BatteryState)]
     assert not math.isnan(node.published[-1].temperature)
 
 
-def test_what_a_demo_cannot_play_is_refused():
+def test_unplayable_scenarios_are_refused():
     with pytest.raises(ScenarioError, match='adamtl simulate-governor'):
         find_scenario('laptop_with_a_load_spike')
 

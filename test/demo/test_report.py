@@ -47,7 +47,7 @@ def test_summary_by_hand(run):
     assert summary.age_ms[0] == pytest.approx((25 + 35) / 2)
     assert summary.latency_ms == pytest.approx((40, 58))
     assert summary.work_ms == pytest.approx((13, 13))
-    assert summary.share == 0.25
+    assert summary.mac_fraction == 0.25
     text = str(summary)
     assert '10 sent, 9 received (1 lost on the way), 3 processed, 6 dropped' in text
     assert '2 of 3 processed frames' in text

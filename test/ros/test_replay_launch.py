@@ -43,7 +43,7 @@ if words[1] == 'play':
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
-from adamtl_ros.demo.recorder import Recorder
+from adamtl_ros.demo.session import Recorder
 
 out = Path(words[words.index('--output') + 1])
 out.parent.mkdir(parents=True, exist_ok=True)

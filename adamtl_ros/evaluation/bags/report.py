@@ -331,7 +331,8 @@ def plus_minus(scored: Mapping[str, Any], metric: str) -> str:
     """Return a metric of a task with its standard error."""
     digits = 2 if 'angle' in metric else 4
     value, error = scored['values'].get(metric), scored['errors'].get(metric)
-    return f'{number(value, digits)} ± {number(error, digits)}'
+    # A table cell may wrap before the sign, but not after it.
+    return f'{number(value, digits)} ±\N{NO-BREAK SPACE}{number(error, digits)}'
 
 
 def percentile(levels: Mapping[str, float | None], rank: int) -> str:

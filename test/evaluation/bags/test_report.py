@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The page: all that is known is on it, nothing that is not, and it needs nothing but itself."""
+"""HTML report: complete, and without external resources."""
 
 from base64 import b64encode
 from copy import deepcopy
@@ -32,6 +32,7 @@ BUDGETS = (1.0, 0.37)
 TASK = {'semseg': TASKS['semseg'].with_classes(['floor', 'wall'])}
 SETTINGS = EvaluationSettings(model='random', budgets=BUDGETS, shown=0.37)
 SECOND = 1_000_000_000
+NO_BREAK_SPACE = '\N{NO-BREAK SPACE}'
 
 
 class Page(HTMLParser):
@@ -66,7 +67,7 @@ class Page(HTMLParser):
         """Take text."""
         self.texts.append(data)
         if self._cell:
-            self.rows[-1][-1] += data.strip()
+            self.rows[-1][-1] += data.strip().replace(NO_BREAK_SPACE, ' ')
 
 
 def cost(stamp, share=1.0, energy=float('nan')):
@@ -195,8 +196,8 @@ def test_unknown_numbers():
     assert [number(None), number(float('nan')), number(0.0)] == [UNKNOWN, UNKNOWN, '0.0']
     assert [percent(None), percent(float('nan')), percent(0.123)] == [UNKNOWN, UNKNOWN, '12.3 %']
     scored = {'values': {'miou': 0.5, 'mean_angle': 12.345}, 'errors': {'miou': None}}
-    assert plus_minus(scored, 'miou') == f'0.5000 ± {UNKNOWN}'
-    assert plus_minus(scored, 'mean_angle') == f'12.35 ± {UNKNOWN}'
+    assert plus_minus(scored, 'miou') == f'0.5000 ±{NO_BREAK_SPACE}{UNKNOWN}'
+    assert plus_minus(scored, 'mean_angle') == f'12.35 ±{NO_BREAK_SPACE}{UNKNOWN}'
 
 
 def test_hardest_and_easiest_of_all_recordings(usual):
@@ -254,3 +255,9 @@ def test_what_computed(usual):
     assert 'random, SHA-256 — (no file: seeded random weights)' in usual.page.text
     assert '2.0 s, 2.50 frames/s with 2 budgets each' in usual.page.text
     assert f'numpy {np.__version__}' in usual.page.text
+
+
+def test_the_overview_wraps_standard_errors_in_narrow_windows(usual):
+    """The six tasks need 1003 pixels, and 1253 without wrapping."""
+    assert '.overview td.quality { white-space: normal; }' in usual.page.html
+    assert f'<td class="quality">0.4375 ±{NO_BREAK_SPACE}0.0000</td>' in usual.page.html
