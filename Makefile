@@ -1,8 +1,8 @@
 # make demo [BAG=path] [TOPIC=name] [BUDGET=0.5] [SCENARIO=name] [OUT=folder]
 #                                                  a bag through the node, drawn
 # make test                                        all tests
-# make lint                                        style and types
-# make benchmark                                   speed, in ratios
+# make lint                                        style, types and spelling
+# make benchmark [BAG=path]                        speed, in ratios
 # make comparison                                  trains and scores all rows of the comparison table
 # make shifted                                     the same for ways to adapt to another world
 # make coverage                                    all tests, and the lines that they reach
@@ -32,7 +32,7 @@ demo: setup
 	@$(RUN) adamtl demo --out "$(OUT)" $(if $(BAG),--bag "$(BAG)") $(if $(TOPIC),--topic "$(TOPIC)") $(if $(BUDGET),-p budget:=$(BUDGET)) $(if $(SCENARIO),--scenario "$(SCENARIO)")
 
 test: setup
-	@$(RUN) ADAMTL_REQUIRE_ROS=1 pytest
+	@$(RUN) ADAMTL_REQUIRE_ROS=1 pytest -n 2 --dist loadfile --timeout 600
 
 lint: setup
 	@$(RUN) ruff check . && ruff format --check . && mypy && codespell
@@ -44,7 +44,8 @@ docs: setup
 	@$(RUN) pip install --quiet --requirement requirements/docs.txt && mkdocs build --strict
 
 benchmark: setup
-	@$(RUN) for part in engine network lora memory publishing governor bag_evaluation; do python benchmarks/$$part.py || exit 1; done
+	@$(RUN) for part in engine network lora memory publishing; do python benchmarks/$$part.py || exit 1; done
+	@$(RUN) for part in governor bag_evaluation; do python benchmarks/$$part.py $(if $(BAG),"$(BAG)") || exit 1; done
 
 comparison shifted: setup
 	@$(RUN) for what in train score time table; do python benchmarks/$@.py $$what || exit 1; done

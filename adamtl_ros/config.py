@@ -1,95 +1,141 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Dataclasses from what a YAML file holds, with errors that say which entry is wrong."""
+"""Conversion of YAML data to dataclasses, with errors that name the wrong entry.
+
+Recipes and scenarios are read by it. A dataclass field with
+``metadata={'aliases': ('old_name',)}`` is also read under its former names.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from contextlib import suppress
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 
 class ConfigError(ValueError):
-    """An entry that is not as it must be; says which, and what it may be."""
+    """A wrong entry; the message has its name, its value and what is allowed."""
 
 
-def replace_entry(values: Any, name: str, value: Any) -> None:  # noqa: ANN401
-    """Set the entry with a dotted name, such as 'stages.0.steps'.
+def set_entry(values: Any, name: str, value: Any) -> None:
+    """Replace one entry of nested YAML data, in place.
+
+    Args:
+        values: Nested dictionaries and lists.
+        name: Dotted name of the entry, such as 'stages.0.steps'. Missing dictionaries on the
+            way are created.
+        value: New value.
 
     Raises:
-        EntryError: There is no such place.
+        ConfigError: No such list element, or a plain value where an entry is expected.
 
     """
     *path, last = name.split('.')
     try:
-        for part in path:
+        for key in path:
             if isinstance(values, dict):
-                values.setdefault(part, {})
-            values = values[_key(values, part)]
-        values[_key(values, last)] = value
+                values.setdefault(key, {})
+            values = values[_index(values, key)]
+        values[_index(values, last)] = value
     except (IndexError, TypeError, ValueError) as error:
         raise ConfigError(f"there is no entry '{name}' to set: {error}") from error
 
 
-def _key(values: Any, part: str) -> str | int:  # noqa: ANN401
-    return int(part) if isinstance(values, list) else part
-
-
-def from_dict(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401
-    """Make a value of a declared type, a dataclass for example, from what YAML gave.
+def from_dict(kind: Any, value: Any, name: str = '') -> Any:
+    """Convert YAML data to a declared type.
 
     Args:
-        kind: The type.
+        kind: Type: a dataclass, a tuple, a dict, a union of one of these with None, or a plain
+            type.
         value: Dictionaries, lists and plain values.
-        place: Name of the entry, for errors.
+        name: Dotted name of the entry for error messages; empty for a whole file.
+
+    Returns:
+        An instance of the type; numbers become floats where a float is declared.
 
     Raises:
-        EntryError: An entry that is unknown, missing, of another type, or refused.
+        ConfigError: An entry that is unknown, missing, of another type, or refused by its
+            dataclass.
 
     """
-    origin, parts = get_origin(kind), get_args(kind)
+    origin, args = get_origin(kind), get_args(kind)
     if origin is UnionType and isinstance(value, dict):
-        kind = next(filter(dataclasses.is_dataclass, parts), kind)
+        kind = next(filter(dataclasses.is_dataclass, args), kind)
     if dataclasses.is_dataclass(kind):
-        return _build_record(kind, value, place)
-    if origin is tuple and isinstance(value, list):
-        inner = [parts[0]] * len(value) if parts[-1] is Ellipsis else parts
-        if len(inner) == len(value):
+        return _build_dataclass(kind, value, name)
+    if origin is tuple and isinstance(value, list | tuple):
+        types = [args[0]] * len(value) if args[-1] is Ellipsis else args
+        if len(types) == len(value):
             return tuple(
-                from_dict(part, one, f'{place}.{index}')
-                for index, (part, one) in enumerate(zip(inner, value, strict=True))
+                from_dict(type_, item, f'{name}.{index}')
+                for index, (type_, item) in enumerate(zip(types, value, strict=True))
             )
-    if origin is UnionType and (value is None or isinstance(value, parts)):
+    if origin is UnionType and (value is None or isinstance(value, args)):
         return value
-    if origin is dict and isinstance(value, dict) and parts[1] is not Any:
-        return {key: from_dict(parts[1], one, _join(place, key)) for key, one in value.items()}
+    if origin is dict and isinstance(value, dict) and args[1] is not Any:
+        return {key: from_dict(args[1], item, _join(name, key)) for key, item in value.items()}
     if kind is float and not isinstance(value, bool):
         with suppress(TypeError, ValueError):
-            return float(value)  # also of a text, since YAML takes 1e-3 for one
+            return float(value)  # also of a string: YAML reads 1e-3 as one
     plain = origin or kind
     if isinstance(plain, type) and plain is not tuple and type(value) is plain:
         return value
-    name = getattr(kind, '__name__', str(kind)) if origin is None else str(kind)
-    raise ConfigError(f"'{place}' must be of type {name}, got {value!r}")
+    type_name = getattr(kind, '__name__', str(kind)) if origin is None else str(kind)
+    raise ConfigError(f"'{name}' must be of type {type_name}, got {value!r}")
 
 
-def _build_record(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401
+def _build_dataclass(kind: Any, value: Any, name: str) -> Any:
     if not isinstance(value, dict):
-        raise ConfigError(f"'{place}' must hold entries, got {value!r}")
-    known = [entry.name for entry in dataclasses.fields(kind)]
+        raise ConfigError(f"'{name}' must hold entries, got {value!r}")
+    value = _resolve_aliases(kind, value, name)
+    known = [field.name for field in dataclasses.fields(kind)]
     unknown = [key for key in value if key not in known]
     if unknown:
         raise ConfigError(
-            f"unknown entry '{_join(place, unknown[0])}', choose from: {', '.join(known)}"
+            f"unknown entry '{_join(name, unknown[0])}', choose from: {', '.join(known)}"
         )
     hints = get_type_hints(kind)
-    entries = {key: from_dict(hints[key], one, _join(place, key)) for key, one in value.items()}
+    entries = {key: from_dict(hints[key], item, _join(name, key)) for key, item in value.items()}
     try:
         return kind(**entries)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"'{place or 'the file'}': {error}") from error
+        raise ConfigError(f"'{name or 'the file'}': {error}") from error
 
 
-def _join(place: str, name: object) -> str:
-    return f'{place}.{name}' if place else str(name)
+def _resolve_aliases(kind: Any, value: dict[Any, Any], name: str) -> dict[Any, Any]:
+    """Rename entries with a former name."""
+    current = {
+        alias: field.name
+        for field in dataclasses.fields(kind)
+        for alias in field.metadata.get('aliases', ())
+    }
+    for old, new in current.items():
+        if old in value and new in value:
+            raise ConfigError(
+                f"'{_join(name, old)}' is the former name of '{_join(name, new)}', remove one of "
+                'the two entries'
+            )
+    return {current.get(key, key): item for key, item in value.items()}
+
+
+def _index(values: Any, key: str) -> str | int:
+    return int(key) if isinstance(values, list) else key
+
+
+def _join(name: str, key: object) -> str:
+    return f'{name}.{key}' if name else str(key)
+
+
+def json_value(value: Any) -> Any:
+    """Return a value as JSON can hold it: tuples and arrays as lists, NaN and infinity as None."""
+    if isinstance(value, dict):
+        return {str(key): json_value(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [json_value(one) for one in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -77,8 +77,8 @@ def unknown_label(task: str, height: int, width: int) -> NDArray[np.generic]:
     return np.full((height, width), UNLABELLED, np.uint8)
 
 
-def known(task: str, label: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """Return where a label says something, (H, W)."""
+def valid_mask(task: str, label: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Return the (H, W) mask of the pixels whose label is known."""
     kind = TASKS[task].kind
     if kind is Kind.NORMALS:
         return np.isfinite(label).all(-1)

@@ -1,17 +1,19 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The comparison table: what each way of training is worth at which budget.
+"""Comparison of training methods: accuracy and cost at several budgets.
 
-Every row sees as many images, and is scored on the same scenes, which none has seen.
+All rows are trained on the same number of images and scored on the same held-out scenes.
 
     python benchmarks/comparison.py train|score|time|table    see study.py
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 from comparison_plots import draw_comparison
 from comparison_table import Entry
-from study import TARGET, Study, Trained
+from study import TARGET, Study, StudyRow
 
 from adamtl_ros.tasks import TASKS
 
@@ -32,22 +34,22 @@ PUBLISHED = {
 STUDY = Study(
     'comparison',
     {
-        'ours': Trained(seeds=3, budgets=(1.0, 0.75, TARGET, 0.5, 0.4), random=True),
-        **{f'single_{task}': Trained({**STATIC, 'tasks': [task]}, seeds=3) for task in TASKS},
-        'static': Trained(STATIC),
-        'pico': Trained({**STATIC, 'architecture': 'pico'}),
-        'adamtl_agnostic': Trained({**PUBLISHED, 'policy.task_aware': False}, budgets=(TARGET,)),
-        'adamtl_aware': Trained(PUBLISHED, budgets=(TARGET,)),
+        'ours': StudyRow(seeds=3, budgets=(1.0, 0.75, TARGET, 0.5, 0.4), random=True),
+        **{f'single_{task}': StudyRow({**STATIC, 'tasks': [task]}, seeds=3) for task in TASKS},
+        'static': StudyRow(STATIC),
+        'pico': StudyRow({**STATIC, 'architecture': 'pico'}),
+        'adamtl_agnostic': StudyRow({**PUBLISHED, 'policy.task_aware': False}, budgets=(TARGET,)),
+        'adamtl_aware': StudyRow(PUBLISHED, budgets=(TARGET,)),
     },
     (
-        Entry('single', 'six single-task networks', alone=True),
+        Entry('single', 'six single-task networks', single_task=True),
         Entry('static', 'static multi-task'),
         Entry('pico', 'smaller static multi-task'),
         Entry('adamtl_agnostic', 'AdaMTL, task-agnostic (blocks, tokens)', adaptive=True),
         Entry('adamtl_aware', 'AdaMTL, task-aware (blocks, tokens)', adaptive=True),
         Entry('ours', 'ours', adaptive=True),
     ),
-    draw_comparison,
+    partial(draw_comparison, adaptive='ours', budget=TARGET),
 )
 
 if __name__ == '__main__':

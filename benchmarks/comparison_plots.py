@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The scores of many trainings as plots."""
+"""Plots of the scores of a study."""
 
 from __future__ import annotations
 
@@ -23,38 +23,53 @@ GAIN = 'Δm over single-task networks [%]'
 TICKS = (100, 200, 400, 800, 1600)
 
 
-def draw_comparison(scores: Scores, entries: Iterable[Entry], path: Path) -> None:
-    """Draw relative gain against MACs, and MACs of each image against its difficulty.
+def draw_comparison(
+    scores: Scores, entries: Iterable[Entry], path: Path, *, adaptive: str, budget: float
+) -> None:
+    """Draw the relative gain by MACs, and the MACs of each image by its difficulty.
 
-    The second one is of the first run of 'ours' at budget 0.57.
+    Args:
+        scores: Scores; see `rows()`.
+        entries: Entries to show.
+        path: PNG file to write.
+        adaptive: Name of the entry whose first run is in the second plot.
+        budget: Budget of the second plot.
+
     """
     figure, (gain, hard) = _figure()
     lines = rows(scores, entries)
-    for label in dict.fromkeys(row.label for row in lines if 'random' not in row.label):
+    for label in dict.fromkeys(row.label for row in lines if not row.random):
         _points(gain, [row for row in lines if row.label == label], label)
-    random = [row for row in lines if 'random' in row.label]
-    gain.plot([r.macs / 1e6 for r in random], [r.delta.mean() for r in random], 'kx',
-              label='ours, random blocks')  # fmt: skip
+    random = [row for row in lines if row.random]
+    macs, gains = [row.macs / 1e6 for row in random], [row.delta.mean() for row in random]
+    gain.plot(macs, gains, 'kx', label='random blocks instead')
     gain.set(xlabel='MMACs of an image', ylabel=GAIN)
     gain.legend(fontsize=7)
-    _plot_difficulty(hard, scores['ours_0']['0.57'])
+    _plot_difficulty(hard, scores[f'{adaptive}_0'][str(budget)], f'{adaptive} at budget {budget}')
     figure.savefig(path, dpi=100)
 
 
 def draw_adaptation(scores: Scores, entries: Iterable[Entry], path: Path) -> None:
-    """Draw relative gain against the parameters that learned, at full budget, and against MACs."""
-    figure, (learned, macs) = _figure()
+    """Draw the relative gain by trained parameters, at full budget, and by MACs.
+
+    Args:
+        scores: Scores; see `rows()`.
+        entries: Entries to show.
+        path: PNG file to write.
+
+    """
+    figure, (trained, macs) = _figure()
     lines = [row for row in rows(scores, entries) if row.trained]
     for label in dict.fromkeys(row.label for row in lines):
         some = [row for row in lines if row.label == label]
         full = max(some, key=lambda row: row.macs)
-        learned.errorbar(full.trained, full.delta.mean(), _spread(full), fmt='o', label=label)
+        trained.errorbar(full.trained, full.delta.mean(), _spread(full), fmt='o', label=label)
         _points(macs, some, label)
-    learned.set(xscale='log', xlabel='parameters that learned', ylabel=GAIN)
+    trained.set(xscale='log', xlabel='trained parameters', ylabel=GAIN)
     macs.set(xscale='log', xlabel='MMACs of an image')
     macs.set_xticks(TICKS, map(str, TICKS))
     macs.minorticks_off()
-    learned.legend(fontsize=7)
+    trained.legend(fontsize=7)
     figure.savefig(path, dpi=100)
 
 
@@ -64,18 +79,21 @@ def _figure() -> tuple[Figure, Any]:
     return figure, figure.subplots(1, 2)
 
 
-def _points(axes: Any, some: list[Row], label: str) -> None:  # noqa: ANN401
-    macs, gains = [row.macs / 1e6 for row in some], [row.delta.mean() for row in some]
-    axes.errorbar(macs, gains, [_spread(row) for row in some], fmt='o-', ms=4, label=label)
+def _points(axes: Any, lines: list[Row], label: str) -> None:
+    macs, gains = [row.macs / 1e6 for row in lines], [row.delta.mean() for row in lines]
+    axes.errorbar(macs, gains, [_spread(row) for row in lines], fmt='o-', ms=4, label=label)
 
 
 def _spread(row: Row) -> float:
     return float(row.delta.std())
 
 
-def _plot_difficulty(axes: Any, run: Any) -> None:  # noqa: ANN401
+def _plot_difficulty(axes: Any, run: Any, label: str) -> None:
     difficulty, shares = np.array(run['difficulty']), np.array(run['shares'])
     axes.scatter(difficulty, shares, s=6, alpha=0.5)
-    found = rank_correlation(difficulty, shares)
-    axes.set(xlabel='difficulty of the scene', ylabel='share of the full MACs',
-             title=f'ours at budget 0.57: rank correlation {found:.2f}')  # fmt: skip
+    correlation = rank_correlation(difficulty, shares)
+    axes.set(
+        xlabel='difficulty of the scene',
+        ylabel='fraction of the full MACs',
+        title=f'{label}: rank correlation {correlation:.2f}',
+    )

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The scores of many trainings as one table."""
+"""Table of the scores of a study: means over seeds, and gains over single-task networks."""
 
 from __future__ import annotations
 
@@ -18,40 +18,41 @@ if TYPE_CHECKING:
     Scores = Mapping[str, Mapping[str, Any]]
 
 BASELINE = 'single'
-"""Name of the entry that all are compared with: a network for each task."""
+"""Name of the entry that others are compared with: one network per task."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What was trained, and what its scores are called.
+    """Training method in a table.
 
     Attributes:
-        name: Scores are at '<name>_<seed>'; see `alone`.
-        label: For people.
-        alone: A network for each task, '<name>_<task>_<seed>', whose MACs, times and parameters
-            add up.
-        adaptive: Its budgets are shown.
+        name: Name; its scores have the keys '<name>_<seed>', or see `single_task`.
+        label: Human-readable label.
+        single_task: One network per task, with the keys '<name>_<task>_<seed>'; their MACs, times
+            and parameters are summed.
+        adaptive: Show the budgets.
 
     """
 
     name: str
     label: str
-    alone: bool = False
+    single_task: bool = False
     adaptive: bool = False
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: means over seeds.
+    """Row of a table: means over seeds.
 
     Attributes:
-        label: What was trained.
-        budget: What was asked for, '' where there is none.
-        values: Headline value by task, (seeds,) each.
-        macs: Of an image.
-        milliseconds: Of the network on an image.
-        trained: Parameters that learned; NaN where nobody counted them.
-        delta: Relative gain over single-task networks by seed [%].
+        label: Human-readable label.
+        budget: Requested budget; empty for networks that are not adaptive.
+        values: Headline metric by task, (seeds,) each.
+        macs: MACs per image.
+        milliseconds: Inference time per image [ms].
+        trained: Number of trained parameters; NaN where unknown.
+        delta: Relative gain over single-task networks, (seeds,) [%].
+        random: Whether a random policy took the place of its own.
 
     """
 
@@ -62,21 +63,23 @@ class Row:
     milliseconds: float
     trained: float
     delta: np.ndarray
+    random: bool = False
 
 
 def rows(scores: Scores, entries: Iterable[Entry]) -> list[Row]:
-    """Return the lines of the table.
+    """Return the rows of the table.
 
     Args:
-        scores: By '<row>_<seed>' and budget, as `Evaluation.to_dict()` has them, and maybe with
-            the number of parameters that learned, as 'trained'.
-        entries: What to show, in this order; those without scores are left out.
+        scores: Scores by '<entry>_<seed>' and budget, as `Evaluation.to_dict()` has them, with the
+            number of trained parameters as 'trained' where known. The budget 'random' stands for
+            a random policy of the same MACs as the trained one at its 'budget'.
+        entries: Entries to show, in this order; those without scores are left out.
 
     Raises:
-        ValueError: No single-task networks, which all are compared with.
+        ValueError: No scores of the single-task networks that others are compared with.
 
     """
-    single = _alone(scores, BASELINE)
+    single = _per_task(scores, BASELINE)
     missing = [task for task, runs in single.items() if not runs]
     if missing:
         raise ValueError(f'there are no scores of single-task networks for {", ".join(missing)}')
@@ -85,7 +88,7 @@ def rows(scores: Scores, entries: Iterable[Entry]) -> list[Row]:
 
 
 def markdown(scores: Scores, entries: Iterable[Entry]) -> str:
-    """Return the table for a README."""
+    """Return the table in Markdown; see `rows()`."""
     found = rows(scores, entries)
     counted = all(np.isfinite(row.trained) for row in found)
     head = ['network', 'budget', *['trained'] * counted, 'MMACs', 'ms',
@@ -102,27 +105,33 @@ def markdown(scores: Scores, entries: Iterable[Entry]) -> str:
 
 
 def _rows_of(entry: Entry, scores: Scores, base: dict[str, float]) -> list[Row]:
-    """Return the lines of an entry, one for each budget."""
-    if entry.alone:
-        runs = _alone(scores, entry.name)
+    """Return the rows of an entry, one per budget."""
+    if entry.single_task:
+        runs = _per_task(scores, entry.name)
         return [_summed(entry, runs, base)] if all(runs.values()) else []
     budgets = dict.fromkeys(b for key in _keys(scores, entry.name) for b in scores[key])
     return [_row(entry, b, _runs(scores, entry.name, b), base) for b in budgets]
 
 
 def _row(entry: Entry, budget: str, runs: list[Any], base: dict[str, float]) -> Row:
-    label = entry.label
-    if budget == 'random':
-        label, budget = f'{label}, random blocks instead', '0.57'
+    label, random = entry.label, budget == 'random'
+    if random:
+        label, budget = f'{label}, random blocks instead', str(runs[0]['budget'])
     values = {task: _headline(runs, task) for task in TASKS}
     return Row(
-        label, budget if entry.adaptive else '', values, _mean(runs, 'macs'),
-        _mean(runs, 'infer_ms'), _mean(runs, 'trained'), _gains(values, base),
-    )  # fmt: skip
+        label,
+        budget if entry.adaptive else '',
+        values,
+        _mean(runs, 'macs'),
+        _mean(runs, 'infer_ms'),
+        _mean(runs, 'trained'),
+        _gains(values, base),
+        random,
+    )
 
 
 def _summed(entry: Entry, runs: dict[str, list[Any]], base: dict[str, float]) -> Row:
-    """Return networks for one task each as one line: their MACs, times and parameters add up."""
+    """Return single-task networks as one row, with the sum of MACs, times and parameters."""
     values = {task: _headline(some, task) for task, some in runs.items()}
     macs, milliseconds, trained = (
         sum(_mean(some, name) for some in runs.values()) for name in ('macs', 'infer_ms', 'trained')
@@ -139,7 +148,7 @@ def _gains(values: dict[str, np.ndarray], base: dict[str, float]) -> np.ndarray:
     ])  # fmt: skip
 
 
-def _alone(scores: Scores, name: str) -> dict[str, list[Any]]:
+def _per_task(scores: Scores, name: str) -> dict[str, list[Any]]:
     return {task: _runs(scores, f'{name}_{task}', '1.0') for task in TASKS}
 
 

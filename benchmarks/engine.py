@@ -1,12 +1,13 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Speed of the engine without ROS: stages and threads. `make benchmark` runs it.
+"""Time of the stages of the engine, without ROS, by number of threads.
 
-All variants of a table take turns in one run, since such machines drift; medians and ratios.
+All numbers of threads take turns in one run; medians.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 from typing import TYPE_CHECKING
 
@@ -20,28 +21,29 @@ from adamtl_ros.scenes.compose import random_scene
 if TYPE_CHECKING:
     import numpy as np
 
-ROUNDS = 40
-
 
 def main() -> None:
     """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--rounds', type=int, default=40, help='repetitions (%(default)s)')
+    rounds = parser.parse_args().rounds
     keep_freed_memory()
     image = random_scene(0).frame(0, (480, 640)).image
     print(f'torch {torch.__version__}, {torch.get_num_threads()} cores, image 480x640\n')
     for name in ('nano', 'tiny'):
-        stages(name, Engine(load_model(name), 'cpu'), image)
+        stages(name, Engine(load_model(name), 'cpu'), image, rounds)
 
 
-def stages(name: str, engine: Engine, image: np.ndarray) -> None:
+def stages(name: str, engine: Engine, image: np.ndarray, rounds: int) -> None:
     """Print the time of each stage at full budget, with one thread and with two."""
     print(f'{name}, six tasks, full budget [ms]')
     print(f'{"threads":>8} {"preprocess":>11} {"infer":>8} {"postprocess":>12} {"frames/s":>9}')
     rows: dict[int, list[tuple[float, float, float]]] = {1: [], 2: []}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for threads, row in rows.items():
             set_threads(threads)
-            done = engine.run(image)
-            row.append((done.preprocess_ms, done.infer_ms, done.postprocess_ms))
+            found = engine.run(image)
+            row.append((found.preprocess_ms, found.infer_ms, found.postprocess_ms))
     for threads, row in rows.items():
         pre, infer, post = (statistics.median(times) for times in zip(*row, strict=True))
         rate = 1000 / (pre + infer + post)

@@ -1,9 +1,8 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What low-rank adapters cost at run time, in ratios to the network without them.
+"""MACs and time of a network with low-rank adapters, relative to the network without them.
 
-`python benchmarks/lora.py --help` has options. The matrices are at random, which does not matter to
-the time.
+The matrices are random, which does not affect the time.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-from timing import beside
+from measurement import compare_times
 
-from adamtl_ros.nn.adapters.config import LoraConfig
 from adamtl_ros.nn.adapters.inject import inject, merge
+from adamtl_ros.nn.adapters.lora import LoraConfig
 from adamtl_ros.nn.network import random_network
 from adamtl_ros.runtime.threads import keep_freed_memory, set_threads
 
@@ -50,7 +49,7 @@ def main() -> None:
         runs = {name: partial(made, image, budget, TASKS) for name, made in networks.items()}
         bare = partial(plain, image, budget, TASKS)
         macs = bare().costs[0].macs
-        ratios, time = beside(runs, bare, options.rounds)
+        ratios, time = compare_times(runs, bare, options.rounds)
         print(f'{options.network}, {len(TASKS)} tasks, rank {RANK}, {TASK_RANK} for each task, '
               f'budget {budget:g}')  # fmt: skip
         print(f'without adapters: {macs / 1e9:.3f} GMACs, {time * 1000:.1f} ms\n')
@@ -64,7 +63,7 @@ def _adapted(
 ) -> AdaptiveNetwork:
     network = random_network(name)
     stages = len(network.arch.depths)
-    config = LoraConfig.even(stages, TASKS, RANK, TASK_RANK, task_layers=layers, form=form)
+    config = LoraConfig.uniform(stages, TASKS, RANK, TASK_RANK, task_layers=layers, form=form)
     inject(network, config)
     if folded:
         merge(network)

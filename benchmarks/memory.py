@@ -1,13 +1,14 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Peak memory of one frame by budget, each in a process of its own. `make benchmark` runs it.
+"""Peak memory of one frame by budget, each in a process of its own.
 
-Measured by the kernel: the most resident memory during a frame, above what weights, caches and
-libraries hold before it.
+Measured by the kernel: peak resident memory during a frame minus the resident memory of weights,
+caches and libraries before it.
 """
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import os
 import subprocess
@@ -15,6 +16,7 @@ import sys
 from pathlib import Path
 
 import torch
+from measurement import memory_mb
 
 from adamtl_ros.nn.network import random_network
 
@@ -24,8 +26,14 @@ NETWORK = 'tiny'
 
 def main() -> None:
     """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('budget', type=float, nargs='?', help='this row only')
+    budget = parser.parse_args().budget
+    if budget is not None:
+        measure(budget)
+        return
     print(f'peak memory of a frame, {NETWORK} at its own size, six tasks, one thread')
-    # Everything that is worth counting is mapped and unmapped on its own.
+    # Large arrays are then mapped and unmapped one by one, so that peaks are not hidden.
     environment = {**os.environ, 'MALLOC_MMAP_THRESHOLD_': '65536'}
     for budget in BUDGETS:
         command = [sys.executable, __file__, str(budget)]
@@ -43,17 +51,12 @@ def measure(budget: float) -> None:
         for _ in range(2):
             network(image, budget)
         ctypes.CDLL(None).malloc_trim(0)
-        before = _resident('VmRSS')
-        Path('/proc/self/clear_refs').write_text('5')  # starts the high-water mark anew
-        share = network(image, budget).costs[0].share
-        peak = _resident('VmHWM') - before
+        before = memory_mb()
+        Path('/proc/self/clear_refs').write_text('5')  # resets the peak
+        share = network(image, budget).costs[0].fraction
+        peak = memory_mb(field='VmHWM') - before
     print(f'budget {budget:<5} MACs {share:.3f}   {peak:.1f} MB')
 
 
-def _resident(field: str) -> float:
-    lines = Path('/proc/self/status').read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
-
-
 if __name__ == '__main__':
-    measure(float(sys.argv[1])) if len(sys.argv) > 1 else main()
+    main()

@@ -1,10 +1,9 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Is computation that is skipped time saved? The network alone, in ratios.
+"""Time of the network, relative to full budget and to a plain network, by MACs.
 
-`make benchmark` runs it; `python benchmarks/network.py --help` has options. Plans at random skip
-one kind of part all over the network; policies have random weights and are calibrated on drawn
-images, so that what they skip varies, and their own cost is in the figures.
+Random plans skip one granularity all over the network. Policies have random weights and are
+calibrated on synthetic images, so that what they skip varies; their own cost is included.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import cv2
 import torch
+from measurement import compare_times
 from plain_mtl import PlainMtl
 from plans import PLANS, plan_within
-from timing import beside
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -67,14 +66,14 @@ def main() -> None:
 
 
 def savings(network: AdaptiveNetwork, frames: list[Tensor], rounds: int) -> None:
-    """Print how much of the skipped MACs is saved time, by granularity."""
+    """Print which fraction of the skipped MACs is saved time, by granularity."""
     print(f'{"":<25}{"budget":>7}{"MACs":>7}{"time":>7}{"efficiency":>12}')
     full = partial(network, frames[0], 1.0, TASKS)
     for budget in BUDGETS:
         for name, draw in PLANS.items():
             plans = [plan_within(network, TASKS, draw, budget, seed) for seed in range(VARIANTS)]
             runs = [
-                partial(network.follow, frame, [plan], TASKS)
+                partial(network.forward_plans, frame, [plan], TASKS)
                 for plan, frame in zip(plans, frames, strict=False)
             ]
             _print_savings(name, budget, runs, full, rounds)
@@ -97,25 +96,29 @@ def _print_savings(
     full: Callable[[], object],
     rounds: int,
 ) -> None:
-    macs = statistics.mean(run().costs[0].share for run in runs)
-    ratios, _ = beside(dict(enumerate(runs)), full, rounds)
+    macs = statistics.mean(run().costs[0].fraction for run in runs)
+    ratios, _ = compare_times(dict(enumerate(runs)), full, rounds)
     time = statistics.mean(ratios.values())
     print(f'{name:<25}{budget:>7}{macs:>7.3f}{time:>7.3f}{(1 - time) / (1 - macs):>12.2f}')
 
 
 def policy_cost(network: AdaptiveNetwork, frames: list[Tensor], rounds: int) -> None:
-    """Print what the policy itself costs, plan included."""
+    """Print the cost of the policy itself, plan included."""
     print(f'{"":<25}{"MACs":>7}{"time":>7}{"ms":>7}')
     for name, gates in POLICIES.items():
         network.policy, network.calibration = _policies(network, gates)[0]
-        spending = network.spending(frames[0].shape[-2:], TASKS)
+        model = network.budget_model(frames[0].shape[-2:], TASKS)
         tokens = network.encoder.patch_embed(frames[0])
-        ask = partial(network._choose, tokens, spending, 0.75)  # noqa: SLF001  it alone
-        if not ask()[1]:
-            raise RuntimeError(f'{name}: the policy was not asked')
-        ratios, full = beside({'ask': ask}, partial(network, frames[0], 1.0, TASKS), 3 * rounds)
-        macs = spending.asking / spending.full
-        print(f'{name:<25}{macs:>7.4f}{ratios["ask"]:>7.4f}{ratios["ask"] * full * 1000:>7.2f}')
+        decide = partial(network._choose_plans, tokens, model, 0.75)  # noqa: SLF001
+        if not decide()[1]:
+            raise RuntimeError(f'{name}: the policy did not run')
+        ratios, full = compare_times(
+            {'policy': decide}, partial(network, frames[0], 1.0, TASKS), 3 * rounds
+        )
+        macs = model.policy_macs / model.full
+        print(
+            f'{name:<25}{macs:>7.4f}{ratios["policy"]:>7.4f}{ratios["policy"] * full * 1000:>7.2f}'
+        )
     print()
 
 
@@ -138,14 +141,14 @@ def against_plain(network: AdaptiveNetwork, frames: list[Tensor], rounds: int) -
             for place, frame in enumerate(frames)
         }
         spent = statistics.mean(run().costs[0].macs for run in runs.values()) / macs
-        ratios, time = beside(runs, partial(plain, frames[0]), max(1, rounds // FRAMES))
+        ratios, time = compare_times(runs, partial(plain, frames[0]), max(1, rounds // FRAMES))
         mean, worst = statistics.mean(ratios.values()), max(ratios.values())
         print(f'{"ours":<25}{budget:>7}{spent:>7.3f}{mean:>7.3f}{worst:>7.3f}')
     print(f'(plain: {macs / 1e9:.2f} GMACs, {time * 1000:.0f} ms)\n')
 
 
 def _policies(network: AdaptiveNetwork, gates: tuple[str, ...]) -> list[tuple[Policy, Calibration]]:
-    """Policies with random weights, each with its calibration on drawn images."""
+    """Return policies with random weights, each with its calibration on synthetic images."""
     kept = network.policy, network.calibration
     batch = torch.cat(_frames(network, 48, first=FRAMES))
     made = []
@@ -173,7 +176,7 @@ def _resized(
 
 
 def _frames(network: AdaptiveNetwork, count: int, first: int = 0) -> list[Tensor]:
-    """Drawn images, each of another scene, at exactly the size that the network is meant for."""
+    """Return images of different scenes at the native size of the network."""
     preprocess = Preprocessor(Model(network, network.arch.name), torch.device('cpu'))
     height, width = network.arch.input_size
     images = (random_scene(seed).frame(0, (480, 640)).image for seed in range(first, first + count))

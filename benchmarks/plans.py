@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Plans at random that skip one kind of part, as much of it as a budget asks for."""
+"""Random plans that skip one granularity, as much of it as a budget requires."""
 
 from __future__ import annotations
 
@@ -23,45 +23,56 @@ STEPS = 40
 def plan_within(
     network: AdaptiveNetwork, tasks: tuple[str, ...], draw: Draw, budget: float, seed: int
 ) -> Plan:
-    """Draw the plan that keeps as much as a budget allows; the least there is, if none does."""
-    spending = network.spending(network.arch.input_size, tasks)
-    counts = spending.counts
+    """Return the random plan with the most computation within a budget.
+
+    If no plan is within the budget it is the one with the least computation.
+
+    Args:
+        network: Network.
+        tasks: Names of the active tasks.
+        draw: Function that draws the plan of a block, of `PLANS`.
+        budget: Fraction of the full MACs.
+        seed: Seed of the plan.
+
+    """
+    model = network.budget_model(network.arch.input_size, tasks)
+    counts = model.complexity
     for step in range(STEPS, -1, -1):
-        numbers = random.Random(seed)  # noqa: S311
-        plan = Plan.of([draw(step / STEPS, cost, numbers) for cost in counts.blocks], counts.depths)
-        if counts.total(plan, spending.tasks) <= budget * spending.full:
+        rng = random.Random(seed)  # noqa: S311
+        plan = Plan.of([draw(step / STEPS, cost, rng) for cost in counts.blocks], counts.depths)
+        if counts.total(plan, model.tasks) <= budget * model.full:
             break
     return plan
 
 
-def blocks(kept: float, _cost: BlockCost, numbers: random.Random) -> BlockPlan:
-    """Keep whole blocks."""
-    return FULL if numbers.random() <= kept else OFF
+def blocks(fraction: float, _cost: BlockCost, rng: random.Random) -> BlockPlan:
+    """Skip whole blocks."""
+    return FULL if rng.random() <= fraction else OFF
 
 
-def windows(kept: float, cost: BlockCost, numbers: random.Random) -> BlockPlan:
-    """Keep scattered windows of every block; one of one window stays."""
-    return BlockPlan(windows=_some(cost.windows, kept, numbers, least=1))
+def windows(fraction: float, cost: BlockCost, rng: random.Random) -> BlockPlan:
+    """Skip scattered windows of every block, all but one."""
+    return BlockPlan(windows=_some(cost.windows, fraction, rng, least=1))
 
 
-def widths(kept: float, _cost: BlockCost, numbers: random.Random) -> BlockPlan:
-    """Keep the whole width of some blocks and half of the others'."""
-    return FULL if numbers.random() <= kept else BlockPlan(width=0.5)
+def widths(fraction: float, _cost: BlockCost, rng: random.Random) -> BlockPlan:
+    """Run some blocks at half width."""
+    return FULL if rng.random() <= fraction else BlockPlan(width=0.5)
 
 
-def tokens(kept: float, cost: BlockCost, numbers: random.Random) -> BlockPlan:
-    """Keep scattered tokens of the MLP of every block, as AdaMTL does."""
-    return BlockPlan(tokens=_some(cost.windows * cost.slots, kept, numbers, least=0))
+def tokens(fraction: float, cost: BlockCost, rng: random.Random) -> BlockPlan:
+    """Skip scattered tokens in the MLP of every block, as AdaMTL does."""
+    return BlockPlan(tokens=_some(cost.windows * cost.slots, fraction, rng, least=0))
 
 
-def mixed(kept: float, cost: BlockCost, numbers: random.Random) -> BlockPlan:
-    """Keep some blocks, and of these some windows: as much of one as of the other."""
-    return windows(kept**0.5, cost, numbers) if numbers.random() <= kept**0.5 else OFF
+def mixed(fraction: float, cost: BlockCost, rng: random.Random) -> BlockPlan:
+    """Skip blocks and scattered windows of the others, the same fraction of both."""
+    return windows(fraction**0.5, cost, rng) if rng.random() <= fraction**0.5 else OFF
 
 
-def _some(count: int, kept: float, numbers: random.Random, least: int) -> tuple[int, ...] | None:
-    number = max(least, round(kept * count))
-    return None if number == count else tuple(sorted(numbers.sample(range(count), number)))
+def _some(count: int, fraction: float, rng: random.Random, least: int) -> tuple[int, ...] | None:
+    number = max(least, round(fraction * count))
+    return None if number == count else tuple(sorted(rng.sample(range(count), number)))
 
 
 PLANS: dict[str, Draw] = {
@@ -71,4 +82,4 @@ PLANS: dict[str, Draw] = {
     'tokens (AdaMTL)': tokens,
     'blocks, windows': mixed,
 }
-"""By name."""
+"""Functions that draw the plan of a block; their first argument is the fraction that runs."""

@@ -1,21 +1,23 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What ROS costs the node for each VGA frame: publishing six results, and nobody listening.
+"""Time that ROS costs the node per VGA frame, with six subscribed results and with none.
 
-A second process subscribes, as a robot's other nodes would. `make benchmark` runs it.
+A second process subscribes, as other nodes of a robot do.
 """
 
 from __future__ import annotations
 
-import os
+import argparse
 import statistics
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.serialization import serialize_message
+from robot import isolate_ros
 from sensor_msgs.msg import Image
 
 from adamtl_ros.ros.context import ProcessedFrame
@@ -24,6 +26,9 @@ from adamtl_ros.ros.node import PerceptionNode
 from adamtl_ros.runtime.threads import keep_freed_memory
 from adamtl_ros.scenes.compose import random_scene
 from adamtl_ros.tasks import TASKS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROUNDS = 100
 LISTENER = """
@@ -38,9 +43,9 @@ rclpy.spin(node)
 
 
 def main() -> None:
-    """Print the two costs."""
-    os.environ.setdefault('ROS_DOMAIN_ID', '43')
-    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    """Print the two times."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    isolate_ros(43)
     keep_freed_memory()
     rclpy.init()
     node = PerceptionNode()
@@ -72,13 +77,13 @@ def main() -> None:
     rclpy.try_shutdown()
 
 
-def median_ms(action: object) -> float:
+def median_ms(action: Callable[[], object]) -> float:
     """Return the median time of an action [ms]."""
     times = []
     for _ in range(ROUNDS):
-        begun = time.perf_counter()
-        action()  # type: ignore[operator]
-        times.append(1000 * (time.perf_counter() - begun))
+        begin = time.perf_counter()
+        action()
+        times.append(1000 * (time.perf_counter() - begin))
         time.sleep(0.005)
     return statistics.median(times)
 

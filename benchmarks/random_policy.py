@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What a policy is worth: the same network with blocks at random in its place."""
+"""Random policy, to compare a trained one with: the same MACs in random blocks."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ if TYPE_CHECKING:
 
 
 class RandomBackend:
-    """Runs a network by plans of random blocks and windows; a `Backend` of the engine.
+    """Backend of the engine that runs a network by plans of random blocks and windows.
 
-    Every plan spends the given share of the full MACs, but for less than one window.
+    Each plan spends a given fraction of the full MACs, less than one window below it.
     """
 
-    def __init__(self, network: AdaptiveNetwork, share: float, seed: int = 0) -> None:
-        """Prepare.
+    def __init__(self, network: AdaptiveNetwork, fraction: float, seed: int = 0) -> None:
+        """Create the backend.
 
         Args:
-            network: The network.
-            share: Of the full MACs, for every image.
-            seed: The same seed gives the same plans, in the same order.
+            network: Network.
+            fraction: Fraction of the full MACs that each image costs.
+            seed: Seed of the plans.
 
         """
-        self.network, self.share = network.eval(), share
+        self.network, self.fraction = network.eval(), fraction
         self._generator = torch.Generator().manual_seed(seed)
 
     def __call__(self, batch: Tensor, budget: float, tasks: Iterable[str]) -> Prediction:  # noqa: ARG002
-        """Predict without recording gradients, whatever the budget."""
-        spending = self.network.spending(batch.shape[-2:], tasks)
-        plans = [self._plan(spending) for _ in batch]
+        """Predict without gradients; the budget is ignored."""
+        model = self.network.budget_model(batch.shape[-2:], tasks)
+        plans = [self._plan(model) for _ in batch]
         with torch.inference_mode():
-            return self.network.follow(batch, plans, spending.tasks)
+            return self.network.forward_plans(batch, plans, model.tasks)
 
-    def _plan(self, spending: BudgetModel) -> Plan:
-        """Open blocks in a random order, of each as many windows as may still run."""
-        counts = spending.counts
+    def _plan(self, model: BudgetModel) -> Plan:
+        """Open blocks in random order, each with as many windows as the MACs allow."""
+        counts = model.complexity
         blocks = [OFF] * len(counts.blocks)
-        left = self.share * spending.full - counts.fixed_for(spending.tasks)
+        left = self.fraction * model.full - counts.fixed_macs(model.tasks)
         for index in torch.randperm(len(blocks), generator=self._generator).tolist():
-            block = counts.blocks[index].serving(spending.tasks)
-            window = block.of(FULL) / block.windows
+            block = counts.blocks[index].with_branches(model.tasks)
+            window = block.macs(FULL) / block.windows
             order = torch.randperm(block.windows, generator=self._generator).tolist()
             some = tuple(sorted(order[: max(0, int(left // window))]))
             if some:

@@ -1,11 +1,11 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Trainings of several rows, scored alike: what the tables of the README are made of.
+"""Studies: several trainings that are scored alike and compared in a table.
 
-train [ROW ...]    trains what is missing; may be interrupted
-score              scores what is there
-time               times it, all in turns
-table              prints the table, draws the plots
+train [ROW ...]    trains rows that have no model yet; may be interrupted
+score              scores models that have no scores yet
+time               times all models in turns
+table              prints the table and draws the plots
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from adamtl_ros.evaluation.evaluate import evaluate
 from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.training.build import build_dataset
-from adamtl_ros.training.optim import trained_parameters
+from adamtl_ros.training.optim import count_trained_parameters
 from adamtl_ros.training.recipe import read_recipe
 from adamtl_ros.training.run import MODEL, train
 
@@ -38,20 +38,21 @@ if TYPE_CHECKING:
     from adamtl_ros.training.recipe import Recipe
 
 TARGET = 0.57
-TIMED = 100
+"""Budget at which methods are compared."""
+TIMED_IMAGES = 100
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A row of a study.
+class StudyRow:
+    """Row of a study.
 
     Attributes:
-        changes: To the recipe.
-        seeds: Number of them.
-        budgets: At which it is scored, if not at 1 and no other.
-        random: Score a random policy in the place of its own, too.
-        weights: A model that is scored as it is, in the place of a training.
-        after: Row whose first model it starts from.
+        changes: Changes to the recipe; see `read_recipe()`.
+        seeds: Number of seeds.
+        budgets: Budgets at which it is scored.
+        random: Also score a random policy in place of its own.
+        weights: Model that is scored without training; empty for a training.
+        after: Row whose first model it starts from; empty for none.
 
     """
 
@@ -65,23 +66,30 @@ class Trained:
 
 @dataclass(frozen=True)
 class Study:
-    """A recipe, and what is made of it.
+    """Rows that vary a recipe, and how their scores are shown.
 
     Attributes:
-        name: Of the recipe in `benchmarks/recipes`, and of the folder for results.
-        rows: By name.
-        entries: Lines of the table.
-        draw: Draws its plots into a file.
+        name: Name of the recipe in `benchmarks/recipes`, and of the folder of results.
+        rows: Rows by name.
+        entries: Entries of the table.
+        draw: Function that draws the plots into a file.
 
     """
 
     name: str
-    rows: Mapping[str, Trained]
+    rows: Mapping[str, StudyRow]
     entries: tuple[Entry, ...]
     draw: Callable[[Scores, Iterable[Entry], Path], None]
 
     def recipe(self, row: str, seed: int, out: Path = Path()) -> Recipe:
-        """Return the recipe of a row; `out` is where the others are."""
+        """Return the recipe of a row.
+
+        Args:
+            row: Name of the row.
+            seed: Seed.
+            out: Folder of all results, for rows that start from another one.
+
+        """
         path = Path(__file__).parent / 'recipes' / f'{self.name}.yaml'
         changes = {**self.rows[row].changes, 'seed': seed, 'name': f'{row}_{seed}'}
         if self.rows[row].after:
@@ -89,58 +97,67 @@ class Study:
         return read_recipe(path, changes)
 
     def model(self, folder: Path) -> str:
-        """Return the weights of the row that a folder belongs to."""
+        """Return the model of a folder, '<row>_<seed>'."""
         return self.rows[folder.name.rpartition('_')[0]].weights or str(folder / MODEL)
 
     def main(self) -> None:
-        """Do what the command line says."""
-        parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter,
-                                         description=__doc__.partition('\n\n')[2])  # fmt: skip
-        parser.add_argument('what', choices=['train', 'score', 'time', 'table'])
+        """Run the command line."""
+        parser = argparse.ArgumentParser(
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            description=__doc__.partition('\n\n')[2],
+        )
+        parser.add_argument('command', choices=['train', 'score', 'time', 'table'])
         parser.add_argument('rows', nargs='*', help='rows to train; all if not given')
         parser.add_argument('--out', type=Path, default=Path('runs') / self.name)
-        parser.add_argument('--seeds', type=int, default=3, help='of a row, at most')
+        parser.add_argument('--seeds', type=int, default=3, help='maximum per row (%(default)s)')
         options = parser.parse_args()
         torch.set_num_threads(1)
-        if options.what == 'train':
+        if options.command == 'train':
             self.train(options.out, options.rows, options.seeds)
-        elif options.what == 'score':
+        elif options.command == 'score':
             self.score(options.out)
-        elif options.what == 'time':
+        elif options.command == 'time':
             measure(options.out, self)
         else:
             scores = json.loads((options.out / 'scores.json').read_text())
             print(markdown(scores, self.entries))
             self.draw(scores, self.entries, options.out / f'{self.name}.png')
 
-    def train(self, out: Path, rows: list[str], most: int) -> None:
-        """Train what is not there yet, the first seed of all rows first."""
-        for seed in range(most):
-            for row, trained in self.rows.items():
+    def train(self, out: Path, rows: list[str], seeds: int) -> None:
+        """Train missing models, the first seed of all rows first.
+
+        Args:
+            out: Folder of all results.
+            rows: Names of the rows to train; all if empty.
+            seeds: Maximum number of seeds per row.
+
+        """
+        for seed in range(seeds):
+            for row, config in self.rows.items():
                 folder = out / f'{row}_{seed}'
-                wanted = seed < trained.seeds and (not rows or row in rows)
-                if wanted and not (trained.weights or (folder / MODEL).is_file()):
+                selected = seed < config.seeds and (not rows or row in rows)
+                if selected and not (config.weights or (folder / MODEL).is_file()):
                     train(self.recipe(row, seed, out), folder)
 
     def score(self, out: Path) -> None:
-        """Score what is there and has no score, and join all scores."""
-        for row, trained in self.rows.items():
-            for seed in range(trained.seeds):
+        """Score models without scores, and collect all scores in one file."""
+        for row, config in self.rows.items():
+            for seed in range(config.seeds):
                 folder = out / f'{row}_{seed}'
-                there = trained.weights or (folder / MODEL).is_file()
-                if there and not (folder / 'scores.json').is_file():
+                exists = config.weights or (folder / MODEL).is_file()
+                if exists and not (folder / 'scores.json').is_file():
                     print(f'scoring {folder.name}', flush=True)
                     folder.mkdir(parents=True, exist_ok=True)
-                    found = score(self.recipe(row, seed), trained, self.model(folder))
+                    found = score(self.recipe(row, seed), config, self.model(folder))
                     (folder / 'scores.json').write_text(json.dumps(found))
-        every = sorted(out.glob('*/scores.json'))
-        known = [path for path in every if path.parent.name.rpartition('_')[0] in self.rows]
+        paths = sorted(out.glob('*/scores.json'))
+        known = [path for path in paths if path.parent.name.rpartition('_')[0] in self.rows]
         joined = {path.parent.name: json.loads(path.read_text()) for path in known}
         (out / 'scores.json').write_text(json.dumps(joined, indent=1))
 
 
-def score(recipe: Recipe, row: Trained, model: str) -> dict[str, Any]:
-    """Score a model at its budgets, and where that is wanted a random policy in its place."""
+def score(recipe: Recipe, row: StudyRow, model: str) -> dict[str, Any]:
+    """Score a model at the budgets of its row, and a random policy if the row asks for one."""
     dataset = build_dataset(recipe.validation)
     engine = Engine(load_model(model), 'cpu')
     found = {str(e.budget): e for e in evaluate(engine, dataset, row.budgets, recipe.tasks)}
@@ -148,16 +165,20 @@ def score(recipe: Recipe, row: Trained, model: str) -> dict[str, Any]:
         shares = found[str(TARGET)].shares
         engine.backend = RandomBackend(engine.model.network, float(shares.mean()), recipe.seed)
         found['random'] = evaluate(engine, dataset, (TARGET,))[0]
-    learned = 0 if row.weights else trained_parameters(engine.model.network, recipe)
+    trained = 0 if row.weights else count_trained_parameters(engine.model.network, recipe)
     return {
-        name: {**e.to_dict(), 'shares': e.shares.tolist(), 'trained': learned,
-               'difficulty': e.difficulty.tolist()}
+        name: {
+            **e.to_dict(),
+            'shares': e.shares.tolist(),
+            'trained': trained,
+            'difficulty': e.difficulty.tolist(),
+        }
         for name, e in found.items()
-    }  # fmt: skip
+    }
 
 
 def measure(out: Path, study: Study) -> None:
-    """Time every network at every budget in turns, so that noise hits all alike."""
+    """Time all networks at all budgets in turns, and write the times into the scores."""
     path = out / 'scores.json'
     scores = json.loads(path.read_text())
     recipes = {key: study.recipe(key.rpartition('_')[0], 0) for key in scores}
@@ -170,7 +191,7 @@ def measure(out: Path, study: Study) -> None:
         if budget != 'random'  # which is of the same MACs as the policy
     }
     times: dict[tuple[str, str], list[float]] = {run: [] for run in runs}
-    for index in range(0, len(dataset), max(1, len(dataset) // TIMED)):
+    for index in range(0, len(dataset), max(1, len(dataset) // TIMED_IMAGES)):
         image = dataset[index].image
         for name, run in runs.items():
             times[name].append(run(image).infer_ms)

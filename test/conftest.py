@@ -1,9 +1,21 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Leaves the tests of the ROS side out where ROS is missing, and says so."""
+"""Leaves the tests of the ROS side out where ROS is missing, and says so; gives DDS domains."""
 
+import itertools
 import os
 from importlib.util import find_spec
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no failure, and what passes once passes again.
+settings.register_profile(
+    'adamtl', deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile('adamtl')
+# OpenMP threads wait actively: with more of them than cores, everything takes ages.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 
 def missing():
@@ -22,3 +34,30 @@ collect_ignore = ['ros', 'demo'] if MISSING else []
 def pytest_report_header():
     """Say at the top which tests are left out."""
     return f'left out: test/ros, test/demo, since {MISSING} is missing' if MISSING else None
+
+
+DOMAINS = 100
+"""DDS domains from 1 on, which need no ports that Linux hands out to anybody."""
+
+
+@pytest.fixture(scope='session')
+def worker_domain():
+    """Give DDS domain ids, a new one for each test.
+
+    Of `pytest -n` each worker has ids that no other one has. Each process begins elsewhere, so
+    that two checkouts can be tested at the same time.
+    """
+    worker = int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0').removeprefix('gw'))
+    workers = int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', '1'))
+    count = DOMAINS // workers
+    return itertools.cycle(
+        (os.getpid() + step) % count * workers + worker + 1 for step in range(count)
+    )
+
+
+@pytest.fixture
+def own_domain(worker_domain, monkeypatch):
+    """Put this process and those that it starts on a DDS domain of their own."""
+    domain = next(worker_domain)
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(domain))
+    return domain

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = ROOT / '.venv' / 'bin' / 'python'
@@ -36,6 +37,17 @@ def test_requirements_are_pinned(distribution):
     assert all(re.fullmatch(r'[\w.-]+(\[[\w,]+\])?==[\w.]+', line) for line in lines)
     names = [re.split(r'[\[=]', line)[0].lower() for line in lines]
     assert len(names) == len(set(names))
+
+
+def test_dependencies_of_the_package_are_pinned():
+    project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+    lists = [project['dependencies'], *project['optional-dependencies'].values()]
+    needed = {re.split(r'[\[<>=]', item)[0].lower() for items in lists for item in items}
+    pinned = {
+        re.split(r'[\[=]', line)[0].lower() for line in requirements(ROOT / 'requirements-dev.txt')
+    }
+    assert needed - pinned == {'adamtl_ros', 'opencv-python'}
+    assert 'opencv-python-headless' in pinned  # the same modules, without windows
 
 
 def test_unknown_ros_distribution():

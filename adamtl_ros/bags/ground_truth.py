@@ -1,10 +1,15 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Where a bag says what is true: topics of ground truth, or a depth camera beside the colour."""
+"""Ground truth of a bag: label topics, or a depth camera beside the color camera.
+
+One reader for training (`data.LabelledBag`) and evaluation (`evaluation.bags.Recording`). Labels
+belong to the image with exactly the same header stamp.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,18 +22,18 @@ from adamtl_ros.bags.reader import (
     COMPRESSED,
     RAW,
     BagError,
-    StampIndex,
+    common_prefix,
     find_camera,
     find_info,
-    path_in_common,
-    readable,
+    read_valid,
 )
+from adamtl_ros.bags.stamp_index import StampIndex
 from adamtl_ros.bags.writer import LABEL_INFO
 from adamtl_ros.sample import DataError
 from adamtl_ros.tasks import TASKS, UNLABELLED, Kind, select
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, KeysView, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -39,56 +44,51 @@ if TYPE_CHECKING:
     from adamtl_ros.tasks import Task
 
 IGNORE = 'ignore'
-"""Stands for a class that the model does not know: where it is, results are not looked at."""
+"""Class name for ids whose pixels are left unlabelled."""
+LABEL_TASKS = tuple(task.name for task in TASKS.values() if task.kind is Kind.LABELS)
 
 
 class ClassMap:
-    """For each label task, the class of the model by class id of the recording."""
+    """Class names of the model by class id of a bag, for each label task."""
 
     def __init__(self, names: Mapping[str, Mapping[int, str]] | None = None) -> None:
-        """Take names.
+        """Copy the names.
 
         Args:
-            names: By task and id; `ignore`, or an id that is not there, is looked over.
+            names: Class names by task and id; ids named `ignore` and ids that are missing are
+                unlabelled.
 
         Raises:
             ValueError: A task without classes, or an id outside 0..254.
 
         """
         self.names = {task: dict(by_id) for task, by_id in (names or {}).items()}
-        labels = [task.name for task in TASKS.values() if task.kind is Kind.LABELS]
         for task, by_id in self.names.items():
-            if task not in labels:
-                raise ValueError(f"class map for '{task}', choose from: {', '.join(labels)}")
+            if task not in LABEL_TASKS:
+                raise ValueError(f"class map for '{task}', choose from: {', '.join(LABEL_TASKS)}")
             wrong = [i for i in by_id if type(i) is not int or not 0 <= i < UNLABELLED]
             if wrong:
                 raise ValueError(f"class map for '{task}': id {wrong[0]!r} is not in 0..254")
 
     @classmethod
     def read(cls, path: Path) -> ClassMap:
-        """Read a YAML file: under the name of each task, `id: class of the model`.
+        """Read a YAML file with `id: class of the model` under the name of each task.
 
         Raises:
-            ValueError: Not such a file.
-            OSError: It cannot be read.
+            ValueError: Another content.
+            OSError: The file cannot be read.
 
         """
-        try:
-            names = yaml.safe_load(path.read_text())
-        except yaml.YAMLError as error:
-            raise ValueError(f'{path} is not YAML: {error}') from error
-        if not isinstance(names, dict) or not all(isinstance(v, dict) for v in names.values()):
-            raise ValueError(f"{path}: expected 'semseg:' and below it lines such as '3: floor'")
-        try:
-            return cls(names)
-        except ValueError as error:
-            raise ValueError(f'{path}: {error}') from error
+        names = _read_tasks(path)
+        if not all(isinstance(by_id, dict) for by_id in names.values()):
+            raise ValueError(f'{path}: {EXPECTED}')
+        return _checked(path, names)
 
     def check(self, tasks: Mapping[str, Task]) -> None:
-        """Refuse what a model does not have.
+        """Check that a model knows all tasks and classes of this map.
 
         Args:
-            tasks: All that the model can do, with its classes.
+            tasks: All tasks of the model, with its classes.
 
         Raises:
             ValueError: A task or a class that the model does not know.
@@ -103,14 +103,14 @@ class ClassMap:
                 )
             self.table(name, tasks[name].classes)
 
-    def unnamed(self, task: str, ids: NDArray[np.uint8]) -> dict[int, int]:
-        """Return how many pixels have an id that is not in the map, by id; 255 is no class."""
+    def count_unmapped(self, task: str, ids: NDArray[np.uint8]) -> dict[int, int]:
+        """Return the number of pixels by id, for ids that are not in the map; 255 is no class."""
         counts = np.bincount(ids.ravel(), minlength=256)
-        known = {*self.names[task], UNLABELLED}
-        return {int(i): int(counts[i]) for i in np.flatnonzero(counts) if int(i) not in known}
+        mapped = {*self.names[task], UNLABELLED}
+        return {int(i): int(counts[i]) for i in np.flatnonzero(counts) if int(i) not in mapped}
 
     def table(self, task: str, classes: Sequence[str]) -> NDArray[np.uint8]:
-        """Return the model's class id by id of the recording, (256,), 255 where there is none.
+        """Return the class id of the model by class id of the bag, (256,), 255 for none.
 
         Args:
             task: Name of the task.
@@ -133,17 +133,57 @@ class ClassMap:
         return table
 
 
+EXPECTED = "expected 'semseg:' and below it lines such as '3: floor'"
+
+
+def read_classes(path: Path) -> dict[str, list[str] | dict[int, str]]:
+    """Read a YAML file of classes by label task.
+
+    Under the name of a task stand either the class names of the bag in the order of their ids
+    (`- floor`), or the same id map as in `ClassMap.read` (`3: floor`).
+
+    Raises:
+        ValueError: Another content.
+        OSError: The file cannot be read.
+
+    """
+    classes = _read_tasks(path)
+    if not all(isinstance(one, (dict, list)) for one in classes.values()):
+        raise ValueError(f"{path}: {EXPECTED}, or '- floor' for the class names by id")
+    _checked(path, {task: one for task, one in classes.items() if isinstance(one, dict)})
+    return classes
+
+
+def _read_tasks(path: Path) -> dict[str, Any]:
+    try:
+        classes = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f'{path} is not YAML: {error}') from error
+    if not isinstance(classes, dict):
+        raise ValueError(f'{path}: {EXPECTED}')  # noqa: TRY004  of the file, not of an argument
+    return classes
+
+
+def _checked(path: Path, names: Mapping[str, Mapping[int, str]]) -> ClassMap:
+    try:
+        return ClassMap(names)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
+
+
 TRUTH_TOPICS = {task: f'/ground_truth/{task}/image' for task in TASKS}
-"""Topic of the ground truth by task, where nothing else is said."""
+"""Default topic of the ground truth by task."""
 
 
-def find_truth(path: Path, kinds: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+def find_truth_topics(
+    path: Path, types: Mapping[str, str], given: Mapping[str, str]
+) -> dict[str, str]:
     """Return the topic of the ground truth by task, in table order; empty if there is none.
 
     Args:
-        path: The bag, for errors.
-        kinds: Message type by topic.
-        given: Topics by task that somebody named; the others are looked for at `TRUTH_TOPICS`.
+        path: Path of the bag, for errors.
+        types: Message type by topic.
+        given: Topics by task named by the user; other tasks use `TRUTH_TOPICS`.
 
     Raises:
         ValueError: A task that does not exist.
@@ -154,42 +194,42 @@ def find_truth(path: Path, kinds: Mapping[str, str], given: Mapping[str, str]) -
     found = {}
     for task in TASKS:
         topic = given.get(task, TRUTH_TOPICS[task])
-        if kinds.get(topic) in (RAW, COMPRESSED):
+        if types.get(topic) in (RAW, COMPRESSED):
             found[task] = topic
         elif task in given:
-            raise DataError(f'{path}: no images on {topic} for {task}; it holds: {listing(kinds)}')
+            raise DataError(f'{path}: no images on {topic} for {task}; it holds: {describe(types)}')
     return found
 
 
-def listing(kinds: Mapping[str, str]) -> str:
-    """Return topics and types for people."""
-    return ', '.join(f'{topic} ({kind})' for topic, kind in sorted(kinds.items())) or 'nothing'
+def describe(types: Mapping[str, str]) -> str:
+    """Return topics and message types as human-readable text."""
+    return ', '.join(f'{topic} ({kind})' for topic, kind in sorted(types.items())) or 'nothing'
 
 
-def choose_camera(path: Path, wanted: str, truth: set[str]) -> str:
-    """Return the topic of the camera, which no topic of the truth is unless it is named.
+def choose_camera(path: Path, topic: str, truth: set[str]) -> str:
+    """Return the topic of the camera; topics of ground truth only if named.
 
     Raises:
         BagError: There is none.
 
     """
-    camera = find_camera(path, wanted)
+    camera = find_camera(path, topic)
     # Labels are grey images, too.
-    topics = [topic for topic in (camera.image, *camera.others) if wanted or topic not in truth]
+    topics = [found for found in (camera.image, *camera.others) if topic or found not in truth]
     if not topics:
         raise BagError(f'{path}: no camera images besides the ground truth on {sorted(truth)}')
     return topics[0]
 
 
-def find_depth(reader: AnyReader, camera: str) -> str | None:
-    """Return the topic of the depth camera that stands nearest to a colour camera, if any."""
+def find_depth_camera(reader: AnyReader, camera: str) -> str | None:
+    """Return the depth image topic with the longest path in common with a color camera, if any."""
     images = [c for c in reader.connections if c.msgtype in (RAW, COMPRESSED) and c.msgcount]
     found = [c.topic for c in images if c.topic != camera and _is_depth(reader, c)]
-    return max(found, key=lambda topic: (path_in_common(topic, camera), topic), default=None)
+    return max(found, key=lambda topic: (common_prefix(topic, camera), topic), default=None)
 
 
 def _is_depth(reader: AnyReader, connection: Connection) -> bool:
-    message = next(readable(reader, connection), None)
+    message = next(read_valid(reader, connection), None)
     if message is None:
         return False
     if connection.msgtype == RAW:
@@ -197,15 +237,15 @@ def _is_depth(reader: AnyReader, connection: Connection) -> bool:
     return '16UC1' in message.format and 'quantized' not in message.format
 
 
-def class_names(reader: AnyReader, topic: str) -> list[str]:
-    """Return the class names that stand beside a topic of labels; none if there are none."""
+def read_label_info(reader: AnyReader, topic: str) -> list[str]:
+    """Return the class names in the `label_info` topic beside a label topic; empty if none."""
     beside = topic.removesuffix('/compressed').rpartition('/')[0] + '/label_info'
-    wanted = [c for c in reader.connections if (c.topic, c.msgtype) == (beside, LABEL_INFO)]
+    connections = [c for c in reader.connections if (c.topic, c.msgtype) == (beside, LABEL_INFO)]
     # Old SQLite3 bags do not define their types, and this one is not among the usual ones.
-    if not wanted or LABEL_INFO not in reader.typestore.types:
+    if not connections or LABEL_INFO not in reader.typestore.types:
         return []
     names: dict[int, str] = {}
-    for message in (one for connection in wanted for one in readable(reader, connection)):
+    for message in (one for connection in connections for one in read_valid(reader, connection)):
         names = {entry.class_id: entry.class_name for entry in message.class_map}
     count = max((i for i in names if i < UNLABELLED), default=-1) + 1
     return [names.get(i, f'class {i}') for i in range(count)]
@@ -213,28 +253,32 @@ def class_names(reader: AnyReader, topic: str) -> list[str]:
 
 @dataclass(frozen=True)
 class TruthConfig:
-    """What somebody said of the topics; the rest is found.
+    """Where to look for ground truth.
 
     Attributes:
         camera: Topic of the images; '' for the one that `find_camera` finds.
-        truth: Topics of ground truth by task.
-        classes: What its class ids mean.
+        truth: Topics of ground truth by task, besides `TRUTH_TOPICS`.
+        classes: Class names of the model by class id of the bag.
+        names: Class names of the bag by label task, in the place of its `label_info`.
+        depth_camera: Whether a registered depth camera may serve for depth and normals.
 
     """
 
     camera: str
     truth: Mapping[str, str]
     classes: ClassMap
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    depth_camera: bool = True
 
 
 @dataclass(frozen=True)
-class TruthTopic:
+class TruthSource:
     """Ground truth of one task.
 
     Attributes:
-        topic: Whose messages say it.
-        origin: The same in words.
-        decode: Makes a label of such a message, in the form of `Sample`.
+        topic: Topic of its messages.
+        origin: The same as human-readable text.
+        decode: Function from a message to a label in the form of `Sample`.
 
     """
 
@@ -244,14 +288,17 @@ class TruthTopic:
 
 
 class GroundTruth:
-    """Finds ground truth for the frames of a bag by their exact header stamp.
+    """Ground truth of the frames of a bag, by exact header stamp.
 
-    Topics that are named go first, then `/ground_truth/<task>/image`, then a depth camera: its
-    image for depth, and the normals of what it shows where it is calibrated.
+    Named topics go first, then `/ground_truth/<task>/image`, then a depth camera that is
+    registered with the camera: its image for depth, and the normals of its surfaces if it is
+    calibrated.
 
     Attributes:
         camera: Topic of the camera.
-        sources: Where the ground truth comes from, by task in table order.
+        sources: Source of the ground truth by task, in table order.
+        tasks: Tasks that have a source, with the classes of their labels.
+        index: Stamps of all topics of ground truth, and of the camera if requested.
 
     """
 
@@ -259,18 +306,21 @@ class GroundTruth:
         self,
         path: Path,
         reader: AnyReader,
-        tasks: Mapping[str, Task],
-        wanted: TruthConfig,
-        notes: IssueLog,
+        tasks: Mapping[str, Task | None],
+        config: TruthConfig,
+        issues: IssueLog,
+        *,
+        index_camera: bool = False,
     ) -> None:
         """Find the topics, and the stamps and times of their messages.
 
         Args:
-            path: The bag.
-            reader: The same, open.
-            tasks: Tasks to be evaluated, with the classes of the model.
-            wanted: Topics that somebody named.
-            notes: Takes what is wrong.
+            path: Path of the bag.
+            reader: The same bag, opened.
+            tasks: Tasks to find, with the classes of the model; None for those of the bag.
+            config: Topics and classes named by the user.
+            issues: Log for problems that do not stop the reading.
+            index_camera: Whether to index the images of the camera, too.
 
         Raises:
             BagError: The bag has no camera.
@@ -278,113 +328,119 @@ class GroundTruth:
             ValueError: A class map for a class that the model does not know.
 
         """
-        self._notes = notes
-        kinds = {c.topic: c.msgtype for c in reader.connections if c.msgcount}
-        topics = find_truth(path, kinds, wanted.truth)
-        self.camera = choose_camera(path, wanted.camera, set(topics.values()))
+        self._issues = issues
+        types = {c.topic: c.msgtype for c in reader.connections if c.msgcount}
+        topics = find_truth_topics(path, types, config.truth)
+        self.camera = choose_camera(path, config.camera, set(topics.values()))
+        self.tasks: dict[str, Task] = {}
         found = {
-            name: self._labels(reader, topic, tasks[name], wanted.classes)
+            name: self._label_source(reader, name, topic, tasks[name], config)
             for name, topic in topics.items()
             if name in tasks
         }
-        beside = self._depth_camera(reader, [name for name in tasks if name not in found])
-        self.sources = {name: (found | beside)[name] for name in TASKS if name in found | beside}
-        self._messages = StampIndex(reader, {source.topic for source in self.sources.values()})
-        if self._messages.damage:
-            notes.add('ground truth is damaged', self._messages.damage)
-        for topic, stamp in self._messages.repeated:
-            notes.add('ground truth with a stamp that was there before', f'{topic} at {stamp} ns')
+        missing = [name for name in tasks if name not in found]
+        if config.depth_camera:
+            found |= self._depth_camera_sources(reader, missing)
+        self.sources = {name: found[name] for name in TASKS if name in found}
+        self.tasks = {name: self.tasks.get(name, TASKS[name]) for name in self.sources}
+        self._build_index(reader, index_camera=index_camera)
 
     def read(self, reader: AnyReader, task: str, stamp: int) -> NDArray[np.generic] | None:
         """Return the label of a frame; None if the bag has none.
 
+        Args:
+            reader: The bag, opened.
+            task: Name of a task of `sources`.
+            stamp: Header stamp of the frame [ns].
+
         Raises:
-            ValueError: It cannot be used.
+            ValueError: A message that cannot be used.
 
         """
         source = self.sources[task]
-        message = self._messages.read(reader, source.topic, stamp)
+        message = self.index.read(reader, source.topic, stamp)
         return None if message is None else source.decode(message)
 
-    def stamps(self, task: str) -> set[int]:
-        """Return the header stamps for which there is ground truth [ns]."""
-        return self._messages.stamps(self.sources[task].topic)
+    def stamps(self, task: str) -> KeysView[int]:
+        """Return the header stamps that have ground truth [ns]."""
+        return self.index.stamps(self.sources[task].topic)
 
-    def _labels(self, reader: AnyReader, topic: str, task: Task, given: ClassMap) -> TruthTopic:
-        classes = None
-        if task.kind is Kind.LABELS:
-            classes = self._classes(task, class_names(reader, topic), given)
+    def _build_index(self, reader: AnyReader, *, index_camera: bool) -> None:
+        topics = {source.topic for source in self.sources.values()}
+        self.index = StampIndex(reader, topics | {self.camera} if index_camera else topics)
+        if self.index.damage:
+            self._issues.add('ground truth is damaged', self.index.damage)
+        for topic, stamp in self.index.repeated:
+            where = f'{topic} at {stamp} ns'
+            self._issues.add('ground truth with a stamp that was there before', where)
+
+    def _label_source(
+        self, reader: AnyReader, name: str, topic: str, task: Task | None, config: TruthConfig
+    ) -> TruthSource:
+        """Return the source of a task, and note the task with its classes."""
+        names, classes = list(config.names.get(name, ())), None
+        if not names and TASKS[name].kind is Kind.LABELS:
+            names = read_label_info(reader, topic)
+        if task is None:
+            task, classes = _bag_task(TASKS[name], names, config.classes)
+        elif task.kind is Kind.LABELS:
+            classes = self._model_classes(task, names, config.classes)
+        self.tasks[name] = task
         if classes is None:
-            return TruthTopic(topic, topic, lambda message: decode_label(message, task))
-        table = classes.table(task.name, task.classes)
-        # Read as they are, since they are not yet ids of the model.
-        plain = task.with_classes([f'class {i}' for i in range(UNLABELLED)])
+            return TruthSource(topic, topic, partial(decode_label, task=task))
+        return TruthSource(topic, topic, _MappedLabels(topic, task, classes, self._issues))
 
-        def decode(message: Any) -> NDArray[np.uint8]:  # noqa: ANN401
-            ids = decode_label(message, plain)
-            stamp = message.header.stamp
-            where = f'{topic} at {stamp.sec * 10**9 + stamp.nanosec} ns'
-            self._note_unnamed(task.name, classes.unnamed(task.name, ids), where)
-            return table[ids]
-
-        return TruthTopic(topic, topic, decode)
-
-    def _note_unnamed(self, task: str, unnamed: Mapping[int, int], where: str) -> None:
-        for number, pixels in unnamed.items():
-            self._notes.add(
-                f'{task} has id {number}, which nothing says the class of; it is not looked at',
-                f"{pixels} pixels, {where}; --classes FILE says what it is, or '{IGNORE}'",
-            )
-
-    def _classes(self, task: Task, there: list[str], given: ClassMap) -> ClassMap | None:
-        """Return what the ids of the bag mean; None if they are those of the model."""
+    def _model_classes(self, task: Task, names: list[str], given: ClassMap) -> ClassMap | None:
+        """Return the classes of the model by id of the bag; None if the ids are the same."""
         if task.name in given.names:
             return given
-        if not there:
-            self._notes.add(
+        if not names:
+            self._issues.add(
                 f'class ids of {task.name} are taken as those of the model',
                 f'the bag has no names of classes, the model has {", ".join(task.classes)}; '
                 '--classes FILE says what the ids of the bag mean',
             )
             return None
-        unknown = [name for name in there if name not in task.classes]
+        unknown = [name for name in names if name not in task.classes]
         if unknown:
-            self._notes.add(
+            self._issues.add(
                 f'classes of {task.name} that the model does not know are not looked at',
                 f'{", ".join(unknown)}; --classes FILE says which of the model they are',
             )
-        known = {i: IGNORE if name in unknown else name for i, name in enumerate(there)}
+        known = {i: IGNORE if name in unknown else name for i, name in enumerate(names)}
         return ClassMap({task.name: known})
 
-    def _depth_camera(self, reader: AnyReader, missing: list[str]) -> dict[str, TruthTopic]:
-        """Return what the depth camera says of the tasks that have no topic of their own."""
-        topic = find_depth(reader, self.camera) if {'depth', 'normals'} & set(missing) else None
+    def _depth_camera_sources(
+        self, reader: AnyReader, missing: list[str]
+    ) -> dict[str, TruthSource]:
+        """Return a depth camera as the source of depth and normals that have no own topic."""
+        needed = {'depth', 'normals'} & set(missing)
+        topic = find_depth_camera(reader, self.camera) if needed else None
         if topic is None or not self._registered(reader, topic):
             return {}
         found = {}
-        decode = _Remembering(lambda message: decode_label(message, TASKS['depth']))
+        decode = _CachedDecoder(partial(decode_label, task=TASKS['depth']))
         if 'depth' in missing:
-            found['depth'] = TruthTopic(topic, f'{topic} (depth camera)', decode)
+            found['depth'] = TruthSource(topic, f'{topic} (depth camera)', decode)
         if 'normals' in missing:
-            matrix = _calibration(reader, topic)
-            if matrix is None:
-                why = f'no camera_info beside {topic} has a matrix'
-                self._notes.add('no normals from the depth camera', why)
+            calibration = _read_calibration(reader, topic)
+            if calibration is None:
+                reason = f'no camera_info beside {topic} has a matrix'
+                self._issues.add('no normals from the depth camera', reason)
             else:
-                found['normals'] = TruthTopic(
-                    topic, f'from {topic}', lambda message: _normals(decode(message), *matrix)
-                )
+                decoder = _NormalsFromDepth(decode, *calibration)
+                found['normals'] = TruthSource(topic, f'from {topic}', decoder)
         return found
 
     def _registered(self, reader: AnyReader, depth: str) -> bool:
-        """Return whether a depth camera says that it sees what the camera sees."""
+        """Return whether the images of a depth camera are in the frame of the camera."""
         ids = []
         for topic in (self.camera, depth):
             connection = next(c for c in reader.connections if c.topic == topic)
-            message = next(readable(reader, connection), None)
+            message = next(read_valid(reader, connection), None)
             ids.append(message.header.frame_id if message else '')
         if ids[0] != ids[1]:
-            self._notes.add(
+            self._issues.add(
                 'depth camera is not used',
                 f"{depth} has frame_id '{ids[1]}', {self.camera} '{ids[0]}'; if it is aligned, "
                 f'name it: --truth depth={depth}',
@@ -392,36 +448,83 @@ class GroundTruth:
         return ids[0] == ids[1]
 
 
-def _calibration(
+def _bag_task(task: Task, names: list[str], given: ClassMap) -> tuple[Task, ClassMap | None]:
+    """Return a task with the classes of the bag, and what maps its ids to them, if necessary."""
+    if task.name in given.names:
+        classes = dict.fromkeys(given.names[task.name].values())
+        return task.with_classes([name for name in classes if name != IGNORE]), given
+    return (task.with_classes(names) if names else task), None
+
+
+def _read_calibration(
     reader: AnyReader, topic: str
 ) -> tuple[NDArray[np.float64], tuple[int, int]] | None:
-    """Return the camera matrix of an image topic and the height and width it is for."""
+    """Return the (3, 3) camera matrix of an image topic and the height and width it is for."""
     info = find_info(reader, topic)
     for connection in (
         c for c in reader.connections if (c.topic, c.msgtype) == (info, CAMERA_INFO)
     ):
-        for message in readable(reader, connection):
+        for message in read_valid(reader, connection):
             matrix = np.array(message.k, np.float64).reshape(3, 3)
             if matrix[0, 0] > 0 and message.height and message.width:
                 return matrix, (message.height, message.width)
     return None
 
 
-class _Remembering:
-    """Decodes a message that several tasks ask for once."""
+class _MappedLabels:
+    """Decoder of labels whose ids are mapped to the classes of a task."""
+
+    def __init__(self, topic: str, task: Task, classes: ClassMap, issues: IssueLog) -> None:
+        self._topic, self._name, self._classes, self._issues = topic, task.name, classes, issues
+        self._table = classes.table(task.name, task.classes)
+        # Ids of the bag may be any; its class names are not needed here.
+        self._any_ids = task.with_classes([f'class {i}' for i in range(UNLABELLED)])
+
+    def __call__(self, message: Any) -> NDArray[np.uint8]:
+        ids = decode_label(message, self._any_ids)
+        for number, pixels in self._classes.count_unmapped(self._name, ids).items():
+            stamp = message.header.stamp
+            where = f'{self._topic} at {stamp.sec * 10**9 + stamp.nanosec} ns'
+            self._issues.add(
+                f'{self._name} has id {number}, which nothing says the class of; '
+                'it is not looked at',
+                f"{pixels} pixels, {where}; --classes FILE says what it is, or '{IGNORE}'",
+            )
+        return self._table[ids]
+
+
+class _CachedDecoder:
+    """Decoder that keeps the label of its last message, for messages that serve two tasks."""
 
     def __init__(self, decode: Callable[[Any], NDArray[np.generic]]) -> None:
         self._decode = decode
         self._last: tuple[Any, NDArray[np.generic]] | None = None
 
-    def __call__(self, message: Any) -> NDArray[np.generic]:  # noqa: ANN401
+    def __call__(self, message: Any) -> NDArray[np.generic]:
         if self._last is None or self._last[0] is not message:
             self._last = message, self._decode(message)
         return self._last[1]
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, '_last': None}
 
-def _normals(
-    depth: NDArray[np.generic], matrix: NDArray[np.float64], size: tuple[int, int]
-) -> NDArray[np.float32]:
-    scale = np.array([depth.shape[1] / size[1], depth.shape[0] / size[0], 1.0])
-    return normals_from_depth(depth, scale[:, None] * matrix)
+
+@dataclass(frozen=True)
+class _NormalsFromDepth:
+    """Decoder of depth images to surface normals.
+
+    Attributes:
+        decode: Decoder of the depth.
+        matrix: (3, 3) camera matrix.
+        size: Height and width that the matrix is for.
+
+    """
+
+    decode: Callable[[Any], NDArray[np.generic]]
+    matrix: NDArray[np.float64]
+    size: tuple[int, int]
+
+    def __call__(self, message: Any) -> NDArray[np.float32]:
+        depth = self.decode(message)
+        scale = np.array([depth.shape[1] / self.size[1], depth.shape[0] / self.size[0], 1.0])
+        return normals_from_depth(depth, scale[:, None] * self.matrix)

@@ -19,7 +19,7 @@ from rosbags.typesys import Stores, get_typestore
 from adamtl_ros.bags.images import decode_image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -141,7 +141,7 @@ def header_stamp(raw: bytes | memoryview) -> int:
     return int(seconds) * 1_000_000_000 + int(nanoseconds)
 
 
-def readable(reader: AnyReader, connection: Connection) -> Iterator[Any]:
+def read_valid(reader: AnyReader, connection: Connection) -> Iterator[Any]:
     """Yield the messages of a topic; those that are damaged are left out."""
     try:
         for _, _, raw in reader.messages([connection]):
@@ -168,11 +168,11 @@ def find_info(reader: AnyReader, image: str) -> str | None:
     One that shares nothing belongs to another camera, unless it stands at the root.
     """
     topics = [c.topic for c in reader.connections if c.msgtype == CAMERA_INFO and c.msgcount]
-    close = [topic for topic in topics if path_in_common(topic, image) > 1 or topic.count('/') == 1]
-    return max(close, key=lambda topic: (path_in_common(topic, image), topic), default=None)
+    close = [topic for topic in topics if common_prefix(topic, image) > 1 or topic.count('/') == 1]
+    return max(close, key=lambda topic: (common_prefix(topic, image), topic), default=None)
 
 
-def path_in_common(one: str, other: str) -> int:
+def common_prefix(one: str, other: str) -> int:
     """Return how many leading parts of two topics are the same, the empty first one included."""
     pairs = zip(one.split('/'), other.split('/'), strict=False)
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
@@ -190,7 +190,7 @@ def _files(path: Path) -> list[Path]:
 
 def _colours(reader: AnyReader, connection: Connection) -> int:
     """Return 3 for a colour camera, 1 for a grey one, 0 for depth and the like."""
-    for message in itertools.islice(readable(reader, connection), TRIES):
+    for message in itertools.islice(read_valid(reader, connection), TRIES):
         if connection.msgtype == RAW:
             return _colours_of(message.encoding)
         flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
@@ -204,68 +204,6 @@ def _colours_of(encoding: str) -> int:
     if encoding in ('mono8', 'mono16'):
         return 1
     return 3 if encoding.startswith(('rgb', 'bgr', 'yuv', 'uyvy', 'bayer')) else 0
-
-
-class StampIndex:
-    """Remembers when the messages of some topics were recorded; of equal stamps, the first.
-
-    Attributes:
-        damage: What could not be read, or stopped the reading before the end of the bag; empty
-            if nothing did.
-        repeated: Topic and stamp of messages that had the stamp of an earlier one.
-
-    """
-
-    def __init__(self, reader: AnyReader, topics: Iterable[str]) -> None:
-        """Read the messages once, for their stamps."""
-        self._times: dict[str, dict[int, int]] = {topic: {} for topic in topics}
-        self.damage = ''
-        self.repeated: list[tuple[str, int]] = []
-        self._newest: dict[str, tuple[int, Any]] = {}
-        wanted = [c for c in reader.connections if c.topic in self._times]
-        try:
-            for connection, time, raw in reader.messages(wanted) if wanted else ():
-                self._note(connection.topic, time, raw)
-        except Exception as error:  # noqa: BLE001  whatever a parser meets in damaged bytes
-            self.damage = f'{type(error).__name__}: {error}'
-
-    def _note(self, topic: str, time: int, raw: bytes) -> None:
-        try:
-            stamp = header_stamp(raw)
-            if stamp in self._times[topic]:
-                self.repeated.append((topic, stamp))
-            self._times[topic].setdefault(stamp, time)
-        except (struct.error, IndexError) as error:
-            self.damage = self.damage or f'{topic}, recorded at {time} ns: {error}'
-
-    def time(self, topic: str, stamp: int) -> int | None:
-        """Return when a message was recorded [ns]; None if there is none."""
-        return self._times[topic].get(stamp)
-
-    def stamps(self, topic: str) -> set[int]:
-        """Return the header stamps of a topic [ns]."""
-        return set(self._times[topic])
-
-    def read(self, reader: AnyReader, topic: str, stamp: int) -> Any | None:  # noqa: ANN401
-        """Return a message of the same bag, the same one if asked again at once; None if none.
-
-        Raises:
-            BagError: It was there before, and is no more.
-
-        """
-        time = self.time(topic, stamp)
-        if time is None:
-            return None
-        if self._newest.get(topic, (None, None))[0] != stamp:
-            self._newest[topic] = stamp, self._find(reader, topic, stamp, time)
-        return self._newest[topic][1]
-
-    def _find(self, reader: AnyReader, topic: str, stamp: int, time: int) -> Any:  # noqa: ANN401
-        wanted = [c for c in reader.connections if c.topic == topic]
-        for connection, _, raw in reader.messages(wanted, time, time + 1):
-            if header_stamp(raw) == stamp:
-                return reader.deserialize(raw, connection.msgtype)
-        raise BagError('the bag is not as it was a moment ago')
 
 
 class IssueLog:

@@ -1,38 +1,51 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What `adamtl evaluate-bag` does."""
+"""The verb `adamtl evaluate-bag`: scores a model on recordings."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from adamtl_ros.bags.ground_truth import ClassMap
 from adamtl_ros.bags.reader import bag_name, find_camera
+from adamtl_ros.commands.options import (
+    add_model_option,
+    add_topic_options,
+    join,
+    parse_budgets,
+    parse_names,
+    parse_truth,
+)
 from adamtl_ros.evaluation.bags.fleet import (
     Job,
-    evaluate_here,
     evaluate_in_processes,
     evaluate_on_ray,
+    evaluate_serially,
 )
-from adamtl_ros.evaluation.bags.live import evaluate_live
+from adamtl_ros.evaluation.bags.recorded_node import evaluate_recorded_node
 from adamtl_ros.evaluation.bags.report import write_report
+from adamtl_ros.evaluation.bags.result import EvaluationSettings
 from adamtl_ros.evaluation.bags.summary import summarise, write_summary
-from adamtl_ros.nn.io.adapter_file import open_model
-from adamtl_ros.tasks import TASKS, select
+from adamtl_ros.nn.io.checkpoint import load_model
+from adamtl_ros.tasks import select
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
-    from adamtl_ros.evaluation.bags.result import BagResult, EvaluationSettings
+    from adamtl_ros.evaluation.bags.result import BagResult
     from adamtl_ros.tasks import Task
 
 OVERSPENT = 0.03
-"""Share of the full MACs above the budget that is worth a word."""
+"""Fraction of the full MACs above the budget from which the table has a note."""
+NUMBER_COLUMNS = 4
+"""Number of narrow columns at the left of the table."""
 
 
 def evaluate_bags(
@@ -42,36 +55,36 @@ def evaluate_bags(
     ray: str = '',
     recorded: Path | None = None,
 ) -> tuple[str, bool]:
-    """Evaluate recordings, and write report and numbers.
+    """Evaluate recordings, and write `report.html` and `metrics.json`.
 
     Args:
-        bags: Folders, or single .mcap files.
-        settings: What to evaluate; with a folder for what is written.
-        workers: Processes on this machine.
-        ray: Address of a Ray cluster; none if empty.
-        recorded: What a live node published while the only bag was played to it; then nothing
-            is computed.
+        bags: Folders of bags, or single .mcap files.
+        settings: Settings of the evaluation, with the output folder.
+        workers: Number of processes on this machine.
+        ray: Address of a Ray cluster; empty for none.
+        recorded: Bag with the results that a live node published while the only bag was played;
+            these are scored in place of new ones.
 
     Returns:
-        A table for people, and whether every bag could be evaluated.
+        Human-readable table, and whether every bag could be evaluated.
 
     Raises:
-        ValueError: Tasks or classes that are not there, a bag that is named twice or would get
-            its own results, or nothing could be evaluated.
+        ValueError: Unknown tasks or classes, a bag given twice, a bag that would contain the
+            output folder, or no bag could be evaluated.
 
     """
-    begun = time.perf_counter()
-    network = open_model(settings.model, settings.adapter).network
+    started = time.perf_counter()
+    network = load_model(settings.model, settings.adapter).network
     known = network.tasks
     tasks = {name: known[name] for name in select(settings.tasks or known, known)}
     settings.classes.check(known)
     if recorded:
         if len(bags) > 1:
             raise ValueError(f'--recorded belongs to one bag, got {len(bags)}')
-        results = [evaluate_live(bags[0], recorded, settings, tasks, network.arch)]
+        results = [evaluate_recorded_node(bags[0], recorded, settings, tasks, network.arch)]
     else:
         results = _evaluate(_jobs(bags, settings.out), settings, workers, ray)
-    summary = summarise(results, settings, tasks, time.perf_counter() - begun)
+    summary = summarise(results, settings, tasks, time.perf_counter() - started)
     lines = _problems(results)
     if settings.out:
         write_summary(summary, settings.out / 'metrics.json')
@@ -93,23 +106,23 @@ def _evaluate(
                 return evaluate_on_ray(jobs, settings, ray, bar.update)
             return evaluate_in_processes(jobs, settings, workers, bar.update)
     with tqdm(total=_images(jobs, settings.camera), unit='frame') as bar:
-        return evaluate_here(jobs, settings, bar.update)
+        return evaluate_serially(jobs, settings, bar.update)
 
 
 def _images(jobs: Sequence[Job], topic: str) -> int:
-    """Return how many images the bags say they hold, for the progress bar."""
+    """Return the number of images according to the bags, for the progress bar."""
     count = 0
     for job in jobs:
-        with suppress(ValueError, OSError):  # the evaluation says what is wrong
+        with suppress(ValueError, OSError):  # the evaluation reports it
             count += find_camera(job.path, topic).frames
     return count
 
 
 def _jobs(bags: Sequence[Path], out: Path | None) -> list[Job]:
-    """Name each recording; where two have the same name, by number too.
+    """Return a job for each recording; equal names get a number.
 
     Raises:
-        ValueError: A bag is named twice, or would get its own results.
+        ValueError: A bag is given twice, or would contain the output folder.
 
     """
     paths = [bag.resolve() for bag in bags]
@@ -128,7 +141,7 @@ def _jobs(bags: Sequence[Path], out: Path | None) -> list[Job]:
 
 
 def _is_inside(target: Path, bag: Path) -> bool:
-    """Return whether a folder for results is that of a bag, or lies in it."""
+    """Return whether a folder for results is the folder of a bag or inside of it."""
     folder = bag if bag.is_dir() else bag.parent
     whole = bag.is_dir() or (folder / 'metadata.yaml').exists()
     return target == folder or (whole and folder in target.parents)
@@ -142,7 +155,7 @@ def table(summary: Mapping[str, Any], tasks: Mapping[str, Task]) -> str:
     for row, times in zip(summary['results'], summary['timing']['results'], strict=True):
         values = [_value(row, name, tasks[name].metric) for name in tasks if name in truth]
         differing = [entry['pixels'] for entry in row['differs_from_full'].values()]
-        known = [share for share in differing if share is not None]
+        known = [fraction for fraction in differing if fraction is not None]
         lines.append(
             _line(
                 [
@@ -176,32 +189,73 @@ def _value(row: Mapping[str, Any], task: str, metric: str) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return ''.join(f'{cell:<{max(10, len(cell) + 2)}}' if i < 4 else f'{cell:<22}'
-                   for i, cell in enumerate(cells)).rstrip()  # fmt: skip
+    numbers = [f'{cell:<{max(10, len(cell) + 2)}}' for cell in cells[:NUMBER_COLUMNS]]
+    return ''.join([*numbers, *(f'{cell:<22}' for cell in cells[NUMBER_COLUMNS:])]).rstrip()
 
 
 def _problems(results: Sequence[BagResult]) -> list[str]:
-    """Return a line for each thing that was wrong with a recording."""
+    """Return a line for each issue and failure of a recording."""
     lines = []
     for result in results:
         if result.failure:
             lines.append(f'{result.name}: NOT EVALUATED: {result.failure}')
-        lines += [f'{result.name}: {note}' for note in result.notes]
+        lines += [f'{result.name}: {issue}' for issue in result.issues]
     return ['', *lines] if lines else []
 
 
-def read_truth(texts: Sequence[str]) -> dict[str, str]:
-    """Return topics by task from texts such as 'depth=/camera/depth/image_raw'.
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    budgets = join(EvaluationSettings.budgets)
+    add = parser.add_argument
+    add('bags', type=Path, nargs='+', metavar='BAG', help='folders, or single .mcap files')
+    add_model_option(parser)
+    add('--adapter', type=Path, help='adapter file that `adamtl adapt` made for the model')
+    add('--budgets', default=budgets, help=f'separated by commas ({budgets}); 1.0 is added')
+    add('--tasks', default='', help='separated by commas; all of the model if not given')
+    add_topic_options(parser)
+    add('--realtime', action='store_true', help='also emulate which frames a live node would drop')
+    add('--shown', type=float, help='budget whose results are written and drawn (the lowest)')
+    add('--threads', type=int, default=1, help='CPU threads of the network (1)')
+    add('--workers', type=int, default=1, help='number of processes; each takes whole bags (1)')
+    add('--ray', default='', metavar='ADDRESS', help="Ray cluster, such as 'auto'; 'local': here")
+    add(
+        '--recorded',
+        type=Path,
+        metavar='BAG',
+        help='outputs of a live node to which the bag was played; see replay.launch.py',
+    )
+    add('--out', type=Path, default=Path('evaluation'), help='folder for the results (evaluation)')
+
+
+def run(options: argparse.Namespace) -> int:
+    """Evaluate, and print a table.
+
+    Returns:
+        0, or 1 if some bag could not be evaluated.
 
     Raises:
-        ValueError: A text of another form, or an unknown task.
+        ValueError: An option that cannot be used.
 
     """
-    topics = {}
-    for text in texts:
-        task, equals, topic = text.partition('=')
-        if not (equals and topic):
-            raise ValueError(f"--truth takes TASK=TOPIC, got '{text}'")
-        topics[task] = topic
-    select(topics, TASKS)
-    return topics
+    if options.workers < 1:
+        raise ValueError(f'--workers takes 1 or more, got {options.workers}')
+    given = parse_budgets(options.budgets, EvaluationSettings.budgets)
+    budgets = tuple(sorted({1.0, *given}, reverse=True))
+    settings = EvaluationSettings(
+        model=options.model,
+        adapter=options.adapter,
+        budgets=budgets,
+        tasks=parse_names(options.tasks),
+        camera=options.camera,
+        truth=parse_truth(options.truth),
+        classes=ClassMap.read(options.classes) if options.classes else ClassMap(),
+        threads=options.threads,
+        realtime=options.realtime,
+        out=options.out,
+        shown=budgets[-1] if options.shown is None else options.shown,
+    )
+    text, complete = evaluate_bags(
+        options.bags, settings, options.workers, options.ray, options.recorded
+    )
+    print(text)
+    return 0 if complete else 1

@@ -1,21 +1,26 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Changes to labelled images, the same for every data set."""
+"""Transforms of samples (resize, mirror, augment) and of data sets (join, subset, resize)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import torch.utils.data
 
+from adamtl_ros.sample import DataError, Sample
 from adamtl_ros.tasks import TASKS, Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from adamtl_ros.sample import Sample
+    from adamtl_ros.sample import Dataset
+    from adamtl_ros.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -26,26 +31,26 @@ class Augmentation:
         scale: Least and greatest zoom; the depth shrinks as the zoom grows, as if the camera
             had come closer with the same lens.
         flip: Mirror every second image.
-        colour: Greatest change of brightness, contrast and colour balance, as a factor - 1.
+        color: Greatest change of brightness, contrast and color balance, as a factor - 1.
 
     """
 
     scale: tuple[float, float] = (0.8, 1.3)
     flip: bool = True
-    colour: float = 0.25
+    color: float = field(default=0.25, metadata={'aliases': ('colour',)})
 
     def __post_init__(self) -> None:
         """Check the values.
 
         Raises:
-            ValueError: A zoom that is not positive, or a colour change outside 0..1.
+            ValueError: A zoom that is not positive, or a color change outside 0..1.
 
         """
         low, high = self.scale
-        if not 0 < low <= high or not 0 <= self.colour < 1:
+        if not 0 < low <= high or not 0 <= self.color < 1:
             raise ValueError(
-                f'scale needs 0 < least <= greatest, colour 0 <= c < 1, got '
-                f'{self.scale} and {self.colour}'
+                f'scale needs 0 < least <= greatest, color 0 <= c < 1, got '
+                f'{self.scale} and {self.color}'
             )
 
     def __call__(self, sample: Sample, size: tuple[int, int], seed: list[int]) -> Sample:
@@ -61,17 +66,17 @@ class Augmentation:
         zoom = float(np.exp(random.uniform(*np.log(self.scale))))
         sample = _window(sample, size, zoom, random.random(2))
         if self.flip and random.random() < 0.5:
-            sample = mirrored(sample)
-        return replace(sample, image=_recoloured(sample.image, self.colour, random))
+            sample = mirror(sample)
+        return replace(sample, image=_color_jitter(sample.image, self.color, random))
 
 
-def resized(sample: Sample, size: tuple[int, int]) -> Sample:
+def resize(sample: Sample, size: tuple[int, int]) -> Sample:
     """Return a sample at another height and width; its aspect may change."""
     height, width = sample.image.shape[:2]
     return sample if (height, width) == size else _cut(sample, (0, 0, height, width), size)
 
 
-def mirrored(sample: Sample) -> Sample:
+def mirror(sample: Sample) -> Sample:
     """Return a sample with left and right exchanged; normals turn with it."""
     labels = {}
     for name, label in sample.labels.items():
@@ -121,7 +126,7 @@ def _cut(sample: Sample, window: tuple[int, int, int, int], size: tuple[int, int
     return replace(sample, image=image, labels=labels)
 
 
-def _recoloured(
+def _color_jitter(
     image: NDArray[np.uint8], most: float, random: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Change brightness, contrast and the balance of the channels."""
@@ -133,3 +138,122 @@ def _recoloured(
     middle = float(image.mean())
     table = np.clip((levels - middle) * contrast + middle, 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(image, table[:, None]))
+
+
+class ConcatDataset(torch.utils.data.ConcatDataset[Sample]):
+    """Data sets in a row; a task has labels if it has some in any of them.
+
+    Attributes:
+        tasks: Tasks of all data sets, in table order.
+
+    """
+
+    def __init__(self, datasets: Sequence[Dataset]) -> None:
+        """Join.
+
+        Args:
+            datasets: At least one.
+
+        Raises:
+            DataError: A task whose classes are not the same everywhere.
+
+        """
+        super().__init__(datasets)  # type: ignore[arg-type]
+        self.tasks = _all_tasks(datasets)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return a labelled image.
+
+        Raises:
+            IndexError: A number outside 0 to length - 1.
+
+        """
+        _check_index(index, len(self))
+        return super().__getitem__(index)
+
+
+class Subset(torch.utils.data.Subset[Sample]):
+    """Some images of a data set, by their indices.
+
+    Attributes:
+        tasks: Tasks of the data set.
+
+    """
+
+    def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
+        super().__init__(dataset, indices)  # type: ignore[arg-type]
+        self.tasks = dataset.tasks
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return a labelled image.
+
+        Raises:
+            IndexError: A number outside 0 to length - 1.
+
+        """
+        _check_index(index, len(self))
+        return super().__getitem__(index)
+
+    def __getitems__(self, indices: list[int]) -> list[Sample]:
+        """Return several labelled images, as PyTorch asks of subclasses."""
+        return [self[index] for index in indices]
+
+
+class Resized:
+    """Images of a data set, whole, at another height and width.
+
+    Attributes:
+        tasks: Tasks of the data set.
+
+    """
+
+    def __init__(self, dataset: Dataset, size: tuple[int, int]) -> None:
+        self.dataset, self.size, self.tasks = dataset, size, dataset.tasks
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return a labelled image."""
+        return resize(self.dataset[index], self.size)
+
+
+def split_in_time(count: int, holdout: float, gap: float) -> tuple[range, range]:
+    """Return the images of a recording to train on, and those held out at its end.
+
+    Consecutive images look alike, so those between the two are left out.
+
+    Args:
+        count: Number of images.
+        holdout: Fraction of the images that is held out, at least one image.
+        gap: Fraction of the images that is left out before these.
+
+    Raises:
+        ValueError: Fractions that leave nothing to train on.
+
+    """
+    first = count - max(1, round(count * holdout)) if holdout else count
+    last = first - round(count * gap) if holdout else count
+    if not (0 <= holdout < 1 and 0 <= gap < 1) or last < 1:
+        raise ValueError(
+            f'holdout {holdout} and gap {gap} of {count} images leave none to learn from; '
+            'take less of both, or a longer recording'
+        )
+    return range(last), range(first, count)
+
+
+def _all_tasks(members: Sequence[Dataset]) -> dict[str, Task]:
+    found: dict[str, Task] = {}
+    for member in members:
+        for name, task in member.tasks.items():
+            if found.setdefault(name, task).classes != task.classes:
+                raise DataError(
+                    f"the classes of '{name}' differ between the recordings: "
+                    f'{list(found[name].classes)} and {list(task.classes)}'
+                )
+    return {name: found[name] for name in TASKS if name in found}
+
+
+def _check_index(index: int, length: int) -> None:
+    if not 0 <= index < length:
+        raise IndexError(f'image {index} is outside 0 to {length - 1}')

@@ -6,14 +6,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from ament_index_python.packages import get_package_share_directory
 from sensor_msgs.msg import BatteryState, Temperature
 
-from adamtl_ros.governor.simulation import Device, Scenario, ScenarioError, read_scenario, value_at
+from adamtl_ros.governor.simulation import (
+    Device,
+    Scenario,
+    ScenarioError,
+    read_scenario,
+    scenario_file,
+    value_at,
+)
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -29,12 +34,7 @@ def find_scenario(name: str) -> Scenario:
         ScenarioError: There is no such file, or a demo cannot play it.
 
     """
-    shipped = Path(get_package_share_directory('adamtl_ros')) / 'config' / 'scenarios'
-    path = Path(name) if Path(name).is_file() else shipped / f'{name}.yaml'
-    if not path.is_file():
-        names = ', '.join(sorted(found.stem for found in shipped.glob('*.yaml')))
-        raise ScenarioError(f"no scenario '{name}'; give a YAML file, or one of: {names}")
-    scenario = read_scenario(path)
+    scenario = read_scenario(scenario_file(name))
     if scenario.load != Scenario.load or scenario.user != Scenario.user:
         raise ScenarioError(
             f"'{name}' changes the load of the machine or the user's budget, which the demo does "

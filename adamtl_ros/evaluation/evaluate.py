@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""A model on a data set, at one or more budgets: how good, how many MACs, how long."""
+"""Accuracy, MACs and time of a model on a data set, at one or more budgets."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ import numpy as np
 from adamtl_ros.evaluation.metrics import metric_for, rank_correlation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from adamtl_ros.evaluation.metrics import Metric
     from adamtl_ros.runtime.engine import Engine, Inference
     from adamtl_ros.sample import Dataset
+    from adamtl_ros.tasks import Task
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model is worth at a budget.
+    """Accuracy and cost of a model at a budget.
 
     Attributes:
-        budget: Share of the full MACs that was asked for.
-        metrics: Values by task and name.
-        shares: Share of the full MACs that each image took, (n,).
-        macs: Multiply-accumulates of an image, on average.
-        difficulty: Of each image, (n,), NaN where nobody knows.
-        infer_ms: Median time of the network on an image.
+        budget: Requested budget, a fraction of the full MACs.
+        metrics: Values by task and metric.
+        shares: (n,) fraction of the full MACs that was spent on each image.
+        macs: Mean multiply-accumulates per image.
+        difficulty: (n,) difficulty of each image, NaN where unknown.
+        infer_ms: Median inference time of the network per image [ms].
 
     """
 
@@ -44,30 +45,35 @@ class Evaluation:
 
     @property
     def share(self) -> float:
-        """Mean share of the full MACs."""
+        """Mean fraction of the full MACs that was spent."""
         return float(self.shares.mean())
 
     @property
-    def follows_difficulty(self) -> float:
-        """Spearman's rank correlation of spent MACs and difficulty; NaN where it has none."""
+    def difficulty_correlation(self) -> float:
+        """Rank correlation of spent MACs and difficulty; NaN where it is undefined."""
         return rank_correlation(self.shares, self.difficulty)
 
-    def headline(self, tasks: dict[str, Any]) -> dict[str, float]:
-        """Return the value that stands for each task."""
+    def headline(self, tasks: Mapping[str, Task]) -> dict[str, float]:
+        """Return the headline metric of each task.
+
+        Args:
+            tasks: Tasks by name.
+
+        """
         return {name: values[tasks[name].metric] for name, values in self.metrics.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a dictionary that JSON can hold; NaN is None."""
+        """Return a dictionary for JSON; NaN becomes None."""
         return {
             'budget': self.budget,
             'metrics': {
-                task: {name: _plain(value) for name, value in values.items()}
+                task: {name: _none_if_nan(value) for name, value in values.items()}
                 for task, values in self.metrics.items()
             },
             'share': self.share,
             'share_spread': float(self.shares.std()),
             'macs': self.macs,
-            'follows_difficulty': _plain(self.follows_difficulty),
+            'follows_difficulty': _none_if_nan(self.difficulty_correlation),
             'infer_ms': self.infer_ms,
             'images': len(self.shares),
         }
@@ -80,50 +86,58 @@ def evaluate(
     tasks: Iterable[str] | None = None,
     progress: Callable[[], None] | None = None,
 ) -> list[Evaluation]:
-    """Run a model on every image of a data set, as the node would.
+    """Run a model on every image of a data set, as the node does.
 
-    Every image runs at each budget in turn, so that the times can be compared although the
-    machine drifts.
+    Each image runs at all budgets in turn, so that their times compare although the speed of the
+    machine changes.
 
     Args:
-        engine: With the model.
-        dataset: Images with labels; an image without one for a task does not count for it.
-        budgets: Each in (0, 1].
-        tasks: Those in use; all of the model's that have labels if not given.
-        progress: Called after each image.
+        engine: Engine of the model.
+        dataset: Images with labels; an image without label of a task is ignored for the task.
+        budgets: Budgets, each in (0, 1].
+        tasks: Names of the active tasks; all tasks of the model with labels if not given.
+        progress: Callback after each image.
+
+    Returns:
+        One evaluation per budget.
 
     Raises:
         ValueError: Tasks that the model or the data do not have, or that have other classes.
 
+    Example:
+        >>> engine = Engine(load_model('scenes_nano'))
+        >>> full, half = evaluate(engine, PascalContext(root, 'val'), budgets=(1.0, 0.5))
+        >>> full.metrics['semseg']['miou'], half.share
+
     """
-    wanted = _wanted(engine, dataset, tasks)
-    known = engine.model.network.tasks
-    metrics = [{name: metric_for(known[name]) for name in wanted} for _ in budgets]
+    active = _select_tasks(engine.model.network.tasks, dataset.tasks, tasks)
+    metrics = [{task.name: metric_for(task) for task in active} for _ in budgets]
+    names = [task.name for task in active]
     runs: list[list[Inference]] = [[] for _ in budgets]
     difficulty = []
     for index in range(len(dataset)):
         sample = dataset[index]
         difficulty.append(sample.difficulty)
-        for some, run, budget in zip(metrics, runs, budgets, strict=True):
-            inference = engine.run(sample.image, budget, wanted)
+        for accumulators, run, budget in zip(metrics, runs, budgets, strict=True):
+            inference = engine.run(sample.image, budget, names)
             run.append(inference)
-            _score(some, inference, sample.labels)
-            inference.results.clear()
+            _update(accumulators, inference, sample.labels)
+            inference.results.clear()  # the costs are needed, the results would fill the memory
         if progress:
             progress()
     return [
-        _summary(budget, some, run, np.array(difficulty))
-        for budget, some, run in zip(budgets, metrics, runs, strict=True)
+        _summarize(budget, accumulators, run, np.array(difficulty))
+        for budget, accumulators, run in zip(budgets, metrics, runs, strict=True)
     ]
 
 
-def _score(metrics: dict[str, Metric], inference: Inference, labels: Any) -> None:  # noqa: ANN401
+def _update(metrics: dict[str, Metric], inference: Inference, labels: Mapping[str, Any]) -> None:
     for name, metric in metrics.items():
         if name in labels:
             metric.update(inference.results[name], labels[name])
 
 
-def _summary(
+def _summarize(
     budget: float,
     metrics: dict[str, Metric],
     run: Sequence[Inference],
@@ -132,32 +146,33 @@ def _summary(
     return Evaluation(
         budget,
         {name: metric.compute() for name, metric in metrics.items()},
-        np.array([inference.cost.share for inference in run]),
+        np.array([inference.cost.fraction for inference in run]),
         float(np.mean([inference.cost.macs for inference in run])),
         difficulty,
         float(np.median([inference.infer_ms for inference in run])),
     )
 
 
-def _wanted(engine: Engine, dataset: Dataset, tasks: Iterable[str] | None) -> tuple[str, ...]:
-    """Return the tasks to evaluate."""
-    known = engine.model.network.tasks
-    shared = [name for name in known if name in dataset.tasks]
-    wanted = tuple(shared if tasks is None else tasks)
-    missing = [name for name in wanted if name not in shared]
-    if missing or not wanted:
+def _select_tasks(
+    model: Mapping[str, Task], data: Mapping[str, Task], names: Iterable[str] | None
+) -> list[Task]:
+    """Return the tasks to evaluate: the given ones, or all of the model with labels."""
+    shared = [name for name in model if name in data]
+    selected = shared if names is None else list(names)
+    missing = [name for name in selected if name not in shared]
+    if missing or not selected:
         raise ValueError(
-            f'the model knows {", ".join(known)}, the data {", ".join(dataset.tasks)}; '
+            f'the model knows {", ".join(model)}, the data {", ".join(data)}; '
             f'{missing or "nothing"} cannot be evaluated'
         )
-    for name in wanted:
-        if known[name].classes != dataset.tasks[name].classes:
+    for name in selected:
+        if model[name].classes != data[name].classes:
             raise ValueError(
-                f"the classes of '{name}' differ: the model has {known[name].classes}, the data "
-                f'{dataset.tasks[name].classes}'
+                f"the classes of '{name}' differ: the model has {model[name].classes}, the data "
+                f'{data[name].classes}'
             )
-    return wanted
+    return [model[name] for name in selected]
 
 
-def _plain(value: float) -> float | None:
+def _none_if_nan(value: float) -> float | None:
     return None if np.isnan(value) else float(value)

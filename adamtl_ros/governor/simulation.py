@@ -9,7 +9,9 @@ A `Scenario` (YAML) describes a device and its surroundings over time, `simulate
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +23,6 @@ from adamtl_ros.governor.limiters.battery import BatteryReading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 
 class Device:
@@ -200,6 +201,34 @@ def value_at(profile: Profile, seconds: np.ndarray) -> np.ndarray:
     minutes, values = np.array(profile).T
     # At a step the later value holds.
     return np.interp(seconds / 60 + 1e-9, minutes, values)
+
+
+def scenario_file(name: str) -> Path:
+    """Return the file of a scenario.
+
+    Args:
+        name: Path of a YAML file, or the name of a file in `config/scenarios/` of the checkout
+            or of the installed package.
+
+    Raises:
+        ScenarioError: There is no such file.
+
+    """
+    if Path(name).is_file():
+        return Path(name)
+    prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
+    shares = [Path(prefix, 'share', 'adamtl_ros') for prefix in prefixes if prefix]
+    shipped = {
+        path.stem: path
+        for folder in (*reversed(shares), Path(__file__).parents[2])
+        for path in folder.glob('config/scenarios/*.yaml')
+    }
+    if name not in shipped:
+        raise ScenarioError(
+            f"no scenario '{name}'; give a YAML file"
+            + (f', or one of: {", ".join(sorted(shipped))}' if shipped else '')
+        )
+    return shipped[name]
 
 
 def read_scenario(path: Path) -> Scenario:

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Layers and tensor operations that encoders share: LoRA, in-place sums, row gathering."""
+"""Layers and tensor operations that all encoders share: LoRA, in-place sums, row gathering."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
 
-    from torch import Tensor
+KAIMING_SLOPE = math.sqrt(5)
+T = TypeVar('T')
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -30,76 +31,78 @@ def add(x: Tensor, change: Tensor) -> Tensor:
 
 
 def scaled(x: Tensor, factor: Tensor | None) -> Tensor:
-    """Multiply by a factor, where there is one."""
+    """Multiply by a factor, if there is one."""
     return x if factor is None else x * factor
 
 
-def gather_rows(x: Tensor, tokens: Tensor | None) -> Tensor:
-    """Return rows of (n, slots, C) as (k, C); all of it, as it is, where none are named."""
-    return x if tokens is None else x.reshape(-1, x.shape[-1]).index_select(0, tokens)
+def gather_rows(x: Tensor, rows: Tensor | None) -> Tensor:
+    """Return rows (k,) of x, (n, slots, C) to (k, C); None returns x itself."""
+    return x if rows is None else x.reshape(-1, x.shape[-1]).index_select(0, rows)
 
 
-def scatter_rows(x: Tensor, change: Tensor, tokens: Tensor | None) -> Tensor:
-    """Add a change to the rows that `gather_rows()` gave; `change` may be overwritten."""
-    if tokens is None:
+def scatter_add_rows(x: Tensor, change: Tensor, rows: Tensor | None) -> Tensor:
+    """Add a change to the rows that `gather_rows()` returned; `change` may be overwritten.
+
+    Args:
+        x: (n, slots, C).
+        change: (k, C), or (n, slots, C) without rows.
+        rows: Indices into the n * slots rows of x, (k,); None for all of them in order.
+
+    """
+    if rows is None:
         return add(x, change)
-    rows = x.reshape(-1, x.shape[-1])
-    return rows.index_add(0, tokens, change.to(rows.dtype)).view_as(x)
-
-
-T = TypeVar('T')
+    flat = x.reshape(-1, x.shape[-1])
+    return flat.index_add(0, rows, change.to(flat.dtype)).view_as(x)
 
 
 class WeightCache(Generic[T]):
-    """Results that are kept between calls while no gradient is asked for and no weight changes.
+    """Cache of values that are computed from weights, such as stacked or multiplied matrices.
 
-    Writing into the `data` of a weight goes unseen.
+    A value is recomputed when one of its weights changes, and never cached while gradients are
+    recorded. Writing into the `data` of a weight goes undetected.
     """
 
-    def __init__(self, most: int) -> None:
-        """Prepare.
+    def __init__(self, capacity: int) -> None:
+        """Create an empty cache.
 
         Args:
-            most: So many results; then all are dropped.
+            capacity: Number of values; when one more is added, all are dropped.
 
         """
-        self._most = most
-        self._found: dict[Hashable, tuple[tuple[object, ...], list[Tensor], T]] = {}
+        self._capacity = capacity
+        self._entries: dict[Hashable, tuple[tuple[object, ...], list[Tensor], T]] = {}
 
-    def get(self, key: Hashable, weights: Sequence[Tensor], make: Callable[[], T]) -> T:
-        """Return what is kept under a key, or make it.
+    def get(self, key: Hashable, weights: Sequence[Tensor], compute: Callable[[], T]) -> T:
+        """Return the value of a key, computing it if needed.
 
         Args:
-            key: What it depends on besides the weights.
-            weights: What it is made of.
-            make: How.
+            key: Everything that the value depends on besides the weights.
+            weights: Weights that it is computed from.
+            compute: Function that computes it.
 
         """
         if torch.is_grad_enabled() or any(weight.is_inference() for weight in weights):
-            return make()
+            return compute()
         state = tuple((w.data_ptr(), w._version, w.dtype, w.device) for w in weights)  # noqa: SLF001
-        found = self._found.get(key)
-        if found is None or found[0] != state:
-            if len(self._found) >= self._most:
-                self._found.clear()
-            # With the weights' memory, so that no others can get the same address.
-            found = (state, [weight.detach() for weight in weights], make())
-            self._found[key] = found
-        return found[2]
-
-
-KAIMING_SLOPE = math.sqrt(5)
+        entry = self._entries.get(key)
+        if entry is None or entry[0] != state:
+            if len(self._entries) >= self._capacity:
+                self._entries.clear()
+            # The entry holds the weights' memory, so that no others can get the same address.
+            entry = (state, [weight.detach() for weight in weights], compute())
+            self._entries[key] = entry
+        return entry[2]
 
 
 class LoRALayer(nn.Module):
-    """A pair of matrices that adds scale * B A x to a linear layer (Hu et al. 2022, "LoRA").
+    """Pair of matrices that adds scaling * B A x to a linear layer (Hu et al. 2022, "LoRA").
 
-    A is drawn uniformly (He et al. 2015), B begins as zero, so the sum begins as the layer.
+    A is drawn uniformly (He et al. 2015), B starts at zero, so the sum starts as the layer.
 
     Attributes:
-        a: (rank, inputs).
-        b: (outputs, rank).
-        scale: Multiplies the product directly; it is not divided by the rank.
+        a: Matrix A, (rank, inputs).
+        b: Matrix B, (outputs, rank).
+        scaling: Factor on the product; it is not divided by the rank.
 
     """
 
@@ -108,37 +111,42 @@ class LoRALayer(nn.Module):
         inputs: int,
         outputs: int,
         rank: int,
-        scale: float,
+        scaling: float,
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.scale, self.dropout = scale, dropout
+        self.scaling, self.dropout = scaling, dropout
         self.a = nn.Parameter(torch.empty(rank, inputs))
         self.b = nn.Parameter(torch.zeros(outputs, rank))
         nn.init.kaiming_uniform_(self.a, a=KAIMING_SLOPE, generator=generator)
 
     def forward(self, x: Tensor, outputs: int | None = None) -> Tensor:
-        """Return the first outputs for the inputs that x has, the first ones."""
+        """Return scaling * B A x.
+
+        Args:
+            x: (..., inputs); with fewer channels, the missing last ones count as zero.
+            outputs: Number of leading output channels; all if not given.
+
+        """
         x = functional.dropout(x, self.dropout, self.training)
-        return functional.linear(functional.linear(x, self.a[:, : x.shape[-1]]), self._up(outputs))
+        hidden = functional.linear(x, self.a[:, : x.shape[-1]])  # ..., rank
+        return functional.linear(hidden, self.scaling * self.b[:outputs])
 
     def product(self) -> Tensor:
-        """Return scale * B A, (outputs, inputs), in double precision."""
-        return self.scale * (self.b.double() @ self.a.double())
-
-    def _up(self, outputs: int | None) -> Tensor:
-        return self.scale * self.b[:outputs]
+        """Return scaling * B A, (outputs, inputs), in double precision."""
+        return self.scaling * (self.b.double() @ self.a.double())
 
 
 class LoRALinear(nn.Linear):
-    """A linear layer that may carry a low-rank pair, and fold it into its weight.
+    """Linear layer with an optional low-rank pair, which can be merged into its weight.
 
-    Its own parameters have the names of a plain layer's. What is saved is the base, folded or
-    not; loading weights into a folded layer unfolds it.
+    Its own parameters have the names of a plain layer's. The state dict holds the base weight,
+    whether merged or not; loading a state dict unmerges.
 
     Attributes:
-        shared: The pair; None if there is none.
+        shared: The low-rank pair; None if there is none.
+        base: Base weight while the pair is merged, else None.
 
     """
 
@@ -150,25 +158,24 @@ class LoRALinear(nn.Linear):
         self.register_buffer('base', None, persistent=False)
 
     @property
-    def folded(self) -> bool:
-        """Whether the pair is inside the weight."""
+    def merged(self) -> bool:
+        """Whether the pair is part of the weight."""
         return self.base is not None
 
     def forward(self, x: Tensor, outputs: int | None = None) -> Tensor:
         """Apply to the last axis.
 
         Args:
-            x: (..., inputs); with fewer, the first ones, the others count as zero.
-            outputs: So many of the first; all if not given.
+            x: (..., inputs); with fewer channels, the missing last ones count as zero.
+            outputs: Number of leading output channels; all if not given.
 
         """
-        full, _ = self.both(x, outputs)
-        return full
+        return self.forward_with_base(x, outputs)[0]
 
-    def both(self, x: Tensor, outputs: int | None = None) -> tuple[Tensor, Tensor]:
-        """Return what `forward()` does, and the same without the pair.
+    def forward_with_base(self, x: Tensor, outputs: int | None = None) -> tuple[Tensor, Tensor]:
+        """Return the output, and the output without the pair.
 
-        It is the same tensor twice where there is no pair, or where it is folded.
+        Both are the same tensor if there is no pair or if it is merged.
         """
         inputs = x.shape[-1]
         weight: Tensor = self.weight
@@ -176,30 +183,30 @@ class LoRALinear(nn.Linear):
         if outputs is not None or inputs < self.in_features:
             weight = weight[:outputs, :inputs]
             bias = None if bias is None else bias[:outputs]
-        bare = functional.linear(x, weight, bias)
-        if self.shared is None or self.folded:
-            return bare, bare
-        return bare + self.shared(x, outputs), bare
+        base_out = functional.linear(x, weight, bias)
+        if self.shared is None or self.merged:
+            return base_out, base_out
+        return base_out + self.shared(x, outputs), base_out
 
-    def matrix(self) -> Tensor:
+    def effective_weight(self) -> Tensor:
         """Return the weight with the pair, (outputs, inputs), with gradients."""
-        if self.shared is None or self.folded:
+        if self.shared is None or self.merged:
             return self.weight
-        return self.weight + self.shared.scale * self.shared.b @ self.shared.a
+        return self.weight + self.shared.scaling * self.shared.b @ self.shared.a
 
-    def fold(self) -> None:
-        """Put the pair inside the weight, and keep the base; nothing to do without a pair.
+    def merge(self) -> None:
+        """Merge the pair into the weight; without a pair, do nothing.
 
-        The base itself is left alone, so that networks may share it.
+        The memory of the base weight is left alone, so that networks may share it.
         """
-        if self.shared is None or self.folded:
+        if self.shared is None or self.merged:
             return
         with torch.inference_mode(self.weight.is_inference()), torch.no_grad():
             self.base = self.weight.detach()
             self.weight.data = (self.base.double() + self.shared.product()).to(self.base.dtype)
 
-    def unfold(self) -> None:
-        """Restore the base, bit for bit."""
+    def unmerge(self) -> None:
+        """Restore the base weight, bit for bit."""
         if self.base is not None:
             with torch.inference_mode(self.weight.is_inference()), torch.no_grad():
                 self.weight.data = self.base
@@ -213,10 +220,7 @@ class LoRALinear(nn.Linear):
             destination[f'{prefix}weight'] = self.base
 
     def _load_from_state_dict(
-        self,
-        state_dict: Mapping[str, Any],
-        prefix: str,
-        *others: Any,  # noqa: ANN401
+        self, state_dict: Mapping[str, Any], prefix: str, *others: Any
     ) -> None:
-        self.unfold()
+        self.unmerge()
         super()._load_from_state_dict(state_dict, prefix, *others)

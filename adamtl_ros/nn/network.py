@@ -1,11 +1,19 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The whole network: encoder, policy, one decoder per task, and a budget."""
+"""Adaptive network: encoder, policy, one decoder per task, and a budget.
+
+images --> patch embedding --> Policy --> scores --> Plan (gating, cost)
+                 |                                    |
+                 +----------> SwinEncoder <-----------+ PlannedExecution
+                                  | features of all stages
+                                  v
+                              decoders --> raw map of each task in use
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +21,7 @@ from torch import Tensor, nn
 from adamtl_ros import tasks as table
 from adamtl_ros.nn.cost.budget import BudgetModel, budget_model, plans_within
 from adamtl_ros.nn.cost.macs import complexity
-from adamtl_ros.nn.decoders import hrnet
-from adamtl_ros.nn.decoders.hrnet import HrnetDecoder
-from adamtl_ros.nn.decoders.pyramid import Decoder, decode
+from adamtl_ros.nn.decoders import DECODERS
 from adamtl_ros.nn.gating.calibration import Calibration, Level, frame_limit
 from adamtl_ros.nn.gating.execution import PlannedExecution, RelaxedExecution
 from adamtl_ros.nn.gating.gates import GATES, gumbel_sigmoid
@@ -29,25 +35,30 @@ from adamtl_ros.tasks import TASKS, Task
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from adamtl_ros.nn.adapters.config import LoraConfig
+    from adamtl_ros.nn.adapters.lora import LoraConfig
     from adamtl_ros.nn.cost.macs import Complexity
     from adamtl_ros.nn.gating.gates import Gates
     from adamtl_ros.nn.swin.encoder import Execution
 
 SWIN_STD = 0.02
 POLICY_INIT_SCALE = 0.1
-"""Of the policy's last layers, so that no gate is nearly certain from the start."""
+"""Scale of the policy's last layers, small so that no gate is nearly certain at first."""
 INITIAL_OPEN_PROB = 0.9
-"""Probability with which a gate is open before training, all tasks in use."""
+"""Probability that a gate is open before training, with all tasks in use."""
 
 
 def init_weights(network: nn.Module, generator: torch.Generator) -> None:
-    """Draw the weights of all linear and convolution layers of a network, or of a part of it.
+    """Initialize all linear and convolution layers of a network, or of a part of it.
 
-    Biases become zero. Weights come from normal distributions cut at two deviations: linear
-    layers of the encoder with 0.02, as in Swin; all others so as to keep the variance (He et
-    al. 2015).
-    The policy's scores begin near one value, at which a gate is most likely open.
+    Biases become zero. Weights are drawn from normal distributions truncated at two standard
+    deviations: 0.02 for linear layers of the encoder, as in Swin; for all others the one that
+    preserves the variance (He et al. 2015). The policy's scores start near one value, at which a
+    gate is open with `INITIAL_OPEN_PROB`.
+
+    Args:
+        network: Module to initialize, in place.
+        generator: Random generator.
+
     """
     for name, module in network.named_modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
@@ -62,23 +73,35 @@ def init_weights(network: nn.Module, generator: torch.Generator) -> None:
             deviation = POLICY_INIT_SCALE / math.sqrt(module.weight.shape[-1])
             nn.init.normal_(module.weight, std=deviation, generator=generator)
             if module.bias is not None:
-                nn.init.constant_(module.bias, _score_of(INITIAL_OPEN_PROB, len(module.weight)))
+                nn.init.constant_(module.bias, _head_score(INITIAL_OPEN_PROB, len(module.weight)))
 
 
 def _he_std(layer: nn.Linear | nn.Conv2d) -> float:
     return math.sqrt(2 / layer.weight[0].numel())
 
 
-def _score_of(probability: float, heads: int) -> float:
-    """Score of each head with which the union of all has a probability."""
+def _head_score(probability: float, heads: int) -> float:
+    """Return the score of each head with which the noisy-or of all has a probability."""
     return math.log(math.expm1(-math.log1p(-probability) / heads))
 
 
 class AdaptiveNetwork(nn.Module):
     """Multi-task network over a Swin encoder that runs as much as a budget allows.
 
-    After AdaMTL (Neseem et al. 2023). A part that is left out is the identity and costs
-    nothing; a task that is not asked for is not decoded and has no say in what runs.
+    After AdaMTL (Neseem et al. 2023). A part that is left out is the identity and costs nothing;
+    a task that is not requested is not decoded and has no influence on what runs.
+
+    Attributes:
+        calibration: Thresholds of budgets; None before calibration.
+        adapters: Configuration of its low-rank adapters; None for none.
+
+    Example:
+        >>> network = random_network('nano')
+        >>> images = torch.zeros(1, 3, 192, 256)
+        >>> prediction = network(images, budget=0.5, tasks=['semseg', 'depth'])
+        >>> prediction.maps['depth'].shape
+        torch.Size([1, 1, 48, 64])
+
     """
 
     def __init__(
@@ -90,70 +113,74 @@ class AdaptiveNetwork(nn.Module):
         super().__init__()
         self.arch = arch
         self.tasks = dict(tasks)
-        self.encoder = SwinEncoder(arch)
+        decoders = DECODERS[arch.decoder]
+        self.encoder = SwinEncoder(arch, normalized_features=decoders.normalized_features)
         self.policy = Policy(arch, self.tasks, policy or PolicyConfig())
-        kind = Decoder if arch.decoder == 'pyramid' else HrnetDecoder
-        self.decoders = nn.ModuleDict(
-            {name: kind(arch, task.channels) for name, task in self.tasks.items()}
-        )
+        channels = {name: task.channels for name, task in self.tasks.items()}
+        self.decoders = decoders(arch, channels)
         self.calibration: Calibration | None = None
         self.adapters: LoraConfig | None = None
 
     @property
-    def folded(self) -> bool:
-        """Whether low-rank pairs are inside the weights; see `adapting.fold()`."""
-        return self.adapters is not None and any(layer.folded for layer in self.encoder.linears)
+    def merged(self) -> bool:
+        """Whether low-rank pairs are merged into the weights; see `adapters.inject.merge()`."""
+        return self.adapters is not None and any(layer.merged for layer in self.encoder.linears)
 
     def forward(
         self, images: Tensor, budget: float = 1.0, tasks: Iterable[str] | None = None
     ) -> Prediction:
-        """Predict.
+        """Predict within a budget.
 
-        Below 1 the policy chooses what runs. With a calibration for these tasks the budget
-        holds on average over images like those it was fitted on, hard ones get more than easy
-        ones, and none more than budget + `PER_FRAME`. Without one, or at another input size,
-        it holds for every image.
+        Below budget 1 the policy decides what runs. With a calibration for these tasks, the
+        budget holds on average over images like those of the calibration: hard images get more
+        than easy ones, and none more than budget + `PER_FRAME`. Without a calibration, or at
+        another input size, it holds for every image.
 
         Args:
-            images: (B, 3, H, W), normalised; any height and width.
-            budget: Share of the full MACs that may be spent, in (0, 1].
-            tasks: Names of the wanted tasks; all if not given.
+            images: Normalized images (B, 3, H, W) of any height and width.
+            budget: Fraction of the full MACs that may be spent, in (0, 1].
+            tasks: Names of the tasks to predict; all by default.
 
         Raises:
-            ValueError: An unknown task, none at all, or a budget outside its range.
+            ValueError: An unknown task, no task, or a budget outside its range.
 
         """
-        spending = self.spending(images.shape[-2:], tasks)
+        model = self.budget_model(images.shape[-2:], tasks)
         if not 0 < budget <= 1:
             raise ValueError(f'budget must lie in (0, 1], got {budget}')
         tokens = self.encoder.patch_embed(images)
-        plans, asked = self._choose(tokens, spending, budget)
-        maps = self.decode(tokens, PlannedExecution(plans), spending.tasks)
-        floor = spending.floor > budget * spending.full
-        costs = [Cost.of(spending, plan, asked=asked, floor=floor) for plan in plans]
+        plans, policy = self._choose_plans(tokens, model, budget)
+        maps = self.forward_tokens(tokens, PlannedExecution(plans), model.tasks)
+        floor = model.floor > budget * model.full
+        costs = [Cost.of(model, plan, policy=policy, floor=floor) for plan in plans]
         return Prediction(maps, tuple(plans), tuple(costs))
 
-    def follow(
+    def forward_plans(
         self, images: Tensor, plans: Sequence[Plan], tasks: Iterable[str] | None = None
     ) -> Prediction:
-        """Predict by given plans, one for each image, without asking the policy.
+        """Predict by given plans, without running the policy.
+
+        Args:
+            images: Normalized images (B, 3, H, W).
+            plans: Plan of each image.
+            tasks: Names of the tasks to predict; all by default.
 
         Raises:
-            ValueError: An unknown task, none at all, another number of plans than images, or a
-                plan that does not fit the network at this size.
+            ValueError: An unknown task, no task, another number of plans than images, or a plan
+                that does not fit the network at this size.
 
         """
         if len(plans) != len(images):
             raise ValueError(f'{len(images)} images need as many plans, got {len(plans)}')
-        spending = self.spending(images.shape[-2:], tasks)
+        model = self.budget_model(images.shape[-2:], tasks)
         for plan in plans:
-            spending.counts.check(plan)
+            model.complexity.check(plan)
         tokens = self.encoder.patch_embed(images)
-        maps = self.decode(tokens, PlannedExecution(plans), spending.tasks)
-        costs = [Cost.of(spending, plan, asked=False, floor=False) for plan in plans]
+        maps = self.forward_tokens(tokens, PlannedExecution(plans), model.tasks)
+        costs = [Cost.of(model, plan, policy=False, floor=False) for plan in plans]
         return Prediction(maps, tuple(plans), tuple(costs))
 
-    def relaxed(
+    def forward_train(
         self,
         images: Tensor,
         budgets: Tensor,
@@ -164,108 +191,123 @@ class AdaptiveNetwork(nn.Module):
     ) -> RelaxedPrediction:
         """Predict under gates drawn from the policy's scores, with gradients, for training.
 
-        Everything is computed, and what a gate shuts out is taken away again, so that its
-        gradient is known. To be trained with a loss that adds to the tasks' a penalty of how
-        far the mean of `shares` is from the budget: the mean, so that images may differ, and
-        both ways, since gates that all shut early learn nothing any more.
+        All parts are computed, and the output of those that are shut is multiplied by zero, so
+        that the gradient of their gates is known. The loss should add to that of the tasks a
+        penalty on the distance between the mean of `fractions` and the budget: on the mean, so
+        that images may differ, and in both directions, since gates that are all shut get no
+        gradient from the tasks.
 
         As at inference, everything runs at budget 1.
 
         Args:
-            images: (B, 3, H, W), normalised.
-            budgets: (B,), each in (0, 1].
-            tasks: Names of the tasks in use; all if not given.
-            temperature: See `gumbel_sigmoid()`; lower it as training goes on.
-            generator: For the noise.
-            through: Which of `GATES` pass the gradient of the maps on to the policy.
+            images: Normalized images (B, 3, H, W).
+            budgets: Budget of each image, (B,), in (0, 1].
+            tasks: Names of the tasks in use; all by default.
+            temperature: Temperature of `gumbel_sigmoid()`; lower it in the course of training.
+            generator: Random generator of the noise.
+            through: Granularities, of `GATES`, through which gradients of the maps reach the
+                policy.
 
         """
-        spending = self.spending(images.shape[-2:], tasks)
+        model = self.budget_model(images.shape[-2:], tasks)
         tokens = self.encoder.patch_embed(images)
-        scores = self.policy(tokens, budgets, spending.tasks, own=spending.own_gates)
+        scores = self.policy(tokens, budgets, model.tasks, branches=model.branch_gates)
         gates = gumbel_sigmoid(scores, temperature, generator)
         gates = gates.map(lambda gate: _open_where(budgets == 1, gate))
-        maps = self.under(tokens, gates.only_through(through), spending.tasks)
-        # At budget 1 the policy is not asked, and what a block does not have must not count.
-        shares = torch.where(budgets == 1, 1.0, spending.share(gates))
-        return RelaxedPrediction(maps, shares, tokens, scores, gates)
+        maps = self.forward_gated(tokens, gates.detach_except(through), model.tasks)
+        # At budget 1 there is no policy, and windows that a block does not have must not count.
+        fractions = torch.where(budgets == 1, 1.0, model.fraction(gates))
+        return RelaxedPrediction(maps, fractions, tokens, scores, gates)
 
-    def under(self, tokens: Tensor, gates: Gates, tasks: Iterable[str]) -> dict[str, Tensor]:
-        """Return the raw maps of tasks under given gates; everything is computed.
+    def forward_gated(
+        self, tokens: Tensor, gates: Gates, tasks: Iterable[str]
+    ) -> dict[str, Tensor]:
+        """Return the raw maps of tasks under given gates; all parts are computed.
 
         Args:
-            tokens: (B, H/4, W/4, C), the patch embedding.
+            tokens: Patch embedding, (B, H/4, W/4, C).
             gates: Open (1) or shut (0).
-            tasks: Names of the wanted tasks, in any order.
+            tasks: Names of the tasks to predict, in any order.
 
         """
         execution = RelaxedExecution(gates, self.arch.depths, self.policy.config.narrow)
-        return self.decode(tokens, execution, table.select(tasks, self.tasks))
+        return self.forward_tokens(tokens, execution, table.select(tasks, self.tasks))
 
-    def decode(
+    def forward_tokens(
         self, tokens: Tensor, execution: Execution, tasks: Iterable[str]
     ) -> dict[str, Tensor]:
-        """Return the raw maps of tasks from the patch embedding, (B, H/4, W/4, C)."""
-        names = list(tasks)
-        features = self.encoder(tokens, execution, names)
-        decoders = [self.decoders[name] for name in names]
-        if self.arch.decoder == 'pyramid':
-            maps = decode(cast('list[Decoder]', decoders), features)
-        else:
-            mergings = self.encoder.mergings
-            maps = hrnet.decode(cast('list[HrnetDecoder]', decoders), features, mergings)
-        return dict(zip(names, maps, strict=True))
+        """Return the raw maps of tasks from the patch embedding.
 
-    def complexity(self, height: int, width: int) -> Complexity:
-        """Count the MACs of one image of that size, by part."""
-        known, size = tuple(self.tasks.values()), (height, width)
-        config = self.policy.config
-        return complexity(self.arch, size, known, config, self.adapters, folded=self.folded)
-
-    def spending(self, size: Sequence[int], tasks: Iterable[str] | None = None) -> BudgetModel:
-        """Return what gates cost at an input size for some tasks, all if not given.
-
-        Raises:
-            ValueError: An unknown task, or none at all.
+        Args:
+            tokens: Patch embedding, (B, H/4, W/4, C).
+            execution: Strategy that runs the blocks.
+            tasks: Names of the tasks to predict, in the order of the table.
 
         """
-        wanted = table.select(self.tasks if tasks is None else tasks, self.tasks)
-        if not wanted:
-            raise ValueError(f'no task is wanted, choose from: {", ".join(self.tasks)}')
+        names = list(tasks)
+        features = self.encoder(tokens, execution, names)
+        maps: dict[str, Tensor] = self.decoders(features, names, self.encoder.mergings)
+        return maps
+
+    def complexity(self, height: int, width: int) -> Complexity:
+        """Count the MACs of one image of a size in pixels, by part."""
+        known, size = tuple(self.tasks.values()), (height, width)
+        config = self.policy.config
+        return complexity(self.arch, size, known, config, self.adapters, merged=self.merged)
+
+    def budget_model(self, size: Sequence[int], tasks: Iterable[str] | None = None) -> BudgetModel:
+        """Return the cost of gates at an input size.
+
+        Args:
+            size: Height and width of the images, in pixels.
+            tasks: Names of the tasks in use; all by default.
+
+        Raises:
+            ValueError: An unknown task, or no task.
+
+        """
+        selected = table.select(self.tasks if tasks is None else tasks, self.tasks)
+        if not selected:
+            raise ValueError(f'no task is requested, choose from: {", ".join(self.tasks)}')
         height, width = size
         known, config = tuple(self.tasks.values()), self.policy.config
         return budget_model(
-            self.arch, (height, width), known, config, wanted, self.adapters, folded=self.folded
+            self.arch, (height, width), known, config, selected, self.adapters, merged=self.merged
         )
 
-    def _choose(
-        self, tokens: Tensor, spending: BudgetModel, budget: float
+    def _choose_plans(
+        self, tokens: Tensor, model: BudgetModel, budget: float
     ) -> tuple[list[Plan], bool]:
-        """Choose what runs for each image, and say whether the policy was asked."""
+        """Return the plan of each image, and whether the policy ran."""
         if budget == 1:
             return [uniform_plan(self.arch.depths)] * len(tokens), False
         level: Level | None = Level(budget, float('-inf'), budget)
         limit = budget
-        if self.calibration and self.calibration.knows(spending.tasks):
-            level = self.calibration.level(spending.tasks, budget)
-            if level and self.calibration.size == spending.counts.size:
+        if self.calibration and self.calibration.covers(model.tasks):
+            level = self.calibration.level(model.tasks, budget)
+            if level and self.calibration.size == model.complexity.size:
                 limit = frame_limit(level.budget)
-        if level is None or spending.floor + spending.asking > limit * spending.full:
-            return [spending.least] * len(tokens), False
+        if level is None or model.floor + model.policy_macs > limit * model.full:
+            return [model.closed_plan] * len(tokens), False
         conditions = tokens.new_full((len(tokens),), level.budget, dtype=torch.float)
-        scores = self.policy(tokens, conditions, spending.tasks, own=spending.own_gates)
-        return plans_within(scores, spending, level.threshold, limit, len(tokens)), True
+        scores = self.policy(tokens, conditions, model.tasks, branches=model.branch_gates)
+        return plans_within(scores, model, level.threshold, limit, len(tokens)), True
 
 
-def _open_where(everything: Tensor, gate: Tensor) -> Tensor:
-    """Open all gates of some images."""
-    return torch.where(everything.view(-1, *[1] * (gate.dim() - 1)), 1.0, gate)
+def _open_where(images: Tensor, gate: Tensor) -> Tensor:
+    """Open all gates of some images; `images` is a mask (B,)."""
+    return torch.where(images.view(-1, *[1] * (gate.dim() - 1)), 1.0, gate)
 
 
 def random_network(name: str, seed: int = 0, policy: PolicyConfig | None = None) -> AdaptiveNetwork:
-    """Build a network by name with random weights, the same for the same seed.
+    """Create a network by name with random weights, the same for the same seed.
 
-    The global random state is left as it was.
+    The global random state does not change.
+
+    Args:
+        name: Name of an architecture.
+        seed: Seed of the weights.
+        policy: Configuration of the policy; the default one if not given.
 
     Raises:
         ValueError: An unknown name.

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What a forward pass gives: maps, what ran for them, and what it cost."""
+"""Results of a forward pass: raw maps, the plans that ran, and their cost."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one image cost.
+    """Cost of one image.
 
     Attributes:
         macs: Multiply-accumulates executed, those of the policy included.
-        macs_full: The same with everything on and no policy, for the same tasks and size.
-        blocks_run: Encoder blocks of which something was executed.
-        blocks_total: Encoder blocks of the network.
-        windows_run: Attention windows executed, summed over the blocks.
-        windows_total: The same with everything on.
-        floor: The budget was below what always runs, so that was spent instead.
+        macs_full: Multiply-accumulates of the full network without a policy, for the same tasks
+            and size.
+        blocks_run: Number of encoder blocks of which any part was executed.
+        blocks_total: Number of encoder blocks of the network.
+        windows_run: Number of attention windows executed, summed over the blocks.
+        windows_total: Number of attention windows of the full network.
+        floor: Whether the budget was below what always runs, so that this was spent instead.
 
     """
 
@@ -39,42 +40,42 @@ class Cost:
     floor: bool
 
     @property
-    def share(self) -> float:
-        """Executed share of the full MACs."""
+    def fraction(self) -> float:
+        """Executed fraction of the full MACs."""
         return self.macs / self.macs_full
 
     @classmethod
-    def of(cls, spending: BudgetModel, plan: Plan, *, asked: bool, floor: bool) -> Cost:
-        """Count a plan.
+    def of(cls, model: BudgetModel, plan: Plan, *, policy: bool, floor: bool) -> Cost:
+        """Return the cost of a plan.
 
         Args:
-            spending: What things cost for the tasks in use.
-            plan: What ran.
-            asked: The policy ran too.
-            floor: The budget was below what always runs.
+            model: Budget model of the tasks in use.
+            plan: Plan that ran.
+            policy: Whether the policy ran, too.
+            floor: Whether the budget was below what always runs.
 
         """
-        counts = spending.counts
+        counts = model.complexity
         return cls(
-            macs=counts.total(plan, spending.tasks) + asked * spending.asking,
-            macs_full=spending.full,
+            macs=counts.total(plan, model.tasks) + policy * model.policy_macs,
+            macs_full=model.full,
             blocks_run=plan.blocks_run,
             blocks_total=plan.blocks_total,
             windows_run=counts.windows_run(plan),
-            windows_total=spending.windows,
+            windows_total=model.windows,
             floor=floor,
         )
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Raw maps of a forward pass, what ran for them and what it cost.
+    """Result of a forward pass at inference.
 
     Attributes:
-        maps: By task name, (B, channels, H/4, W/4): class logits, unscaled normals, the
-            logarithm of metres, or the logit of a probability.
-        plans: What ran, for each image.
-        costs: What was spent, for each image.
+        maps: Raw maps by task name, (B, channels, H/4, W/4): class logits, unscaled normals,
+            logarithms of metres, or logits of a probability.
+        plans: Plan of each image.
+        costs: Cost of each image.
 
     """
 
@@ -85,20 +86,20 @@ class Prediction:
 
 @dataclass(frozen=True)
 class RelaxedPrediction:
-    """Raw maps of a forward pass under drawn gates.
+    """Result of a forward pass under drawn gates, in training.
 
     Attributes:
-        maps: As in `Prediction`.
-        shares: (B,) share of the full MACs that each image would cost at inference; gradients
-            reach the policy.
-        tokens: (B, H/4, W/4, C), the patch embedding.
-        scores: The policy's.
-        gates: Drawn from them, 0 or 1; all open at budget 1.
+        maps: Raw maps, as in `Prediction`.
+        fractions: Fraction of the full MACs that each image would cost at inference, (B,);
+            gradients reach the policy.
+        tokens: Patch embedding, (B, H/4, W/4, C).
+        scores: Scores of the gates, from the policy.
+        gates: Gates drawn from the scores, 0 or 1; all open at budget 1.
 
     """
 
     maps: dict[str, Tensor]
-    shares: Tensor
+    fractions: Tensor
     tokens: Tensor
     scores: Gates
     gates: Gates

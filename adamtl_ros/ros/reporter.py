@@ -64,7 +64,7 @@ def frame_stats(frame: ProcessedFrame, times: FrameTimes) -> ComputeStats:
         **dataclasses.asdict(times),
     )
     if cost.floor:
-        stats.effective_budget = max(decision.budget, cost.share)
+        stats.effective_budget = max(decision.budget, cost.fraction)
         if decision.budget == decision.requested:  # else the limiter is the better reason
             stats.limit_reason = ComputeStats.FLOOR
     return stats

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adamtl_ros.nn.io.adapter_file import base_digest, check_base, load_adapted, read_header
+from adamtl_ros.nn.io.checkpoint import base_digest, check_base, load_adapted, read_adapter_header
 from adamtl_ros.runtime.worker import Worker
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class AdapterManager:
         """
         if adapter:
             path = Path(adapter)
-            check_base(read_header(path), self._base, self._digest, path)
+            check_base(read_adapter_header(path), self._base, self._digest, path)
 
     def request(self, adapter: str) -> None:
         """Load an adapter file in the background and switch to it; the last request wins.

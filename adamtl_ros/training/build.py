@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The network that a training starts with: at random, or from weights that are there."""
+"""Data set and network of a training, from its recipe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from adamtl_ros.data.datasets import Joined, Part, Resized, split_in_time
+from adamtl_ros.data.transforms import ConcatDataset, Resized, Subset, split_in_time
 from adamtl_ros.nn.adapters.inject import inject, unmerge
 from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.nn.io.convert import load_swin
@@ -30,18 +30,22 @@ def build_dataset(source: DataConfig, workers: int = 1) -> Dataset:
     """Open a data set.
 
     Args:
-        source: What the recipe says. Options of scenes are those of `ScenesConfig`; of bags
-            those of `LabelledBag`, and `more` bags, `holdout` and `gap` of `split_in_time()`
-            for the split 'train' or 'val', and a `size` at which images are learned from.
-        workers: Processes that draw scenes which are not there yet.
+        source: Entry of a recipe. Options of scenes are those of `ScenesConfig`; options of bags
+            those of `LabelledBag`, and `more` (further bags), `holdout` and `gap` (see
+            `split_in_time()`) for the split 'train' or 'val', and `size`, to which images are
+            resized.
+        workers: Number of processes that render missing scenes.
 
     Raises:
-        DataError: An unknown kind, unknown options, or data that is missing.
+        DataError: An unknown kind, unknown options, or missing data.
 
     """
     openers: dict[str, Callable[[DataConfig, int], Dataset]] = {
-        'scenes': _scenes, 'pascal_context': _pascal_context, 'nyud': _nyud, 'bags': _bags,
-    }  # fmt: skip
+        'scenes': _scenes,
+        'pascal_context': _pascal_context,
+        'nyud': _nyud,
+        'bags': _bags,
+    }
     if source.kind not in openers:
         raise DataError(f"unknown data '{source.kind}', choose from: {', '.join(openers)}")
     try:
@@ -60,16 +64,16 @@ def _scenes(source: DataConfig, workers: int) -> Dataset:
 
 
 def _progress() -> Callable[[int, int], None]:
-    """Return something that shows how many scenes have been drawn."""
+    """Return a callback that shows a progress bar of rendered scenes."""
     from tqdm import tqdm
 
     bars: list[Any] = []
 
-    def show(done: int, every: int) -> None:
+    def show(done: int, total: int) -> None:
         if not bars:
-            bars.append(tqdm(total=every, desc='drawing scenes', unit='scene'))
+            bars.append(tqdm(total=total, desc='drawing scenes', unit='scene'))
         bars[0].update(done - bars[0].n)
-        if done == every:
+        if done == total:
             bars[0].close()
 
     return show
@@ -98,9 +102,9 @@ def _open_bags(
     holdout: float = 0.0,
     gap: float = 0.0,
     size: tuple[int, int] | None = None,
-    **options: Any,  # noqa: ANN401
+    **options: Any,
 ) -> Dataset:
-    """Open bags, all of each or its part of a split, at their size or another one."""
+    """Open one or more bags, whole or the part of a split, optionally resized."""
     from adamtl_ros.data.labelled_bag import LabelledBag
 
     if holdout and split not in ('train', 'val'):
@@ -109,71 +113,84 @@ def _open_bags(
     for path in (root, *more):
         bag = LabelledBag(Path(path).expanduser(), **options)
         parts = split_in_time(len(bag), holdout, gap)
-        members.append(Part(bag, parts[1 if holdout and split == 'val' else 0]))
-    joined = Joined(members)
+        members.append(Subset(bag, parts[1 if holdout and split == 'val' else 0]))
+    joined = ConcatDataset(members)
     return Resized(joined, (size[0], size[1])) if size else joined
 
 
 def build_network(
     recipe: Recipe, tasks: Mapping[str, Task]
 ) -> tuple[AdaptiveNetwork, tuple[str, ...]]:
-    """Return the network, and the parts of it that a recipe's `start` has no weights for.
+    """Build the network that a training begins with.
 
-    The encoder is always taken from there; a decoder if the task is there with the same
-    classes; the policy if it decides the same for the same tasks. With adapters, of the recipe
-    or of the start, it is the whole network of the start, with its calibration.
+    With a start, the encoder is copied from it; a decoder too if the start has the task with the
+    same classes, and the policy if its configuration and tasks are the same. With adapters, of
+    the recipe or the start, the start is taken as a whole, with its calibration.
 
     Args:
-        recipe: Says where to start.
-        tasks: Those that are trained, with the classes of the data.
+        recipe: Recipe; architecture, policy, seed and the sources of weights are used.
+        tasks: Trained tasks by name, with the classes of the data.
+
+    Returns:
+        The network in training mode, and the names of its modules that the start has no weights
+        for.
 
     Raises:
-        ValueError: The file to start from has another architecture, or cannot be used; with
-            adapters also if it has other adapters, or not these tasks and classes.
+        ValueError: A start of another architecture or a file that cannot be read; with adapters
+            also a start that has other adapters, or lacks these tasks and classes.
 
     """
-    path = str(Path(recipe.start).expanduser())
-    source = load_model(path).network if recipe.start else None
-    if source and (recipe.adapters or source.adapters):
-        return _adapted(source, recipe, tasks), ()
+    start = load_model(str(Path(recipe.start).expanduser())).network if recipe.start else None
+    if start and (recipe.adapters or start.adapters):
+        return _adapt(start, recipe, tasks), ()
     with torch.random.fork_rng(devices=[]):
         network = AdaptiveNetwork(architecture(recipe.architecture), tasks, recipe.policy)
     init_weights(network, torch.Generator().manual_seed(recipe.seed))
     if recipe.pretrained:
         load_swin(network.encoder, Path(recipe.pretrained).expanduser())
-    fresh = _take(network, source, recipe) if source else ()
-    if recipe.adapters:
-        _attach(network, recipe)
-    return network.train(), fresh
+    new: tuple[str, ...] = ()
+    if start:
+        _check_architecture(start.arch == network.arch, start, recipe)
+        new = _copy_weights(start, network)
+    _inject_adapters(network, recipe)
+    return network.train(), new
 
 
-def _check_kind(source: AdaptiveNetwork, recipe: Recipe, *, same: bool) -> None:
+def _check_architecture(same: bool, start: AdaptiveNetwork, recipe: Recipe) -> None:
     if not same:
         raise ValueError(
-            f"start '{recipe.start}' is {source.arch.name}, the recipe asks for "
+            f"start '{recipe.start}' is {start.arch.name}, the recipe asks for "
             f'{recipe.architecture}'
         )
 
 
-def _take(network: AdaptiveNetwork, source: AdaptiveNetwork, recipe: Recipe) -> tuple[str, ...]:
-    """Copy what fits; return the names of what does not."""
-    _check_kind(source, recipe, same=source.arch == network.arch)
-    same = [name for name, task in network.tasks.items() if source.tasks.get(name) == task]
-    fits = {'encoder': True, **{f'decoders.{name}': name in same for name in network.tasks}}
-    fits['policy'] = (
-        list(source.tasks) == list(network.tasks) and source.policy.config == network.policy.config
+def _copy_weights(start: AdaptiveNetwork, network: AdaptiveNetwork) -> tuple[str, ...]:
+    """Copy the modules that match; return the names of the others."""
+    same = [name for name, task in network.tasks.items() if start.tasks.get(name) == task]
+    matches = {'encoder': True, **{f'decoders.{name}': name in same for name in network.tasks}}
+    matches['policy'] = (
+        list(start.tasks) == list(network.tasks) and start.policy.config == network.policy.config
     )
-    for name, taken in fits.items():
-        if taken:
-            network.get_submodule(name).load_state_dict(source.get_submodule(name).state_dict())
-    return tuple(name for name, taken in fits.items() if not taken)
+    for name, match in matches.items():
+        if match:
+            network.get_submodule(name).load_state_dict(start.get_submodule(name).state_dict())
+    return tuple(name for name, match in matches.items() if not match)
 
 
-def _adapted(
-    network: AdaptiveNetwork, recipe: Recipe, tasks: Mapping[str, Task]
-) -> AdaptiveNetwork:
-    """Return the network of a start, with the recipe's adapters."""
-    _check_kind(network, recipe, same=network.arch.name == recipe.architecture)
+def _adapt(network: AdaptiveNetwork, recipe: Recipe, tasks: Mapping[str, Task]) -> AdaptiveNetwork:
+    """Prepare the network of a start for a training of adapters, in place."""
+    _check_architecture(network.arch.name == recipe.architecture, network, recipe)
+    _check_classes(network, tasks)
+    unmerge(network)
+    _inject_adapters(network, recipe)
+    network.train()
+    for name in network.tasks:
+        # The running statistics of tasks that are not trained must not change either.
+        network.decoders[name].train(name in recipe.tasks)
+    return network
+
+
+def _check_classes(network: AdaptiveNetwork, tasks: Mapping[str, Task]) -> None:
     for name, task in tasks.items():
         own = network.tasks.get(name)
         if own is None or own.classes != task.classes:
@@ -183,20 +200,13 @@ def _adapted(
                 f'{found}, the data {list(task.classes)}; choose other tasks, or train without '
                 'adapters'
             )
-    unmerge(network)
-    _attach(network, recipe)
-    network.train()
-    for name in network.tasks:
-        # Their norms must not go on counting either.
-        network.decoders[name].train(name in recipe.tasks)
-    return network
 
 
-def _attach(network: AdaptiveNetwork, recipe: Recipe) -> None:
-    """Put the recipe's adapters on; those that are there already go on learning."""
+def _inject_adapters(network: AdaptiveNetwork, recipe: Recipe) -> None:
+    """Inject the recipe's adapters, if any; existing ones of the same configuration stay."""
     if recipe.adapters is None:
         return
-    config = recipe.adapters.config(len(network.arch.depths), recipe.tasks)
+    config = recipe.adapters.lora_config(len(network.arch.depths), recipe.tasks)
     if network.adapters is None:
         inject(network, config, torch.Generator().manual_seed(recipe.seed))
     elif replace(network.adapters, dropout=config.dropout) != config:

@@ -1,6 +1,18 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What each stage of a training minimises."""
+"""Loss of a batch in each kind of stage.
+
+    stage      gates                    loss
+    static     all open                 weighted sum of the task losses
+    backbone   random                   the same
+    policy,    sampled by the policy    the same + budget loss + gate flip gradient
+    joint
+
+The budget loss is the squared difference of the mean fraction of the MACs that is spent and the
+budget. It reaches the policy through relaxed gates. The task losses do too for window, token and
+branch gates; for block and width gates the slope of a relaxed gate is a poor estimate, and
+`gate_flip_gradient()` takes its place.
+"""
 
 from __future__ import annotations
 
@@ -24,78 +36,108 @@ from adamtl_ros.training.losses import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from torch import Tensor
-
     from adamtl_ros.nn.network import AdaptiveNetwork
     from adamtl_ros.nn.prediction import RelaxedPrediction
+    from adamtl_ros.tasks import Task
     from adamtl_ros.training.recipe import Stage
 
-FRAME_GATES = ('blocks', 'widths')
-"""Granularities with one gate for a block and frame: few enough to be tried one by one."""
-EVEN = 0.05
-"""Added to each gate's chance to be tried, so that those that seem settled are too."""
+FLIPPED_GATES = ('blocks', 'widths')
+"""Granularities with one gate per block and image: few enough to be flipped one by one."""
+MIN_FLIP_WEIGHT = 0.05
+"""Added to the sampling weight of each gate, so that almost certain gates are flipped too."""
+
+
+def loss_weights(
+    tasks: Mapping[str, Task],
+    labelled: Collection[str],
+    distillation_weight: float,
+    overrides: Mapping[str, float],
+) -> dict[str, float]:
+    """Return the weights of the tasks with a loss: with labels, or distilled.
+
+    Args:
+        tasks: Tasks of the network, by name.
+        labelled: Names of the tasks with labels.
+        distillation_weight: Factor of the weights of the other tasks; 0 for no loss of these.
+        overrides: Weights by task that differ from the task table.
+
+    """
+    factors = {name: 1.0 if name in labelled else distillation_weight for name in tasks}
+    return {
+        name: factor * overrides.get(name, tasks[name].loss_weight)
+        for name, factor in factors.items()
+        if factor
+    }
 
 
 @dataclass(frozen=True)
 class GateFlip:
-    """One gate of each image, turned over.
+    """Gates of a batch with one gate of each image flipped.
 
     Attributes:
-        gates: The gates with one of each image turned over.
-        opened: (B,), 1 where the gate was shut and is open now, -1 where it is the other way.
-        chance: (B,) probability that the policy opens the gate, divided by that of trying it;
-            gradients reach the policy.
+        gates: Gates after the flip.
+        direction: (B,), 1 where the flip opened a gate, -1 where it closed one.
+        probability: (B,) probability that the policy opens the flipped gate, divided by the
+            probability that this gate was chosen; with gradient.
 
     """
 
     gates: Gates
-    opened: Tensor
-    chance: Tensor
-
-    def surrogate(self, before: Tensor, after: Tensor) -> Tensor:
-        """Return what has the gradient of the expected loss, and the value 0, (B,).
-
-        The expected loss is linear in the probability of each gate, and its slope is the loss
-        with the gate open less the loss with it shut, all others being as drawn (the local
-        expectation gradient, Titsias and Lazaro-Gredilla 2015). Unlike a straight-through
-        estimate it does not take the slope at the end of a curve for the way along it.
-
-        Args:
-            before: (B,) losses with the gates as drawn.
-            after: (B,) losses with one turned over.
-
-        """
-        worth = self.opened * (after - before).detach()
-        return worth * (self.chance - self.chance.detach())
+    direction: Tensor
+    probability: Tensor
 
 
-def flip_one(scores: Gates, gates: Gates, generator: torch.Generator | None = None) -> GateFlip:
-    """Turn over one block or width gate of each image, more often an undecided one.
+def sample_gate_flip(
+    scores: Gates, gates: Gates, generator: torch.Generator | None = None
+) -> GateFlip:
+    """Flip one block or width gate of each image, chosen at random by its variance.
 
     Args:
-        scores: The policy's.
-        gates: As drawn from them, 0 or 1.
-        generator: For the choice, on the scores' device.
+        scores: Scores of the policy.
+        gates: Gates sampled from the scores, 0 or 1.
+        generator: Random generator on the scores' device.
 
     """
-    names = [name for name in FRAME_GATES if name in gates.present]
-    open_ = torch.cat([gates.present[name] for name in names], 1)
+    names = [name for name in FLIPPED_GATES if name in gates.present]
+    sampled = torch.cat([gates.present[name] for name in names], 1)  # (B, gates)
     probability = torch.cat([scores.present[name] for name in names], 1).sigmoid()
-    tried = (probability * (1 - probability)).detach() + EVEN
-    tried = tried / tried.sum(1, keepdim=True)
-    which = tried.multinomial(1, generator=generator)
-    was = open_.gather(1, which)
-    flipped = open_.detach().scatter(1, which, 1 - was)
+    weight = (probability * (1 - probability)).detach() + MIN_FLIP_WEIGHT
+    weight = weight / weight.sum(1, keepdim=True)
+    index = weight.multinomial(1, generator=generator)  # (B, 1)
+    before = sampled.gather(1, index).detach()
+    flipped = sampled.detach().scatter(1, index, 1 - before)
     parts = dict(zip(names, flipped.chunk(len(names), 1), strict=True))
-    chance = probability.gather(1, which) / tried.gather(1, which)
-    return GateFlip(Gates(**{**gates.present, **parts}), (1 - 2 * was.detach())[:, 0], chance[:, 0])
+    weighted = probability.gather(1, index) / weight.gather(1, index)
+    return GateFlip(
+        gates=Gates(**{**gates.present, **parts}),
+        direction=(1 - 2 * before)[:, 0],
+        probability=weighted[:, 0],
+    )
+
+
+def gate_flip_gradient(flip: GateFlip, before: Tensor, after: Tensor) -> Tensor:
+    """Return a tensor of value 0 with the gradient of the expected loss, (B,).
+
+    The expected loss is linear in the probability of each gate. Its slope is the loss with the
+    gate open minus the loss with it closed, all other gates as sampled (local expectation
+    gradient, Titsias and Lazaro-Gredilla 2015). It is unbiased, unlike a straight-through
+    estimate, which takes the slope at one end of a curve for the difference of its ends.
+
+    Args:
+        flip: The flip, of `sample_gate_flip()`.
+        before: (B,) losses with the gates as sampled.
+        after: (B,) losses after the flip.
+
+    """
+    slope = flip.direction * (after - before).detach()
+    return slope * (flip.probability - flip.probability.detach())
 
 
 class MultiTaskLoss(nn.Module):
-    """Loss of a batch in a stage; a module, so that several processes can share it (DDP).
+    """Loss of a batch in a stage; a module, for distributed data parallel (DDP) training.
 
-    After AdaMTL (Neseem et al. 2023), with two changes: the budget is drawn anew for each step,
-    so that one set of weights learns every one, and what counts is exact MACs.
+    After AdaMTL (Neseem et al. 2023) with two changes: the budget is sampled in each step, so
+    that one set of weights serves all budgets, and the cost is in exact MACs.
     """
 
     mean: Tensor
@@ -105,58 +147,59 @@ class MultiTaskLoss(nn.Module):
         self,
         network: AdaptiveNetwork,
         stage: Stage,
-        normalisation: tuple[tuple[float, ...], tuple[float, ...]],
+        normalization: tuple[tuple[float, ...], tuple[float, ...]],
         label_stride: int,
         weights: Mapping[str, float],
-        before: AdaptiveNetwork | None = None,
+        teacher: AdaptiveNetwork | None = None,
         labelled: Collection[str] = (),
     ) -> None:
-        """Prepare.
+        """Prepare the loss of a stage.
 
         Args:
-            network: What is trained.
-            stage: How.
-            normalisation: Mean and standard deviation of RGB in 0..1.
-            label_stride: Predictions and labels meet at one pixel in so many.
-            weights: Weight of each task's loss.
-            before: The network that tasks without labels are held to; none if all have some.
-            labelled: Tasks with labels, if not all have.
+            network: Network to train.
+            stage: Stage.
+            normalization: Mean and standard deviation of RGB in 0..1.
+            label_stride: Stride at which predictions and labels are compared [px].
+            weights: Loss weight by task.
+            teacher: Network whose outputs replace the labels of tasks without labels; none if
+                all tasks have labels.
+            labelled: Tasks with labels; not needed without a teacher.
 
         """
         super().__init__()
-        self.network, self.stage, self.before = network, stage, before
-        self.kept = [name for name in weights if name not in labelled] if before else []
+        self.network, self.stage, self.teacher = network, stage, teacher
+        self.distilled = [name for name in weights if name not in labelled] if teacher else []
         self.label_stride = label_stride
         self.weights = dict(weights)
-        for name, values in zip(('mean', 'std'), normalisation, strict=True):
+        for name, values in zip(('mean', 'std'), normalization, strict=True):
             tensor = 255 * torch.tensor(values).view(3, 1, 1)
             self.register_buffer(name, tensor, persistent=False)
 
     def forward(
         self, images: Tensor, labels: Mapping[str, Tensor], temperature: float, seed: int
     ) -> dict[str, Tensor]:
-        """Return the losses by name; 'loss' is the sum that is minimised, with gradient.
+        """Return the losses by name; 'loss' is their weighted sum, with gradient.
 
         Args:
-            images: As `Batch` has them.
-            labels: As `Batch` has them.
-            temperature: Of the gates.
-            seed: Of the budget and the gates that are drawn.
+            images: (B, 3, H, W) uint8 RGB.
+            labels: Labels by task, (B, H, W), or (B, 3, H, W) for normals.
+            temperature: Temperature of the gates.
+            seed: Seed of budget and gates: a number of the step times 4096, plus the process.
 
         """
         images = (images.float() - self.mean) / self.std
-        if self.before is not None:
-            labels = {**labels, **teacher_outputs(self.before, images, self.kept)}
+        if self.teacher is not None:
+            labels = {**labels, **teacher_outputs(self.teacher, images, self.distilled)}
         generator = torch.Generator(images.device).manual_seed(seed)
-        if self.stage.kind in ('policy', 'joint'):
-            budgets = self._budgets(len(images), seed).to(images.device)
-            return self._adaptive(images, labels, budgets, temperature, generator)
-        tokens = self.network.encoder.patch_embed(images)
-        maps = self.network.decode(tokens, self._execution(tokens, generator), self.weights)
+        if self.stage.adaptive:
+            budgets = self._sample_budgets(len(images), seed).to(images.device)
+            return self._adaptive_losses(images, labels, budgets, temperature, generator)
+        tokens = self.network.encoder.patch_embed(images)  # (B, H / 4, W / 4, C)
+        maps = self.network.forward_tokens(tokens, self._execution(tokens, generator), self.weights)
         losses = self._task_losses(maps, labels)
-        return _named(self._total(losses), losses)
+        return _with_total(self._weighted_sum(losses), losses)
 
-    def _adaptive(
+    def _adaptive_losses(
         self,
         images: Tensor,
         labels: Mapping[str, Tensor],
@@ -164,45 +207,47 @@ class MultiTaskLoss(nn.Module):
         temperature: float,
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """Return the losses of a stage in which the policy decides."""
-        tried = FRAME_GATES if self.stage.flips else ()
-        sloped = [name for name in GATES if name not in tried]
-        relaxed = self.network.relaxed(
-            images, budgets, self.weights, temperature, generator, sloped
+        """Return the losses under gates of the policy."""
+        flipped = FLIPPED_GATES if self.stage.flips else ()
+        differentiated = [name for name in GATES if name not in flipped]
+        relaxed = self.network.forward_train(
+            images, budgets, self.weights, temperature, generator, differentiated
         )
         losses = self._task_losses(relaxed.maps, labels)
-        total, parts = self._total(losses), _spending(relaxed.shares.float(), budgets)
-        if parts:
-            total = total + self.stage.spending_weight * parts['spending']
-            if any(name in relaxed.gates.present for name in tried):
-                total = total + self._worth(relaxed, labels, budgets < 1, generator)
-        return _named(total, {**losses, **parts})
+        total, budget_losses = self._weighted_sum(losses), _budget_loss(relaxed.fractions, budgets)
+        if budget_losses:
+            total = total + self.stage.spending_weight * budget_losses['spending']
+            if any(name in relaxed.gates.present for name in flipped):
+                total = total + self._gate_flip_loss(relaxed, labels, budgets < 1, generator)
+        return _with_total(total, {**losses, **budget_losses})
 
-    def _worth(
+    def _gate_flip_loss(
         self,
         relaxed: RelaxedPrediction,
         labels: Mapping[str, Tensor],
-        bound: Tensor,
+        limited: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
-        """Return what teaches the policy the worth of its blocks, with the value 0."""
-        gates, scores = (x.map(lambda value: value[bound]) for x in (relaxed.gates, relaxed.scores))
-        flip = flip_one(scores, gates, generator)
-        labels = {name: label[bound] for name, label in labels.items()}
+        """Return a scalar of value 0 with the gradient of flipped gates, of limited images."""
+        gates, scores = (
+            x.map(lambda value: value[limited]) for x in (relaxed.gates, relaxed.scores)
+        )
+        flip = sample_gate_flip(scores, gates, generator)
+        labels = {name: label[limited] for name, label in labels.items()}
         with torch.no_grad():
-            maps = self.network.under(relaxed.tokens[bound], flip.gates, self.weights)
-            after = self._total(self._by_image(maps, labels))
-            drawn = {name: raw[bound] for name, raw in relaxed.maps.items()}
-            before = self._total(self._by_image(drawn, labels))
-        return (self._focused(before) * flip.surrogate(before, after)).mean()
+            maps = self.network.forward_gated(relaxed.tokens[limited], flip.gates, self.weights)
+            after = self._weighted_sum(self._losses_per_image(maps, labels))
+            sampled = {name: raw[limited] for name, raw in relaxed.maps.items()}
+            before = self._weighted_sum(self._losses_per_image(sampled, labels))
+        return (self._image_weights(before) * gate_flip_gradient(flip, before, after)).mean()
 
-    def _total(self, losses: Mapping[str, Tensor]) -> Tensor:
+    def _weighted_sum(self, losses: Mapping[str, Tensor]) -> Tensor:
         return torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum(0)
 
     def _execution(
         self, tokens: Tensor, generator: torch.Generator
     ) -> PlannedExecution | RelaxedExecution:
-        """Run everything, or what gates drawn at random leave open."""
+        """Return the execution of a stage without policy: everything on, or random gates."""
         arch, policy = self.network.arch, self.network.policy.config
         images = len(tokens)
         if self.stage.kind == 'static':
@@ -210,15 +255,15 @@ class MultiTaskLoss(nn.Module):
         gates = random_gates(self.network, tokens, self.stage.full, generator)
         return RelaxedExecution(gates, arch.depths, policy.narrow)
 
-    def _budgets(self, images: int, seed: int) -> Tensor:
-        """Draw the budget of a step; some of the images have all.
+    def _sample_budgets(self, images: int, seed: int) -> Tensor:
+        """Sample the budget of a step; a fraction `full` of the images has budget 1, (B,).
 
-        One budget for the others, since only the mean of what they spend is held to it. The
-        processes of a training share it.
+        All other images have the same budget, since only their mean cost is compared with it.
+        The processes of a training have the same one too.
         """
-        drawn = torch.rand(1, generator=torch.Generator().manual_seed(seed // 4096)).item()
+        generator = torch.Generator().manual_seed(seed // 4096)
         low, high = self.stage.budgets
-        budget = low + (high - low) * drawn
+        budget = low + (high - low) * torch.rand(1, generator=generator).item()
         budgets = torch.full((images,), min(budget, 0.99))
         budgets[: round(self.stage.full * images)] = 1
         return budgets
@@ -226,35 +271,35 @@ class MultiTaskLoss(nn.Module):
     def _task_losses(
         self, maps: Mapping[str, Tensor], labels: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Return the loss of each task, a mean over pixels, or with `focus` over images."""
+        """Return the loss of each task: a mean over pixels, or with `focus` over images."""
         if not self.stage.focus:
-            return {name: self._loss(name, raw, labels[name]) for name, raw in maps.items()}
-        by_image = self._by_image(maps, labels)
-        weight = self._focused(self._total(by_image).detach())
-        return {name: (weight * loss).mean() for name, loss in by_image.items()}
+            return {name: self._task_loss(name, raw, labels[name]) for name, raw in maps.items()}
+        per_image = self._losses_per_image(maps, labels)
+        weight = self._image_weights(self._weighted_sum(per_image).detach())
+        return {name: (weight * loss).mean() for name, loss in per_image.items()}
 
-    def _focused(self, loss: Tensor) -> Tensor:
-        """Return the weights of images by their losses, with a mean of 1."""
+    def _image_weights(self, loss: Tensor) -> Tensor:
+        """Return weights of images with mean 1, proportional to loss ** focus, (B,)."""
         weight = loss.clamp_min(1e-6) ** self.stage.focus
         return weight / weight.mean()
 
-    def _by_image(
+    def _losses_per_image(
         self, maps: Mapping[str, Tensor], labels: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Return the loss of each task on each image."""
+        """Return the loss of each task on each image, (B,)."""
         return {
             name: torch.stack(
                 [
-                    self._loss(name, one[None], label[None])
+                    self._task_loss(name, one[None], label[None])
                     for one, label in zip(raw, labels[name], strict=True)
                 ]
             )
             for name, raw in maps.items()
         }
 
-    def _loss(self, name: str, raw: Tensor, label: Tensor) -> Tensor:
+    def _task_loss(self, name: str, raw: Tensor, label: Tensor) -> Tensor:
         task = self.network.tasks[name]
-        if name in self.kept:
+        if name in self.distilled:
             return distillation_loss(task, raw, label)
         label = downsample_labels(task, label, self.label_stride)
         if raw.shape[-2:] != label.shape[-2:]:
@@ -266,44 +311,50 @@ class MultiTaskLoss(nn.Module):
 def random_gates(
     network: AdaptiveNetwork, tokens: Tensor, full: float, generator: torch.Generator
 ) -> Gates:
-    """Open gates at random, all of them for some of the images.
+    """Sample gates at random; a fraction `full` of the images has all of them open.
 
-    The others keep a share of their gates that is drawn for each, more often a large one, so
-    that the encoder learns to do without any part. Branches of tasks go with their blocks.
+    In each other image a random fraction of the gates is open, more often a large one, so that
+    the encoder works without any single part. Branches of tasks go with their blocks.
 
     Args:
-        network: Whose gates.
-        tokens: (B, H/4, W/4, C), the patch embedding.
-        full: Share of the images with everything on.
-        generator: For the draw.
+        network: Network whose gates are sampled.
+        tokens: (B, H / 4, W / 4, C), the patch embedding.
+        full: Fraction of the images with everything on, 0..1.
+        generator: Random generator on the tokens' device.
 
     """
     images, device = len(tokens), tokens.device
-    share = torch.rand(images, generator=generator, device=device).sqrt()
-    share[: round(full * images)] = 1
+    fraction = torch.rand(images, generator=generator, device=device).sqrt()  # (B,)
+    fraction[: round(full * images)] = 1
     with torch.no_grad():
         budgets = torch.ones(images, device=device)
         scores = network.policy(tokens, budgets, network.tasks)
+    # The root, since a window runs only if its block does too.
+    probability = fraction.sqrt() if len(scores.present) > 1 else fraction
 
-    def draw(score: Tensor) -> Tensor:
-        # The root, since a window runs only where its block does too.
-        chance = share.sqrt() if len(scores.present) > 1 else share
-        chance = chance.view(-1, *[1] * (score.dim() - 1))
-        return (
-            torch.rand(score.shape, generator=generator, device=device) < chance
-        ).float()  # fmt: skip
+    def sample(score: Tensor) -> Tensor:
+        threshold = probability.view(-1, *[1] * (score.dim() - 1))
+        return (torch.rand(score.shape, generator=generator, device=device) < threshold).float()
 
-    return scores.map(draw)
+    return scores.map(sample)
 
 
-def _named(total: Tensor, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _with_total(total: Tensor, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {'loss': total, **{name: part.detach() for name, part in parts.items()}}
 
 
-def _spending(shares: Tensor, budgets: Tensor) -> dict[str, Tensor]:
-    """Distance of the mean spent share from the budget, squared, where it is below 1."""
-    bound = budgets < 1
-    if not bound.any():
+def _budget_loss(shares: Tensor, budgets: Tensor) -> dict[str, Tensor]:
+    """Return the squared difference of mean cost and budget ('spending'), and the two.
+
+    Over the images with a budget below 1; empty if there is none.
+
+    Args:
+        shares: (B,) fraction of the full MACs that each image costs.
+        budgets: (B,) budgets.
+
+    """
+    limited = budgets < 1
+    if not limited.any():
         return {}
-    mean, budget = shares[bound].mean(), budgets[bound].mean()
-    return {'spending': (mean - budget).square(), 'share': mean, 'budget': budget}
+    share, budget = shares.float()[limited].mean(), budgets[limited].mean()
+    return {'spending': (share - budget).square(), 'share': share, 'budget': budget}

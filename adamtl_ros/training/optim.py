@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What a stage trains, how fast, and the running mean of the weights."""
+"""Trainable parameters and their groups, learning rate schedule, and averaging of weights."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from adamtl_ros.training.adapters import trainable_names
+from adamtl_ros.nn.adapters.inject import PARTS, trainable_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Collection, Container
 
     from torch import nn
     from torch.optim import Optimizer
@@ -21,7 +21,35 @@ if TYPE_CHECKING:
     from adamtl_ros.training.recipe import Recipe, Stage
 
 POLICY = 'policy.'
-"""How the names of the policy's parameters begin."""
+"""Prefix of the names of the policy's parameters."""
+
+
+def trainable_names(
+    network: AdaptiveNetwork, tasks: Collection[str], parts: Collection[str] = PARTS
+) -> set[str] | None:
+    """Return the names of the parameters that are trained in a network with adapters.
+
+    Decoders and low-rank pairs of other tasks are never among them, nor is the policy, which
+    depends on the stage; see `parameter_groups()`.
+
+    Args:
+        network: The network.
+        tasks: Names of the tasks that are trained.
+        parts: Groups of parameters that are trained, of `PARTS`.
+
+    Returns:
+        Parameter names; None, for all parameters, if the network has no adapters.
+
+    """
+    if network.adapters is None:
+        return None
+    other_tasks = {name for name in network.tasks if name not in tasks}
+    return {
+        name
+        for part, members in trainable_parameters(network).items()
+        for name in members
+        if part in parts and not other_tasks.intersection(name.split('.'))
+    }
 
 
 def parameter_groups(
@@ -30,63 +58,78 @@ def parameter_groups(
     weight_decay: float,
     names: Container[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return what a stage trains, and freeze the rest.
+    """Return the optimizer's parameter groups for a stage, and freeze all other parameters.
 
-    Matrices decay; biases, norms and the position bias tables do not (Liu et al. 2021).
+    Weight decay is applied to matrices only, not to biases, norms and the position bias tables
+    (Liu et al. 2021).
 
     Args:
-        network: The network.
-        stage: The stage.
-        weight_decay: Of matrices.
-        names: Of all that learns beside the policy; everything if not given.
+        network: The network, whose `requires_grad` flags are set.
+        stage: The stage, which has the learning rates.
+        weight_decay: Weight decay of matrices.
+        names: Names of the trainable parameters beside the policy; all if not given.
 
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(_learns(name, stage, names))
+        parameter.requires_grad_(_is_trained(name, stage, names))
         if parameter.requires_grad:
             decays = parameter.dim() > 1 and 'bias' not in name
             groups.setdefault((name.startswith(POLICY), decays), []).append(parameter)
     return [
         {
-            'params': members,
+            'params': parameters,
             'lr': stage.policy_lr if is_policy else stage.lr,
             'weight_decay': weight_decay if decays else 0.0,
         }
-        for (is_policy, decays), members in groups.items()
+        for (is_policy, decays), parameters in groups.items()
     ]
 
 
-def trained_parameters(network: AdaptiveNetwork, recipe: Recipe) -> int:
-    """Return how many parameters of a network the stages of a recipe train."""
-    names = trainable_names(network, recipe)
+def count_trained_parameters(network: AdaptiveNetwork, recipe: Recipe) -> int:
+    """Return the number of parameters that the stages of a recipe train together."""
+    names = trainable_names(network, recipe.tasks, recipe.trained_parts)
     return sum(
         parameter.numel()
         for name, parameter in network.named_parameters()
-        if any(_learns(name, stage, names) for stage in recipe.stages)
+        if any(_is_trained(name, stage, names) for stage in recipe.stages)
     )
 
 
-def _learns(name: str, stage: Stage, names: Container[str] | None) -> bool:
+def _is_trained(name: str, stage: Stage, names: Container[str] | None) -> bool:
     if name.startswith(POLICY):
         return stage.kind in ('policy', 'joint')
     return stage.kind != 'policy' and (names is None or name in names)
 
 
-def cosine_schedule(optimiser: Optimizer, stage: Stage) -> SequentialLR:
-    """Return rates that rise linearly at first and then fall as a cosine to a hundredth."""
-    rise = max(1, round(stage.warmup * stage.steps))
-    lowest = min(group['lr'] for group in optimiser.param_groups) / 100
-    warm = LinearLR(optimiser, 0.02, total_iters=rise)
-    fall = CosineAnnealingLR(optimiser, max(1, stage.steps - rise), lowest)
-    return SequentialLR(optimiser, [warm, fall], [rise])
+def cosine_schedule(optimizer: Optimizer, steps: int, warmup: float) -> SequentialLR:
+    """Return a schedule with linear warm-up and cosine decay to a hundredth of the rate.
+
+    Args:
+        optimizer: Optimizer with its peak learning rates.
+        steps: Number of optimizer steps, warm-up included.
+        warmup: Fraction of the steps that warm up, 0..1.
+
+    """
+    warmup_steps = max(1, round(warmup * steps))
+    lowest = min(group['lr'] for group in optimizer.param_groups) / 100
+    rise = LinearLR(optimizer, 0.02, total_iters=warmup_steps)
+    decay = CosineAnnealingLR(optimizer, max(1, steps - warmup_steps), lowest)
+    return SequentialLR(optimizer, [rise, decay], [warmup_steps])
 
 
-def ema_with_warmup(decay: float) -> Any:  # noqa: ANN401
-    """Return the update of a running mean that forgets faster while it is young."""
+def ema_with_warmup(decay: float) -> Callable[[Any, Any, Any], None]:
+    """Return the update of an exponential moving average (EMA) whose decay grows at first.
 
-    def update(mean: Any, current: Any, count: Any) -> None:  # noqa: ANN401
-        young = (1 + float(count)) / (10 + float(count))
-        get_ema_multi_avg_fn(min(decay, young))(mean, current, count)
+    After n updates the decay is min(decay, (1 + n) / (10 + n)).
+
+    Args:
+        decay: Final decay, 0..1.
+
+    """
+
+    def update(average: Any, current: Any, count: Any) -> None:
+        early = (1 + float(count)) / (10 + float(count))
+        get_ema_multi_avg_fn(min(decay, early))(average, current, count)
 
     return update

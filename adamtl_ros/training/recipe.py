@@ -1,6 +1,10 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Recipes: everything that a training depends on, in one YAML file."""
+"""Recipes: all settings of a training, in one YAML file.
+
+A `Recipe` has data sets, stages and, optionally, low-rank adapters. The fields of the dataclasses
+are the entries of the file.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from adamtl_ros.config import ConfigError, from_dict, replace_entry
+from adamtl_ros.config import ConfigError, from_dict, set_entry
 from adamtl_ros.data.transforms import Augmentation
-from adamtl_ros.nn.adapters.config import LoraConfig
 from adamtl_ros.nn.adapters.inject import PARTS
+from adamtl_ros.nn.adapters.lora import LoraConfig
 from adamtl_ros.nn.gating.policy import PolicyConfig
 from adamtl_ros.tasks import TASKS
 
@@ -23,10 +27,11 @@ if TYPE_CHECKING:
 
 
 KINDS = ('static', 'backbone', 'policy', 'joint')
+"""Kinds of stages; see `Stage`."""
 
 
 class RecipeError(ConfigError):
-    """A recipe that cannot be followed; says which entry, and what it may be."""
+    """A recipe that cannot be used; the message has the entry and what is allowed."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,10 @@ class DataConfig:
 
     Attributes:
         kind: 'scenes', 'pascal_context', 'nyud' or 'bags'.
-        root: Folder of the data; of drawn scenes: where they are kept, none to draw each time.
-        split: Of a published data set; of bags with a 'holdout': 'train' or 'val'.
-        options: What else the data set takes; see `open_source()`.
+        root: Folder of the data. For scenes: cache folder; if empty, scenes are rendered again
+            each time.
+        split: Split of a published data set; for bags with a 'holdout': 'train' or 'val'.
+        options: Further arguments of the data set; see `build_dataset()`.
 
     """
 
@@ -49,25 +55,25 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a training.
+    """A stage of a training.
 
     Attributes:
-        kind: 'static' (everything on), 'backbone' (under random gates), 'policy' (the policy
-            alone) or 'joint' (together).
-        steps: Number of steps.
-        batch: Images of a step.
-        size: Height and width of a training image.
-        lr: Learning rate of encoder and decoders.
-        policy_lr: Learning rate of the policy.
-        warmup: Share of the steps in which the rates rise.
-        full: Share of a batch with everything on.
-        budgets: Least and greatest budget that is drawn; one for each step.
-        spending_weight: Weight of the distance of the spent share from the budget.
-        temperature: Of the gates, at the begin and the end.
-        focus: Images weigh as the power of their loss with this exponent, so that compute goes
-            where most is still wrong; 0: all weigh the same.
-        flips: Learn the worth of blocks and widths by turning them over, with a second forward
-            pass; else by the slopes of softened gates, as AdaMTL does.
+        kind: 'static' (all blocks on), 'backbone' (encoder and decoders under random gates),
+            'policy' (the policy alone) or 'joint' (all together).
+        steps: Number of optimizer steps.
+        batch: Images per step, over all processes.
+        size: Height and width of a training image [px].
+        lr: Peak learning rate of encoder and decoders.
+        policy_lr: Peak learning rate of the policy.
+        warmup: Fraction of the steps in which the learning rates rise.
+        full: Fraction of a batch with everything on.
+        budgets: Range of the budgets, one of which is sampled per step.
+        spending_weight: Weight of the squared difference of spent MACs and budget.
+        temperature: Temperature of the gates at the first and the last step.
+        focus: Exponent of the loss in the weight of an image, so that compute goes where the
+            loss is high; 0 for equal weights.
+        flips: Train gates of blocks and widths by flipping them, with a second forward pass
+            (see `gate_flip_gradient()`); otherwise by relaxed gates, as AdaMTL does.
 
     """
 
@@ -89,7 +95,7 @@ class Stage:
         """Check the values.
 
         Raises:
-            RecipeError: An unknown kind or an impossible number.
+            RecipeError: An unknown kind or a number outside its range.
 
         """
         if self.kind not in KINDS:
@@ -100,38 +106,100 @@ class Stage:
         if not (0 <= self.full <= 1 and 0 < low <= high <= 1 and min(self.temperature) > 0):
             raise RecipeError(f'full in 0..1, budgets in (0, 1], temperatures positive: {self}')
 
+    @property
+    def adaptive(self) -> bool:
+        """Whether the policy is trained."""
+        return self.kind in ('policy', 'joint')
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """Low-rank adapters that are injected into the network and trained in place of it.
+
+    Attributes:
+        rank: Rank of the pairs that all tasks share.
+        task_rank: Rank of the pairs of each trained task; 0 for none.
+        task_layers: Layers with pairs of tasks; without 'fc1' they cost little time.
+        merging: Shared pairs also in patch merging (MTLoRA+), whose reduction then stays frozen.
+        parts: Groups of parameters that are trained, of `PARTS`.
+        dropout: Dropout on the input of the pairs. The published 0.05 took 29 % of a step on a
+            CPU, for the same scores.
+        keep: Weight of the distillation loss of tasks without labels, whose outputs are kept
+            near those of the base; 0 to let them change.
+
+    """
+
+    rank: int = 8
+    task_rank: int = 4
+    task_layers: tuple[str, ...] = ('proj', 'fc2')
+    merging: bool = True
+    parts: tuple[str, ...] = PARTS
+    dropout: float = 0.0
+    keep: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ValueError: Unknown parts or a number outside its range.
+
+        """
+        unknown = [name for name in self.parts if name not in PARTS]
+        if unknown or not self.parts:
+            raise ValueError(f'parts {unknown} are unknown, choose from: {", ".join(PARTS)}')
+        if self.keep < 0:
+            raise ValueError(f'keep must be 0 or more, got {self.keep}')
+        self.lora_config(1, ())
+
+    def lora_config(self, stages: int, tasks: Iterable[str]) -> LoraConfig:
+        """Return the configuration of the layers.
+
+        Args:
+            stages: Number of stages of the network.
+            tasks: Names of the trained tasks.
+
+        """
+        return LoraConfig.uniform(
+            stages,
+            tasks if self.task_rank else (),
+            self.rank,
+            self.task_rank,
+            merging=self.merging,
+            task_layers=self.task_layers,
+            dropout=self.dropout,
+        )
+
 
 @dataclass(frozen=True)
 class Recipe:
     """A training.
 
     Attributes:
-        name: For people.
-        data: What to train on.
-        validation: What to evaluate on.
-        stages: One after the other.
-        architecture: Name of the network.
-        tasks: Which ones; one alone makes a single-task network.
-        policy: What the policy decides.
-        augmentation: How images vary.
-        seed: Of weights, order, augmentation and gates.
-        start: Weights to start from, a file; random ones if empty.
-        pretrained: Official ImageNet file of a Swin for the encoder, if not empty.
-        adapters: Low-rank adapters that learn in the place of the encoder; none if not given.
-            With 'static', 'policy' and 'joint' stages the policy learns too, after them and then
-            together with them. A start then gives the whole network, with tasks that are not
-            trained, and its policy.
-        label_stride: Predictions and labels meet at one pixel in so many.
-        weights: Weights of the tasks' losses that differ from the table's.
-        weight_decay: Of AdamW, for matrices.
-        clip: Greatest norm of the gradient.
-        ema: Decay of the running mean of the weights, which is what is kept.
+        name: Human-readable name.
+        data: Training data.
+        validation: Data to evaluate on.
+        stages: Stages in their order.
+        architecture: Name of the architecture.
+        tasks: Names of the trained tasks; one alone makes a single-task network.
+        policy: Decisions of the policy.
+        augmentation: Augmentation of training images.
+        seed: Seed of weights, order of images, augmentation and gates.
+        start: Model file or name to start from; random weights if empty.
+        pretrained: Official ImageNet weights of a Swin for the encoder; none if empty.
+        adapters: Low-rank adapters to train in place of the encoder; none if not given. In
+            'policy' and 'joint' stages the policy is trained too. The network is then that of
+            `start` as a whole, with its policy and its tasks that are not trained.
+        label_stride: Stride at which predictions and labels are compared [px].
+        weights: Loss weights by task that differ from the task table.
+        weight_decay: Weight decay of AdamW, for matrices.
+        clip: Maximum norm of the gradient.
+        ema: Decay of the exponential moving average of the weights, which is what is saved.
         precision: 'bf16-mixed' or '32-true'.
-        calibration_images: Number of training images that the budgets are fitted to.
-        combinations: Fit them for every combination of tasks, else for all tasks together only;
-            token gates are so many that it takes minutes.
+        calibration_images: Number of training images for the calibration of budgets.
+        combinations: Calibrate for every combination of tasks instead of all tasks together
+            only; with token gates it takes minutes.
         checkpoint_steps: Steps between two checkpoints.
-        workers: Processes that prepare batches.
+        workers: Number of processes that prepare batches.
 
     """
 
@@ -159,10 +227,10 @@ class Recipe:
     workers: int = 0
 
     def __post_init__(self) -> None:
-        """Check what goes across entries.
+        """Check entries that depend on each other.
 
         Raises:
-            RecipeError: Unknown tasks, no stage, or an impossible number.
+            RecipeError: Unknown tasks, no stage, or a number outside its range.
 
         """
         unknown = [name for name in (*self.tasks, *self.weights) if name not in TASKS]
@@ -181,12 +249,34 @@ class Recipe:
 
     @property
     def adaptive(self) -> bool:
-        """Whether its network learns to choose what runs."""
-        return any(stage.kind in ('policy', 'joint') for stage in self.stages)
+        """Whether a policy is trained."""
+        return any(stage.adaptive for stage in self.stages)
+
+    @property
+    def trained_parts(self) -> tuple[str, ...]:
+        """Groups of parameters that are trained in a network with adapters, of `PARTS`."""
+        return self.adapters.parts if self.adapters else PARTS
+
+    @property
+    def distillation_weight(self) -> float:
+        """Weight of the distillation loss of tasks that are not trained."""
+        return self.adapters.keep if self.adapters else AdapterConfig.keep
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a dictionary that JSON can hold."""
+        """Return a dictionary for JSON and YAML, as `from_dict()` reads it."""
         return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Recipe:
+        """Return the recipe of a dictionary, also of an earlier version.
+
+        Raises:
+            ConfigError: An unknown entry or a wrong value.
+
+        """
+        recipe = from_dict(cls, values)
+        assert isinstance(recipe, cls)
+        return recipe
 
 
 def read_recipe(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
@@ -194,11 +284,11 @@ def read_recipe(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
 
     Args:
         path: YAML file.
-        changes: Entries to replace, by name; those of parts with dots: 'policy.task_aware',
-            'stages.0.steps'.
+        changes: New values by the dotted name of the entry, such as 'seed', 'policy.task_aware'
+            or 'stages.0.steps'.
 
     Raises:
-        RecipeError: Not YAML, or an entry that a recipe does not have or cannot be so.
+        RecipeError: Not YAML, an unknown entry, or a wrong value.
 
     """
     try:
@@ -209,55 +299,7 @@ def read_recipe(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
         raise RecipeError(f'{path} must hold the entries of a recipe, got {values!r}')
     try:
         for name, value in (changes or {}).items():
-            replace_entry(values, name, value)
-        recipe = from_dict(Recipe, values, '')
+            set_entry(values, name, value)
+        return Recipe.from_dict(values)
     except ConfigError as error:
         raise RecipeError(f'{path}: {error}') from error
-    assert isinstance(recipe, Recipe)
-    return recipe
-
-
-@dataclass(frozen=True)
-class AdapterConfig:
-    """Adapters that a training attaches to the network that it starts with.
-
-    Attributes:
-        rank: Of the pairs that all tasks share.
-        task_rank: Of those of each task that is trained; 0 for none.
-        task_layers: Layers with pairs of tasks; without 'fc1' they cost little time.
-        merging: Shared pairs for the patch merging (MTLoRA+), whose reduction then stays.
-        parts: What learns, of `PARTS`.
-        dropout: On the input of the pairs; published is 0.05, whose noise took 29 % of a step on a
-            CPU, for the same scores.
-        keep: Weight with which tasks without labels are held to what the base answers.
-
-    """
-
-    rank: int = 8
-    task_rank: int = 4
-    task_layers: tuple[str, ...] = ('proj', 'fc2')
-    merging: bool = True
-    parts: tuple[str, ...] = PARTS
-    dropout: float = 0.0
-    keep: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            ValueError: Unknown parts or an impossible number.
-
-        """
-        unknown = [name for name in self.parts if name not in PARTS]
-        if unknown or not self.parts:
-            raise ValueError(f'parts {unknown} are unknown, choose from: {", ".join(PARTS)}')
-        if self.keep < 0:
-            raise ValueError(f'keep must be 0 or more, got {self.keep}')
-        self.config(1, ())
-
-    def config(self, stages: int, tasks: Iterable[str]) -> LoraConfig:
-        """Return what is attached to a network with so many stages, for the trained tasks."""
-        return LoraConfig.even(
-            stages, tasks if self.task_rank else (), self.rank, self.task_rank,
-            merging=self.merging, task_layers=self.task_layers, dropout=self.dropout,
-        )  # fmt: skip

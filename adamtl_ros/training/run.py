@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""From a recipe to a model file."""
+"""Training from a recipe to a model file, in one process or several."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from lightning_fabric import Fabric
 
 import adamtl_ros
 from adamtl_ros.data.batches import collate
-from adamtl_ros.data.transforms import resized
+from adamtl_ros.data.transforms import resize
 from adamtl_ros.nn.adapters.inject import merge
 from adamtl_ros.nn.calibrate import calibrate
 from adamtl_ros.nn.io.checkpoint import IMAGENET_MEAN, IMAGENET_STD, Model, save_model
 from adamtl_ros.training.build import build_dataset, build_network
 from adamtl_ros.training.logger import plot_curves
-from adamtl_ros.training.trainer import CHECKPOINT, JOURNAL, Trainer
+from adamtl_ros.training.trainer import CHECKPOINT, LOG, Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,28 +36,33 @@ if TYPE_CHECKING:
     from adamtl_ros.training.recipe import Recipe
 
 MODEL, CURVES, RECIPE = 'model.safetensors', 'curves.png', 'recipe.yaml'
+"""Names of the files beside checkpoint and log."""
 
 
 def train(recipe: Recipe, folder: Path, steps: int | None = None) -> Path | None:
-    """Follow a recipe, from where it was interrupted if the folder holds a checkpoint.
+    """Train by a recipe; resume if the folder holds a checkpoint.
 
-    Under `torchrun` all processes share the batches.
+    Under `torchrun` each batch is divided among the processes.
 
     Args:
-        recipe: What to do.
-        folder: For checkpoint, journal, curves and model.
-        steps: Stop after so many steps of all stages.
+        recipe: Recipe.
+        folder: Folder of checkpoint, log, curves and model.
+        steps: Maximum number of steps of this run, over all stages; unlimited if not given.
 
     Returns:
-        The model file, or None if the recipe is not done yet.
+        Path of the model file, or None if the training is not finished yet.
 
     Raises:
-        ValueError: Data that is missing, or a checkpoint of another recipe.
+        ValueError: Missing data, or a checkpoint of another recipe.
+
+    Example:
+        >>> recipe = read_recipe(Path('config/train/scenes_quick.yaml'))
+        >>> model = load_model(str(train(recipe, Path('runs/quick'))))
 
     """
-    fabric = launch(recipe)
+    fabric = launch(recipe.precision)
     folder.mkdir(parents=True, exist_ok=True)
-    # The first process draws what is not there yet, the others find it.
+    # The first process renders the scenes that are missing, the others read them.
     with fabric.rank_zero_first():
         dataset = build_dataset(recipe.data, workers=os.cpu_count() or 1)
     missing = [name for name in recipe.tasks if name not in dataset.tasks]
@@ -71,63 +76,74 @@ def train(recipe: Recipe, folder: Path, steps: int | None = None) -> Path | None
     trainer = Trainer(recipe, network, dataset, folder, fabric)
     done = trainer.run(steps)
     if fabric.is_global_zero:
-        plot_curves(folder / JOURNAL, folder / CURVES)
+        plot_curves(folder / LOG, folder / CURVES)
         if done:
-            _finish(recipe, network.cpu().eval(), dataset, trainer.progress.seconds, folder)
+            network = network.cpu().eval()
+            merge(network)
+            if recipe.adaptive or network.calibration:
+                _calibrate(network, dataset, recipe)
+            notes = _notes(recipe, trainer.progress.seconds)
+            save_model(Model(network, recipe.name, trained=True, notes=notes), folder / MODEL)
     return folder / MODEL if done else None
 
 
-def _finish(
-    recipe: Recipe, network: AdaptiveNetwork, dataset: Dataset, seconds: float, folder: Path
-) -> None:
-    """Fit the budgets and write the model."""
-    merge(network)
-    if recipe.adaptive or network.calibration:
-        count = min(recipe.calibration_images, len(dataset))
-        images = calibration_batches(dataset, network.arch.input_size, count)
-        together = None if recipe.combinations else [tuple(network.tasks)]
-        network.calibration = calibrate(network, images, combinations=together)
-    notes = _notes(recipe, seconds)
-    save_model(Model(network, recipe.name, trained=True, notes=notes), folder / MODEL)
+def launch(precision: str) -> Fabric:
+    """Join the processes that `torchrun` started, or be the only one.
 
+    Args:
+        precision: Precision of the training, 'bf16-mixed' or '32-true'.
 
-def launch(recipe: Recipe) -> Fabric:
-    """Join the processes that `torchrun` started, or be the only one."""
+    """
     logging.getLogger('lightning_fabric').setLevel(logging.WARNING)
     warnings.filterwarnings('ignore', message='.*lr_scheduler.step.*before.*optimizer.step.*')
     local = int(os.environ.get('LOCAL_WORLD_SIZE', '1'))
-    world = _processes()
+    world = _world_size()
     fabric = Fabric(
         accelerator='cuda' if torch.cuda.is_available() else 'cpu',
         devices=local,
         num_nodes=max(1, world // local),
         strategy='ddp' if world > 1 else 'auto',
-        precision=recipe.precision,  # type: ignore[arg-type]
+        precision=precision,  # type: ignore[arg-type]
     )
     fabric.launch()
     return fabric
 
 
 def calibration_batches(dataset: Dataset, size: tuple[int, int], count: int) -> Iterator[Tensor]:
-    """Yield images spread evenly over a data set, normalised, a few at a time."""
+    """Yield images spread evenly over a data set, in small batches, (B, 3, H, W).
+
+    Args:
+        dataset: Data set.
+        size: Height and width of the network's input [px].
+        count: Number of images.
+
+    """
     mean, std = (255 * torch.tensor(x).view(3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
     indices = np.linspace(0, len(dataset) - 1, count).astype(int)
     for some in np.array_split(indices, max(1, count // 16)):
-        samples = [resized(dataset[int(index)], size) for index in some]
+        samples = [resize(dataset[int(index)], size) for index in some]
         yield (collate(samples, ()).images.float() - mean) / std
+
+
+def _calibrate(network: AdaptiveNetwork, dataset: Dataset, recipe: Recipe) -> None:
+    """Calibrate the budgets of a network on training images, in place."""
+    count = min(recipe.calibration_images, len(dataset))
+    batches = calibration_batches(dataset, network.arch.input_size, count)
+    combinations = None if recipe.combinations else [tuple(network.tasks)]
+    network.calibration = calibrate(network, batches, combinations=combinations)
 
 
 def _notes(recipe: Recipe, seconds: float) -> dict[str, Any]:
     return {
         'recipe': _plain(recipe.to_dict()),
         'training_minutes': round(seconds / 60, 1),
-        'machine': f'{platform.machine()}, {os.cpu_count()} CPU cores, {_processes()} processes, '
+        'machine': f'{platform.machine()}, {os.cpu_count()} CPU cores, {_world_size()} processes, '
         f'{torch.get_num_threads()} threads each, GPU: {_gpu()}',
         'versions': {'adamtl_ros': adamtl_ros.__version__, 'torch': torch.__version__},
     }
 
 
-def _processes() -> int:
+def _world_size() -> int:
     return int(os.environ.get('WORLD_SIZE', '1'))
 
 
@@ -135,8 +151,8 @@ def _gpu() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else 'none'
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    """Return a value with lists in the place of tuples."""
+def _plain(value: Any) -> Any:
+    """Return nested data with lists in place of tuples."""
     if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

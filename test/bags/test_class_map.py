@@ -88,5 +88,5 @@ def test_a_map_must_fit_the_model():
 def test_ids_that_are_not_in_the_map_are_counted():
     classes = ClassMap({'semseg': {0: 'floor', 1: 'ignore'}})
     ids = np.uint8([[0, 1, 2, 254], [255, 2, 2, 0]])
-    assert classes.unnamed('semseg', ids) == {2: 3, 254: 1}
-    assert classes.unnamed('semseg', ids[:, :2]) == {2: 1}
+    assert classes.count_unmapped('semseg', ids) == {2: 3, 254: 1}
+    assert classes.count_unmapped('semseg', ids[:, :2]) == {2: 1}

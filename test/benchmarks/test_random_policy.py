@@ -16,12 +16,12 @@ IMAGES = torch.randn(24, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 @pytest.mark.parametrize('share', [0.5, 0.7, 0.9])
 def test_every_plan_spends_the_share_but_for_less_than_a_window(share, made):
     network = made()
-    spending = network.spending(IMAGES.shape[-2:])
-    counts = spending.counts
+    model = network.budget_model(IMAGES.shape[-2:])
+    counts = model.complexity
     prediction = RandomBackend(network, share)(IMAGES, 0.3, network.tasks)
     # A window and, since its token count is a whole number, all that goes with it.
-    serving = [block.serving(network.tasks) for block in counts.blocks]
-    window = max(block.of(FULL) / block.windows for block in serving)
+    serving = [block.with_branches(network.tasks) for block in counts.blocks]
+    window = max(block.macs(FULL) / block.windows for block in serving)
     for cost in prediction.costs:
         assert cost.macs <= share * cost.macs_full
         assert cost.macs > share * cost.macs_full - window

@@ -30,8 +30,8 @@ def shifted(monkeypatch):
 
 
 def test_every_row_is_a_recipe_and_has_its_line(study):
-    lines = {f'{e.name}_{task}' for e in study.entries if e.alone for task in TASKS}
-    lines |= {entry.name for entry in study.entries if not entry.alone}
+    lines = {f'{e.name}_{task}' for e in study.entries if e.single_task for task in TASKS}
+    lines |= {entry.name for entry in study.entries if not entry.single_task}
     assert set(study.rows) == lines
     for row, trained in study.rows.items():
         recipe = study.recipe(row, 1)
@@ -78,7 +78,7 @@ def test_from_training_to_table(shifted, tmp_path, monkeypatch, capsys):
     assert learned['shipped weights'] == 0 < learned['decoders only'] == 58031
     assert learned['full fine-tuning, a network for each task'] == 6 * 1288053 + 58031
     assert {row.budget for row in found} >= {'1.0', '0.57', '0.4'}
-    monkeypatch.setattr(study, 'TIMED', 2)
+    monkeypatch.setattr(study, 'TIMED_IMAGES', 2)
     study.measure(tmp_path, shifted)
     timed = json.loads((tmp_path / 'scores.json').read_text())
     assert {k: v['0.57']['infer_ms'] for k, v in timed.items() if '0.57' in v} != {

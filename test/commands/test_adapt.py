@@ -5,6 +5,7 @@
 import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,8 +15,7 @@ from helpers import small
 from adamtl_ros.commands.adapt import AdaptConfig, run_adaptation
 from adamtl_ros.commands.main import main
 from adamtl_ros.data.synthetic_bag import write_synthetic_bag
-from adamtl_ros.nn.io.adapter_file import load_adapted
-from adamtl_ros.nn.io.checkpoint import Model, load_model, save_model
+from adamtl_ros.nn.io.checkpoint import Model, load_adapted, load_model, save_model
 from adamtl_ros.nn.swin.architecture import ARCHITECTURES
 from adamtl_ros.scenes.labels import SCENE_TASKS
 from adamtl_ros.training import run
@@ -43,9 +43,9 @@ def bag(tmp_path_factory):
     return path
 
 
-def wish_for(bag, tmp_path, **changes):
-    wish = AdaptConfig('b', tmp_path / 'room.adapter.safetensors', (bag,), steps=2, batch=2)
-    return replace(wish, adapters=AdapterConfig(3, 2), **changes)
+def adapt_config(bag, tmp_path, **changes):
+    config = AdaptConfig('b', tmp_path / 'room.adapter.safetensors', (bag,), steps=2, batch=2)
+    return replace(config, adapters=AdapterConfig(3, 2), **changes)
 
 
 def rows_of(text):
@@ -56,8 +56,8 @@ def rows_of(text):
 
 
 def test_what_was_learned_helps_where_it_was_not_seen(bag, tmp_path):
-    wish = wish_for(bag, tmp_path, tasks=('semseg', 'depth'), steps=30, lr=1e-2, batch=4)
-    text = run_adaptation(wish)
+    config = adapt_config(bag, tmp_path, tasks=('semseg', 'depth'), steps=30, lr=1e-2, batch=4)
+    text = run_adaptation(config)
     rows = rows_of(text)
     assert list(rows) == [(one, two) for one in ('before', 'after') for two in ('1.00', '0.57')]
     for budget in ('1.00', '0.57'):
@@ -65,14 +65,14 @@ def test_what_was_learned_helps_where_it_was_not_seen(bag, tmp_path):
         assert float(after['depth rmse']) < 0.8 * float(before['depth rmse'])
         assert float(after['semseg miou']) > float(before['semseg miou'])
     assert 'trained: semseg, depth; ' in text
-    assert 'without labels: saliency; held to what the base answers' in text
-    assert text.startswith(f'{wish.out}: {wish.out.stat().st_size / 1e3:.0f} kB, for b')
+    assert 'without labels: saliency; held to the outputs of the base' in text
+    assert text.startswith(f'{config.out}: {config.out.stat().st_size / 1e3:.0f} kB, for b')
 
 
 def test_the_file_and_its_base_are_the_trained_network(bag, tmp_path):
-    wish = wish_for(bag, tmp_path)
-    run_adaptation(wish)
-    model = load_adapted(load_model('b'), wish.out)
+    config = adapt_config(bag, tmp_path)
+    run_adaptation(config)
+    model = load_adapted(load_model('b'), config.out)
     trained = load_model(str(tmp_path / 'room.training' / 'model.safetensors'))
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
@@ -113,11 +113,11 @@ def test_data_may_come_from_a_recipe(bag, tmp_path, capsys):
     ('args', 'message'),
     [
         (['--tasks', 'edges'], "unknown task 'edges'"),
-        (['--holdout', '1'], '--holdout takes a share between 0 and 1, got 1.0'),
+        (['--holdout', '1'], '--holdout takes a fraction between 0 and 1, got 1.0'),
         (['--holdout', '0.99'], 'leave none to learn from'),
-        (['--budget', '0'], '--budget takes a share in (0, 1], got 0.0'),
+        (['--budget', '0'], '--budget takes a fraction in (0, 1], got 0.0'),
         (['--rank', '-1'], 'ranks must be whole numbers from 0 on'),
-        (['--truth', 'depth'], "--truth takes TASK=TOPIC, got ['depth']"),
+        (['--truth', 'depth'], "--truth takes TASK=TOPIC, got 'depth'"),
         (['--base', 'none'], "model 'none': no such file"),
         (['--classes', 'ids.yaml', '--tasks', 'semseg'], 'nothing to learn for semseg: the model'),
     ],
@@ -135,30 +135,60 @@ def test_what_goes_wrong_is_one_sentence(bag, tmp_path, args, message, capfd):
 def test_bags_without_labels_are_refused(tmp_path, capfd):
     write_synthetic_bag(tmp_path / 'plain', frames=2, size=(48, 64))
     assert main(['adapt', '--bag', 'plain', '--base', 'b', '--out', 'new.safetensors']) == 2
-    assert 'plain: no ground truth on /ground_truth/semseg/image' in capfd.readouterr().err
+    error = capfd.readouterr().err
+    assert 'plain: no ground truth on /ground_truth/semseg/image' in error
+    assert 'with --truth TASK=TOPIC' in error
 
 
 def test_a_base_with_adapters_is_refused(bag, tmp_path):
     save_model(Model(small.adapted(tasks=TASKS, arch=ARCH), 'more'), tmp_path / 'more')
     with pytest.raises(ValueError, match="base 'more' has adapters already; give the one without"):
-        run_adaptation(wish_for(bag, tmp_path, base='more'))
+        run_adaptation(adapt_config(bag, tmp_path, base='more'))
 
 
 def test_adapters_can_be_evaluated_like_models(bag, tmp_path, capsys):
-    wish = wish_for(bag, tmp_path, tasks=('depth',), lr=1e-2)
-    after = rows_of(run_adaptation(wish))['after', '1.00']
+    config = adapt_config(bag, tmp_path, tasks=('depth',), lr=1e-2)
+    after = rows_of(run_adaptation(config))['after', '1.00']
     held_out = {'kind': 'bags', 'root': str(bag), 'split': 'val', 'options': {'holdout': 0.2}}
     recipe = {'name': 'x', 'data': held_out, 'validation': held_out}
     recipe['stages'] = [{'kind': 'static', 'steps': 1}]
     (tmp_path / 'data.yaml').write_text(yaml.safe_dump(recipe))
-    model = ['--model', 'b', '--adapter', str(wish.out), '--budgets', '1']
+    model = ['--model', 'b', '--adapter', str(config.out), '--budgets', '1']
     assert main(['evaluate', '--config', 'data.yaml', *model]) == 0
     head, row = (line.split(' | ') for line in capsys.readouterr().out.splitlines())
     assert dict(zip(head, row, strict=True))['depth rmse'] == after['depth rmse']
     assert main(['evaluate-bag', str(bag), *model, '--shown', '1', '--out', 'found']) == 0
     found = json.loads((tmp_path / 'found' / 'metrics.json').read_text())['settings']['model']
     assert found['name'] == 'b+room'
-    assert found['adapter_sha256'] == hashlib.sha256(wish.out.read_bytes()).hexdigest()
+    assert found['adapter_sha256'] == hashlib.sha256(config.out.read_bytes()).hexdigest()
     other = ['--model', 'speck', *model[2:]]
     assert main(['evaluate', '--config', 'data.yaml', *other]) == 1
     assert 'made for the base' in capsys.readouterr().err
+
+
+def test_an_id_map_names_the_classes_of_the_base(bag, tmp_path):
+    """The same file as of `evaluate-bag`: the ids of a bag in the classes of the model."""
+    streets = Path(__file__).parents[2] / 'config' / 'classes' / 'camvid.yaml'
+    out = tmp_path / 'new.safetensors'
+    given = ['adapt', '--bag', str(bag), '--base', 'b', '--out', str(out), '--tasks', 'semseg']
+    assert main([*given, '--classes', str(streets), '--steps', '1', '--batch', '2']) == 0
+    data = load_adapted(load_model('b'), out).notes['adapter']['recipe']['data']
+    classes = list(TASKS['semseg'].classes)
+    assert data['options']['model_classes'] == {'semseg': classes}
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('semseg: {0: sky}', "class map: semseg 0 is 'sky', which the model does not know; choose"),
+        ('human_parts: {0: head}', "class map for 'human_parts', which the model does not do"),
+        ('semseg: {300: floor}', "ids.yaml: class map for 'semseg': id 300 is not in 0..254"),
+        ('semseg: floor', "ids.yaml: expected 'semseg:' and below it lines such as '3: floor'"),
+        ('semseg: [', 'ids.yaml is not YAML'),
+    ],
+)
+def test_classes_that_cannot_be_used(bag, tmp_path, text, message, capfd):
+    (tmp_path / 'ids.yaml').write_text(text)
+    given = ['adapt', '--bag', str(bag), '--base', 'b', '--out', 'new.safetensors']
+    assert main([*given, '--classes', 'ids.yaml']) == 2
+    assert message in capfd.readouterr().err

@@ -3,20 +3,26 @@
 """The command `adamtl`: training, evaluation and calibration end to end, and what goes wrong."""
 
 import json
+import os
+import re
+import stat
+import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from helpers import small
 
-from adamtl_ros.commands.main import main
+from adamtl_ros.commands.main import VERBS, main
 from adamtl_ros.data.synthetic_bag import write_synthetic_bag
 from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.nn.swin.architecture import ARCHITECTURES
 
 torch.set_num_threads(1)
+ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = {'scenes': 2, 'frames': 1, 'height': 64, 'width': 64, 'samples': 1}
 RECIPE = {
     'name': 'tiny',
@@ -66,6 +72,10 @@ def test_train_evaluate_and_calibrate(tmp_path, capsys):
     found = capsys.readouterr()
     assert found.out == 'own.safetensors: budgets fitted to 4 images of 56x72\n'
     assert load_model('own.safetensors').network.calibration.size == (56, 72)
+    (tmp_path / 'plain').touch()
+    expected = stat.filemode((tmp_path / 'plain').stat().st_mode)
+    for path in (model, 'own.safetensors', 'values.json'):
+        assert stat.filemode((tmp_path / path).stat().st_mode) == expected
 
 
 def test_out_names_the_folder(tmp_path, capsys):
@@ -112,22 +122,58 @@ def test_what_goes_wrong_is_one_sentence(args, message, capfd):
 
 
 @pytest.mark.parametrize(
-    ('module', 'args'),
+    ('module', 'args', 'extra'),
     [
-        ('lightning_fabric', ['train', '--config', 'recipe.yaml']),
-        ('tqdm', ['evaluate', '--config', 'recipe.yaml', '--model', 'speck']),
-        ('tqdm', ['calibrate', '--bag', 'none', '--out', 'new', '--model', 'speck']),
+        ('lightning_fabric', ['train', '--config', 'recipe.yaml'], "'adamtl_ros[train]'"),
+        ('tqdm', ['evaluate', '--config', 'recipe.yaml'], "'adamtl_ros[evaluate]'"),
+        ('cv2', ['calibrate', '--bag', 'none', '--out', 'new'], 'adamtl_ros;'),
+        ('matplotlib', ['simulate-governor', 'glasses_in_summer'], "'adamtl_ros[simulate]'"),
+        ('av', ['evaluate-bag', 'none'], "'adamtl_ros[bags]', and 'adamtl_ros[fleet]' for --ray"),
+        ('numba', ['draw-bag', 'new', '--frames', '1'], "'adamtl_ros[scenes]'"),
+        ('rclpy', ['demo'], "'adamtl_ros[demo]', and ROS 2, this package built in a workspace"),
     ],
 )
-def test_missing_modules_are_named_with_what_to_install(module, args, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, module, None)
-    for name in ('training.run', 'training.trainer', 'commands.verbs'):
-        monkeypatch.delitem(sys.modules, f'adamtl_ros.{name}', raising=False)
-    assert main(args) == 1
-    found = capsys.readouterr().err
-    assert found.count('\n') == 1
-    assert f"adamtl {args[0]}: '{module}' is missing: this needs pip install" in found
-    assert "'adamtl_ros[train]'" in found
+def test_missing_modules_are_named_with_what_to_install(module, args, extra, tmp_path):
+    """In a process of its own, where nothing is imported yet."""
+    code = (
+        f'import sys; sys.modules[{module!r}] = None\n'
+        f'from adamtl_ros.commands.main import main; sys.exit(main({args!r}))'
+    )
+    path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
+    result = subprocess.run(
+        [sys.executable, '-c', code],
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert f"adamtl {args[0]}: '{module}" in result.stderr
+    assert f'is missing: this needs pip install {extra}' in result.stderr
+    assert 'Traceback' not in result.stderr
+
+
+def test_extras_are_those_of_the_package():
+    text = (ROOT / 'pyproject.toml').read_text()
+    section = text.split('[project.optional-dependencies]')[1].split('\n[')[0]
+    extras = re.findall(r'^(\w+) = ', section, re.MULTILINE)
+    assert {verb.extra for verb in VERBS.values()} - {''} <= set(extras)
+
+
+@pytest.mark.parametrize('verb', sorted(VERBS))
+def test_help_of_a_verb(verb, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([verb, '--help'])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f'usage: adamtl {verb} ')
+
+
+def test_help_lists_every_verb(capsys):
+    with pytest.raises(SystemExit):
+        main(['--help'])
+    shown = capsys.readouterr().out
+    assert all(re.search(rf'^    {name}\s', shown, re.MULTILINE) for name in VERBS)
 
 
 def test_being_stopped_is_no_error_message(monkeypatch, capsys):
@@ -157,4 +203,11 @@ def test_simulate_governor(tmp_path, capsys):
     assert lines[5].split() == ['mean', 'budget', '0.63', '1.00']
     assert (tmp_path / 'short.png').stat().st_size > 10_000
     assert main(['simulate-governor', 'none.yaml']) == 1
-    assert 'none.yaml' in capsys.readouterr().err
+    message = "no scenario 'none.yaml'; give a YAML file, or one of: glasses_in_summer, "
+    assert message in capsys.readouterr().err
+
+
+def test_simulate_governor_takes_the_name_of_a_scenario(tmp_path, capsys):
+    assert main(['simulate-governor', 'laptop_with_a_load_spike', '--out', 'plot.png']) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == 'plot.png'
+    assert (tmp_path / 'plot.png').is_file()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from adamtl_ros.data.batches import Batch, ResumableBatchSampler, batches, collate
 from adamtl_ros.data.transforms import Augmentation
-from adamtl_ros.sample import Sample, known, unknown_label
+from adamtl_ros.sample import Sample, unknown_label, valid_mask
 from adamtl_ros.tasks import TASKS
 
 COUNTS = st.integers(1, 30)
@@ -136,10 +136,10 @@ def test_what_a_sample_does_not_say_is_unknown():
 def test_unknown_labels_have_the_form_of_the_others(name):
     label = unknown_label(name, 4, 6)
     assert (label.shape, label.dtype) == form(name, 4, 6)
-    assert not known(name, label).any()
+    assert not valid_mask(name, label).any()
     label[1, 2] = 0
-    assert known(name, label).sum() == 1
-    assert known(name, label)[1, 2]
+    assert valid_mask(name, label).sum() == 1
+    assert valid_mask(name, label)[1, 2]
 
 
 def test_batches_move_to_a_device():
@@ -187,7 +187,7 @@ def test_an_image_looks_different_each_time():
 
 
 def test_images_come_in_the_order_that_was_asked_for():
-    plain = Augmentation((1, 1), flip=False, colour=0)
+    plain = Augmentation((1, 1), flip=False, color=0)
     order = ResumableBatchSampler(images=10, batch=4, steps=5, seed=3)
     for pairs, batch in zip(order, found(order, augmentation=plain), strict=True):
         assert batch.images[:, 0, 0, 0].tolist() == [10 * image for image, _ in pairs]

@@ -306,3 +306,40 @@ def test_real_bags():
     depth = rooms[179].labels['depth']
     assert (len(rooms), depth.shape) == (180, (480, 640))
     assert 0.3 < np.nanmin(depth) < np.nanmax(depth) < 10
+
+
+def test_id_maps_join_classes_and_leave_others_out(tmp_path):
+    ids = np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint8) % 5
+    messages = [('/camera', raw(1, picture(1))), ('/ground_truth/semseg/image', raw(1, ids))]
+    path = write(tmp_path / 'bag', messages)
+    streets = {0: 'ignore', 1: 'wall', 2: 'floor', 3: 'wall'}
+    data = LabelledBag(path, classes={'semseg': streets})
+    assert data.tasks['semseg'].classes == ('wall', 'floor')
+    expected = np.uint8([255, 0, 1, 0, 255])[ids]
+    assert (data[0].labels['semseg'] == expected).all()
+    assert next(iter(data.issues)).startswith('semseg has id 4, which nothing says the class of')
+    model = {'semseg': ['floor', 'lamp', 'wall']}
+    data = LabelledBag(path, classes={'semseg': streets}, model_classes=model)
+    assert data.tasks['semseg'].classes == ('floor', 'lamp', 'wall')
+    for one in (data, pickle.loads(pickle.dumps(data))):  # noqa: S301
+        assert (one[0].labels['semseg'] == np.uint8([255, 2, 0, 2, 255])[ids]).all()
+    with pytest.raises(ValueError, match=r"semseg 1 is 'wall', which .* choose from: floor, ignor"):
+        LabelledBag(path, classes={'semseg': streets}, model_classes={'semseg': ['floor']})
+    with pytest.raises(ValueError, match=r"'semseg': id 'floor' is not in 0\.\.254"):
+        LabelledBag(path, classes={'semseg': {'floor': 1}})
+
+
+def test_a_depth_camera_is_ground_truth_only_if_asked_for(tmp_path):
+    messages = [
+        ('/camera/image', png(1, picture(1))),
+        ('/camera/depth', raw(1, full(1500, np.uint16))),
+    ]
+    path = write(tmp_path / 'bag', messages)
+    with pytest.raises(DataError, match=r'no ground truth on .* with --truth TASK=TOPIC'):
+        LabelledBag(path)
+    data = LabelledBag(path, depth_camera=True)
+    assert (data.truth, list(data.tasks)) == ({'depth': '/camera/depth'}, ['depth'])
+    for one in (data, pickle.loads(pickle.dumps(data))):  # noqa: S301
+        assert (one[0].labels['depth'] == 1.5).all()
+    with pytest.raises(DataError, match='no ground truth on'):
+        LabelledBag(write(tmp_path / 'grey', messages[:1]), depth_camera=True)

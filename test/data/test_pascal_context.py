@@ -11,7 +11,7 @@ from scipy.io import savemat
 from adamtl_ros.data.image_folder import read_normals
 from adamtl_ros.data.pascal_context import NORMALS_CLASSES, PART_IDS, PascalContext, label_edges
 from adamtl_ros.labels import binary_mask, resize_nearest, unit_vectors, valid_depth
-from adamtl_ros.sample import DataError, known
+from adamtl_ros.sample import DataError, valid_mask
 from adamtl_ros.tasks import PASCAL_PARTS, TASKS, label_palette
 
 HEIGHT, WIDTH = 20, 30
@@ -155,7 +155,7 @@ def test_normals_face_the_camera_and_are_known_on_shared_classes_only(root):
         vectors = label[1:, columns]
         np.testing.assert_allclose(vectors, np.broadcast_to(expected, vectors.shape), atol=6e-3)
     np.testing.assert_allclose(np.linalg.norm(label[1:, 10:], axis=-1), 1, atol=1e-6)
-    assert not known('normals', data[1].labels['normals']).any()
+    assert not valid_mask('normals', data[1].labels['normals']).any()
     assert {PERSON, DOG, WALL, 427} <= set(NORMALS_CLASSES)
     assert not {GRASS, 431, 0} & set(NORMALS_CLASSES)
     assert len(NORMALS_CLASSES) == 170

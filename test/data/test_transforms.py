@@ -1,21 +1,29 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Changes to labelled images."""
+"""Transforms of samples and of data sets."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamtl_ros.data.transforms import Augmentation, mirrored, resized
-from adamtl_ros.sample import Sample
+from adamtl_ros.data.transforms import (
+    Augmentation,
+    ConcatDataset,
+    Resized,
+    Subset,
+    mirror,
+    resize,
+    split_in_time,
+)
+from adamtl_ros.sample import DataError, Sample
 from adamtl_ros.tasks import TASKS
 
 SIDES = st.integers(8, 48)
 SIZES = st.tuples(SIDES, SIDES)
 SEEDS = st.integers(0, 10**6)
 FEW = settings(deadline=None, max_examples=40)
-STILL = Augmentation(scale=(1, 1), flip=False, colour=0)
+STILL = Augmentation(scale=(1, 1), flip=False, color=0)
 
 
 def sample(height=24, width=32, seed=0):
@@ -68,7 +76,7 @@ def values(label):
 @given(SIZES, SEEDS)
 def test_mirrored_twice_is_as_before(size, seed):
     before = sample(*size, seed)
-    after = mirrored(mirrored(before))
+    after = mirror(mirror(before))
     equal(after, before)
     form(after, size)
 
@@ -77,7 +85,7 @@ def test_mirrored_twice_is_as_before(size, seed):
 @given(SIZES, SEEDS)
 def test_a_mirror_exchanges_left_and_right(size, seed):
     before = sample(*size, seed)
-    after = mirrored(before)
+    after = mirror(before)
     form(after, size)
     np.testing.assert_array_equal(after.image, before.image[:, ::-1])
     for name, label in before.labels.items():
@@ -92,7 +100,7 @@ def test_a_mirror_exchanges_left_and_right(size, seed):
 @given(SIZES, SIZES, SEEDS)
 def test_resized_labels_hold_no_new_values(size, wanted, seed):
     before = sample(*size, seed)
-    after = resized(before, wanted)
+    after = resize(before, wanted)
     form(after, wanted)
     for name, label in before.labels.items():
         assert values(after.labels[name]) <= values(label)
@@ -101,12 +109,12 @@ def test_resized_labels_hold_no_new_values(size, wanted, seed):
 
 def test_a_size_that_is_right_is_kept():
     before = sample()
-    assert resized(before, (24, 32)) is before
+    assert resize(before, (24, 32)) is before
 
 
 def test_twice_the_size_repeats_every_label():
     before = sample(6, 8)
-    after = resized(before, (12, 16))
+    after = resize(before, (12, 16))
     for name, label in before.labels.items():
         np.testing.assert_array_equal(after.labels[name], label.repeat(2, 0).repeat(2, 1))
 
@@ -122,7 +130,7 @@ def test_labels_keep_their_place_in_the_image(side, wanted):
     levels = np.round(ramp * 5).astype(np.uint8)
     plane = np.tile(ramp, (side, 1))
     before = Sample(np.tile(levels[None, :, None], (side, 1, 3)), {'depth': plane})
-    after = resized(before, (wanted, wanted))
+    after = resize(before, (wanted, wanted))
     shift = after.labels['depth'] - after.image[..., 0] / 5.0
     reach = max(1.0, side / wanted)
     assert np.abs(shift).max() < 0.5 * reach + 0.25
@@ -170,7 +178,7 @@ def test_zoom_divides_depth(zoom, seed):
     """What is twice as large is half as far away; a window cannot be larger than the image."""
     before = sample(24, 32, seed)
     before.labels['depth'][:] = 6
-    after = Augmentation((zoom, zoom), flip=False, colour=0)(before, (12, 16), [seed])
+    after = Augmentation((zoom, zoom), flip=False, color=0)(before, (12, 16), [seed])
     form(after, (12, 16))
     np.testing.assert_allclose(after.labels['depth'], 6 / max(zoom, 0.5), rtol=1e-6)
     for name in ('semseg', 'human_parts', 'normals', 'saliency', 'edges'):
@@ -180,7 +188,7 @@ def test_zoom_divides_depth(zoom, seed):
 def test_zoom_magnifies():
     """At a zoom of two, a window of 12x16 shows 6x8 pixels of the image, each four times."""
     before = sample()
-    after = Augmentation((2, 2), flip=False, colour=0)(before, (12, 16), [3])
+    after = Augmentation((2, 2), flip=False, color=0)(before, (12, 16), [3])
     small = after.labels['semseg'][::2, ::2]
     np.testing.assert_array_equal(after.labels['semseg'], small.repeat(2, 0).repeat(2, 1))
     found = [
@@ -220,12 +228,12 @@ def test_other_seeds_give_other_results():
 
 def test_every_second_image_is_mirrored():
     before = sample()
-    augmentation = Augmentation((1, 1), flip=True, colour=0)
+    augmentation = Augmentation((1, 1), flip=True, color=0)
     turned = 0
     for seed in range(200):
         after = augmentation(before, (24, 32), [seed])
         same = (after.image == before.image).all()
-        equal(after, before if same else mirrored(before))
+        equal(after, before if same else mirror(before))
         turned += not same
     assert 70 < turned < 130
 
@@ -235,7 +243,7 @@ def test_every_second_image_is_mirrored():
 def test_colours_change_within_their_bounds_and_labels_do_not(seed):
     before = sample()
     grey = Sample(np.full((24, 32, 3), 100, np.uint8), before.labels, 'noise', 0.4)
-    after = Augmentation((1, 1), flip=False, colour=0.2)(grey, (24, 32), [seed])
+    after = Augmentation((1, 1), flip=False, color=0.2)(grey, (24, 32), [seed])
     for name, label in before.labels.items():
         np.testing.assert_array_equal(after.labels[name], label)
     # Contrast turns about the mean, which brightness and balance move.
@@ -247,9 +255,77 @@ def test_colours_change_within_their_bounds_and_labels_do_not(seed):
 
 
 @pytest.mark.parametrize(
-    'options', [{'scale': (0, 1)}, {'scale': (1.2, 1.1)}, {'scale': (-1, 1)}, {'colour': 1.0},
-                {'colour': -0.1}, {'colour': float('nan')}],
+    'options', [{'scale': (0, 1)}, {'scale': (1.2, 1.1)}, {'scale': (-1, 1)}, {'color': 1.0},
+                {'color': -0.1}, {'color': float('nan')}],
 )  # fmt: skip
 def test_values_that_make_no_sense_are_refused(options):
-    with pytest.raises(ValueError, match='scale needs 0 < least <= greatest, colour 0 <= c < 1'):
+    with pytest.raises(ValueError, match='scale needs 0 < least <= greatest, color 0 <= c < 1'):
         Augmentation(**options)
+
+
+class Numbers:
+    """Images that are as bright as their number says."""
+
+    def __init__(self, first, count, tasks=('depth',), classes=()):
+        self.numbers = range(first, first + count)
+        self.tasks = {name: TASKS[name] for name in tasks}
+        if classes:
+            self.tasks['semseg'] = TASKS['semseg'].with_classes(classes)
+
+    def __len__(self):
+        return len(self.numbers)
+
+    def __getitem__(self, index):
+        depth = np.full((4, 6), self.numbers[index], np.float32)
+        return Sample(np.full((4, 6, 3), self.numbers[index], np.uint8), {'depth': depth})
+
+
+def brightness(dataset):
+    return [int(dataset[index].image[0, 0, 0]) for index in range(len(dataset))]
+
+
+def test_data_sets_in_a_row():
+    joined = ConcatDataset([Numbers(0, 2), Numbers(10, 1, ('edges',)), Numbers(20, 3, ('semseg',))])
+    assert brightness(joined) == [0, 1, 10, 20, 21, 22]
+    assert list(joined.tasks) == ['semseg', 'depth', 'edges']
+
+
+def test_classes_must_be_the_same_everywhere():
+    with pytest.raises(DataError, match=r"classes of 'semseg' differ .* \['a'\] and \['b'\]"):
+        ConcatDataset([Numbers(0, 1, classes=['a']), Numbers(0, 1, classes=['b'])])
+
+
+def test_a_part_and_its_ends():
+    part = Subset(Numbers(5, 9), range(2, 4))
+    assert brightness(part) == [7, 8]
+    assert list(part.tasks) == ['depth']
+    for dataset in (part, ConcatDataset([part])):
+        for index in (-1, 2):
+            with pytest.raises(IndexError, match=f'image {index} is outside 0 to 1'):
+                dataset[index]
+
+
+def test_another_size_shows_the_whole_image_and_leaves_depth_alone():
+    small = Resized(Numbers(3, 2), (2, 3))
+    assert (len(small), list(small.tasks)) == (2, ['depth'])
+    assert small[1].image.shape == (2, 3, 3)
+    assert np.array_equal(small[1].labels['depth'], np.full((2, 3), 4, np.float32))
+
+
+@pytest.mark.parametrize(
+    ('count', 'holdout', 'gap', 'expected'),
+    [
+        (100, 0.2, 0.05, (range(75), range(80, 100))),
+        (100, 0.2, 0.0, (range(80), range(80, 100))),
+        (3, 0.1, 0.1, (range(2), range(2, 3))),
+        (7, 0.0, 0.5, (range(7), range(7, 7))),
+    ],
+)
+def test_what_is_held_out_is_the_end(count, holdout, gap, expected):
+    assert split_in_time(count, holdout, gap) == expected
+
+
+@pytest.mark.parametrize(('holdout', 'gap'), [(0.9, 0.2), (1.0, 0.0), (-0.1, 0.0), (0.2, -0.1)])
+def test_shares_that_leave_nothing_are_refused(holdout, gap):
+    with pytest.raises(ValueError, match=r'leave none to learn from; .* a longer recording'):
+        split_in_time(10, holdout, gap)

@@ -4,7 +4,6 @@
 
 import csv
 import math
-import os
 import re
 from pathlib import Path
 
@@ -21,13 +20,9 @@ from adamtl_ros.demo.session import BUDGETS
 from adamtl_ros.nn.gating.calibration import frame_limit
 from adamtl_ros.tasks import TASKS
 
+pytestmark = pytest.mark.usefixtures('own_domain')
 BAGS = Path('../shared/bags').resolve()
 TOPICS = [f'/demo/adamtl/{name}/image' for name in TASKS]
-
-
-@pytest.fixture(autouse=True)
-def _own_domain(monkeypatch):
-    monkeypatch.setenv('ROS_DOMAIN_ID', str(100 + os.getpid() % 20))
 
 
 def run_demo(out, *arguments):
@@ -58,7 +53,7 @@ def check_bag(counts, stamps, rows):
     assert counts['/demo/adamtl/depth/camera_info'] > 0
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_drawn_room_at_half_budget(tmp_path):
     write_synthetic_bag(tmp_path / 'room', frames=30)
     (tmp_path / 'out').mkdir()
@@ -95,7 +90,7 @@ def check_video(path, frames):
     assert all(np.abs(tiles[i] - tiles[i + 1]).mean() > 5 for i in range(len(tiles) - 1))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(not BAGS.is_dir(), reason='needs ../shared/bags')
 @pytest.mark.parametrize(('bag', 'frames'), [('street_semseg', 24), ('indoor_rgbd', 180)])
 def test_real_camera(tmp_path, bag, frames):
@@ -135,7 +130,7 @@ def test_problems_are_one_sentence(tmp_path, capsys):
     assert "unknown parameter 'bugdet', choose from: autostart, model" in capsys.readouterr().err
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_some_tasks_only(tmp_path):
     write_synthetic_bag(tmp_path / 'room', frames=8)
     arguments = ['--bag', str(tmp_path / 'room'), '-p', 'tasks:=[edges, depth]', '--color']
@@ -163,7 +158,7 @@ def line(charge):
     return min(1.0, max(0.3, 0.3 + 0.7 * (charge - 0.1) / 0.8))
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_the_budget_follows_a_simulated_battery(tmp_path):
     write_synthetic_bag(tmp_path / 'room', frames=40)
     (tmp_path / 'scenario.yaml').write_text(SCENARIO)
@@ -205,7 +200,7 @@ def test_recordings_of_others_are_not_touched(tmp_path, capsys):
     assert (tmp_path / 'bag' / 'metadata.yaml').is_file()
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(600)
 def test_model_that_is_not_there_is_reported_at_once(tmp_path, capsys):
     write_synthetic_bag(tmp_path / 'room', frames=2)
     arguments = ['--bag', str(tmp_path / 'room'), '-p', 'model:=/nowhere.safetensors']
@@ -213,7 +208,7 @@ def test_model_that_is_not_there_is_reported_at_once(tmp_path, capsys):
     assert "Cannot configure: model '/nowhere.safetensors'" in capsys.readouterr().err
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_node_that_cannot_start_is_reported(tmp_path, capsys):
     write_synthetic_bag(tmp_path / 'room', frames=2)
     (tmp_path / 'out').mkdir()

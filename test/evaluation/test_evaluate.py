@@ -86,8 +86,8 @@ def test_metrics_are_those_of_each_image_in_turn(engine, dataset, found):
 def test_costs_are_those_of_the_network(engine, dataset, found):
     for evaluation in found:
         costs = [engine.run(sample.image, evaluation.budget).cost for sample in dataset.samples]
-        assert evaluation.shares.tolist() == [cost.share for cost in costs]
-        assert evaluation.share == pytest.approx(np.mean([cost.share for cost in costs]))
+        assert evaluation.shares.tolist() == [cost.fraction for cost in costs]
+        assert evaluation.share == pytest.approx(np.mean([cost.fraction for cost in costs]))
         assert evaluation.macs == pytest.approx(np.mean([cost.macs for cost in costs]))
         assert evaluation.share <= evaluation.budget
         assert evaluation.infer_ms > 0
@@ -100,8 +100,8 @@ def test_difficulty_is_that_of_the_images(dataset, found):
         expected = [sample.difficulty for sample in dataset.samples]
         np.testing.assert_array_equal(evaluation.difficulty, expected)
         correlation = rank_correlation(evaluation.shares, expected)
-        assert evaluation.follows_difficulty == pytest.approx(correlation, nan_ok=True)
-    assert math.isnan(found[1].follows_difficulty)
+        assert evaluation.difficulty_correlation == pytest.approx(correlation, nan_ok=True)
+    assert math.isnan(found[1].difficulty_correlation)
 
 
 def test_headline_is_the_metric_that_stands_for_a_task(found):
@@ -137,7 +137,7 @@ def test_tasks_without_any_label_have_no_value(engine, dataset):
     blank = [Sample(sample.image) for sample in dataset.samples]
     (evaluation,) = evaluate(engine, Images(blank), tasks=['depth'])
     assert math.isnan(evaluation.metrics['depth']['rmse'])
-    assert math.isnan(evaluation.follows_difficulty)
+    assert math.isnan(evaluation.difficulty_correlation)
     assert evaluation.to_dict()['metrics']['depth']['rmse'] is None
 
 

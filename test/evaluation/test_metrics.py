@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, jaccard_score
 
-from adamtl_ros.evaluation.metrics import MaxF, MeanIou, delta_m, metric_for
+from adamtl_ros.evaluation.metrics import MaxF, MeanIoU, delta_m, metric_for
 from adamtl_ros.tasks import TASKS, UNLABELLED, Kind
 
 CLASSES = ('a', 'b', 'c', 'd')
@@ -112,7 +112,7 @@ def test_mean_iou_is_that_of_scikit_learn(seed):
 
 
 def test_mean_iou_by_hand():
-    metric = MeanIou(CLASSES)
+    metric = MeanIoU(CLASSES)
     label = np.array([[0, 0, 1, 1], [2, 255, 255, 0]], np.uint8)
     result = np.array([[0, 1, 1, 1], [255, 3, 255, 0]], np.uint8)
     metric.update(result, label)
@@ -127,11 +127,11 @@ def test_mean_iou_by_hand():
 def test_ids_that_are_no_class(wrong):
     good, bad = np.zeros((1, 2), np.uint8), np.array([[0, wrong]], np.uint8)
     with pytest.raises(ValueError, match=f'label has class id {wrong}, expected 0 to 3 or 255'):
-        MeanIou(CLASSES).update(good, bad)
+        MeanIoU(CLASSES).update(good, bad)
     with pytest.raises(ValueError, match=f'result has class id {wrong}'):
-        MeanIou(CLASSES).update(bad, good)
+        MeanIoU(CLASSES).update(bad, good)
     with pytest.raises(ValueError, match='cannot be added'):
-        MeanIou(CLASSES).merge(MeanIou('xyzw'))
+        MeanIoU(CLASSES).merge(MeanIoU('xyzw'))
 
 
 @QUICK

@@ -26,7 +26,7 @@ ENCODINGS = {
 
 
 def stamp(number):
-    """Return when frame `number` was seen [ns]."""
+    """Return the header stamp of frame `number` [ns]."""
     return 100 * SECOND + number * PERIOD
 
 
@@ -74,7 +74,7 @@ def camera_info(focal, middle, size):
 
 
 def picture(seed, height=HEIGHT, width=WIDTH):
-    """Return smooth random colours, (H, W, 3) RGB."""
+    """Return smooth random colors, (H, W, 3) RGB."""
     small = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
 
@@ -114,22 +114,22 @@ def storage_file(path):
 
 
 def open_recording(path, tasks=('semseg',), camera='', truth=None, classes=None):
-    """Return a recording, and the notes that it writes to."""
-    notes = IssueLog()
+    """Return a recording, and its log of issues."""
+    issues = IssueLog()
     chosen = {name: TASKS[name] for name in tasks}
-    wanted = TruthConfig(camera, truth or {}, classes or ClassMap())
-    return Recording(path, chosen, wanted, notes), notes
+    config = TruthConfig(camera, truth or {}, classes or ClassMap())
+    return Recording(path, chosen, config, issues), issues
 
 
-def counts(notes):
-    """Return how often each kind of note came."""
-    return {entry['what']: entry['count'] for entry in notes.to_list()}
+def counts(issues):
+    """Return the number of issues by kind."""
+    return {entry['what']: entry['count'] for entry in issues.to_list()}
 
 
-def cost(share, number=0, latency_ms=10.0, **others):
-    """Return what frame `number` cost, by the share of the full MACs."""
+def cost(fraction, number=0, latency_ms=10.0, **others):
+    """Return the cost of frame `number` for a fraction of the full MACs."""
     values = {
-        'stamp': stamp(number), 'macs': round(1000 * share), 'macs_full': 1000, 'blocks_run': 3,
+        'stamp': stamp(number), 'macs': round(1000 * fraction), 'macs_full': 1000, 'blocks_run': 3,
         'windows_run': 7, 'decode_ms': 1.0, 'preprocess_ms': 1.0, 'infer_ms': latency_ms - 3,
         'postprocess_ms': 1.0, 'energy_j': float('nan'),
     }  # fmt: skip
@@ -137,6 +137,6 @@ def cost(share, number=0, latency_ms=10.0, **others):
 
 
 def seen(number, array=None):
-    """Return frame `number` of a recording, without any truth."""
+    """Return frame `number` of a recording, without ground truth."""
     array = picture(number) if array is None else array
     return Frame(number, stamp(number), stamp(number) + 5_000_000, 'camera', array)

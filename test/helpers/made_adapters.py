@@ -6,10 +6,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from adamtl_ros.nn.adapters.config import LoraConfig
 from adamtl_ros.nn.adapters.inject import inject, trainable_parameters
-from adamtl_ros.nn.io.adapter_file import base_digest, save_adapter
-from adamtl_ros.nn.io.checkpoint import load_model
+from adamtl_ros.nn.adapters.lora import LoraConfig
+from adamtl_ros.nn.io.checkpoint import base_digest, load_model, save_adapter
 
 RANKS = {'rank': 8, 'task_rank': 4, 'merging': True}
 
@@ -21,7 +20,7 @@ def trained(source='scenes_nano', seed=0, shift=0.0, **config):
     """
     model = load_model(source)
     tasks, stages = model.network.tasks, len(model.network.arch.depths)
-    inject(model.network, LoraConfig.even(stages, tasks, **{**RANKS, **config}))
+    inject(model.network, LoraConfig.uniform(stages, tasks, **{**RANKS, **config}))
     generator = torch.Generator().manual_seed(seed)
     for part, weights in trainable_parameters(model.network).items():
         for name, weight in weights.items():

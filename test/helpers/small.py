@@ -5,8 +5,8 @@
 import torch
 from hypothesis import strategies as st
 
-from adamtl_ros.nn.adapters.config import TASK_LAYERS, LoraConfig
 from adamtl_ros.nn.adapters.inject import inject
+from adamtl_ros.nn.adapters.lora import TASK_LAYERS, LoraConfig
 from adamtl_ros.nn.gating.execution import PlannedExecution
 from adamtl_ros.nn.gating.gates import GRANULARITIES
 from adamtl_ros.nn.gating.plan import BlockPlan, Plan, uniform_plan
@@ -77,7 +77,7 @@ def adapted(gates=('blocks', 'windows'), tasks=TASKS, layers=TASK_LAYERS, form='
     """Return a network with adapters on all layers, none of them silent."""
     made = network(gates, tasks, more.pop('arch', ARCH))
     ranks = {'rank': 3, 'task_rank': 2, **more}
-    inject(made, LoraConfig.even(2, made.tasks, task_layers=layers, form=form, **ranks))
+    inject(made, LoraConfig.uniform(2, made.tasks, task_layers=layers, form=form, **ranks))
     for name, weight in made.named_parameters():
         if name.endswith('.b'):
             torch.nn.init.normal_(weight, std=0.1)

@@ -60,14 +60,14 @@ def train(gates, seed=0, backbone_steps=500, policy_steps=350, batch=32):
     init_weights(network, generator)
     policy = list(network.policy.parameters())
     backbone = [*network.encoder.parameters(), *network.decoders.parameters()]
-    optimiser = torch.optim.AdamW(backbone, 4e-3)
+    optimiser = torch.optim.AdamW(backbone, 4e-3, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, backbone_steps)
     for _ in range(backbone_steps):
         boards = draw(batch, generator)
         loss = _backbone_loss(network, boards, generator)
         _step(optimiser, schedule, loss, backbone)
     groups = [{'params': backbone, 'lr': 1.2e-3}, {'params': policy, 'lr': 4e-3}]
-    optimiser = torch.optim.AdamW(groups, weight_decay=0)
+    optimiser = torch.optim.AdamW(groups, weight_decay=0, fused=True)
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1, 0.1, policy_steps)
     for step in range(policy_steps):
         temperature = 2 * 0.15 ** (step / policy_steps)
@@ -92,7 +92,7 @@ def _backbone_loss(network, boards, generator):
         drawn['windows'] = torch.rand(count, 7, 16, generator=generator) < share[..., None]
     tokens = network.encoder.patch_embed(boards.images)
     execution = RelaxedExecution(Gates(**drawn), ARCH.depths, 0.5)
-    maps = network.decode(tokens, execution, ['semseg'])
+    maps = network.forward_tokens(tokens, execution, ['semseg'])
     return functional.cross_entropy(maps['semseg'], boards.classes)
 
 
@@ -100,9 +100,9 @@ def _policy_loss(network, boards, temperature, generator):
     """Return the loss under gates, plus the distance of the mean share from a random budget."""
     budget = 0.3 + 0.6 * torch.rand(1, generator=generator)
     budgets = budget.expand(len(boards.images))
-    predicted = network.relaxed(boards.images, budgets, None, temperature, generator)
+    predicted = network.forward_train(boards.images, budgets, None, temperature, generator)
     task = functional.cross_entropy(predicted.maps['semseg'], boards.classes)
-    return task + 10 * (predicted.shares.float().mean() - budget).square().sum()
+    return task + 10 * (predicted.fractions.float().mean() - budget).square().sum()
 
 
 def _step(optimiser, schedule, loss, *groups):

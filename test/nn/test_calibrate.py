@@ -33,13 +33,13 @@ def network(request):
 
 def spent(network, budget, tasks, batch):
     with torch.inference_mode():
-        return [cost.share for cost in network(batch, budget, tasks).costs]
+        return [cost.fraction for cost in network(batch, budget, tasks).costs]
 
 
 @pytest.mark.parametrize('tasks', [['normals'], ['depth'], ['normals', 'depth']])
 def test_budgets_hold_on_average_and_on_every_image(network, tasks):
     batch = images(120, 0)
-    floor = network.spending((64, 64), tasks)
+    floor = network.budget_model((64, 64), tasks)
     means = []
     for budget in (0.3, 0.5, 0.62, 0.75, 0.9, 1.0):
         shares = spent(network, budget, tasks, batch)
@@ -59,8 +59,8 @@ def test_fitted_share_is_the_spent_one(network):
         assert levels[-1].budget == BUDGETS[-1], tasks
         for level in levels:
             shares = spent(network, level.budget, tasks.split(','), images(120, 0))
-            assert sum(shares) / len(shares) == pytest.approx(level.share, abs=1e-3)
-        assert all(a.share <= b.share for a, b in pairwise(levels))
+            assert sum(shares) / len(shares) == pytest.approx(level.fraction, abs=1e-3)
+        assert all(a.fraction <= b.fraction for a, b in pairwise(levels))
 
 
 def test_at_another_size_no_image_goes_above_its_budget():
@@ -107,8 +107,8 @@ def test_level_lookup():
     assert table.level(['depth'], 0.49) == levels[0]
     assert table.level(['depth'], 0.99) == levels[1]
     assert table.level(['normals'], 0.99) is None
-    assert table.knows(['depth'])
-    assert not table.knows(['depth', 'normals'])
+    assert table.covers(['depth'])
+    assert not table.covers(['depth', 'normals'])
 
 
 def test_below_the_lowest_level_nothing_runs():
@@ -118,7 +118,7 @@ def test_below_the_lowest_level_nothing_runs():
     with torch.inference_mode():
         cost = made(images(1, 0), 0.45).costs[0]
     assert cost.blocks_run == 0
-    assert cost.macs == made.spending((64, 64)).floor
+    assert cost.macs == made.budget_model((64, 64)).floor
     assert not cost.floor
 
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 from helpers import small
 
-from adamtl_ros.nn.decoders.pyramid import decode
 from adamtl_ros.nn.gating.execution import PlannedExecution
 from adamtl_ros.nn.gating.gates import GRANULARITIES
 from adamtl_ros.nn.gating.plan import OFF, BlockPlan, Plan, uniform_plan
@@ -73,12 +72,12 @@ def test_batch_equals_one_by_one(gates, size):
 @pytest.mark.parametrize('count', [1, 2, 6])
 def test_budget_is_kept_on_every_image_without_calibration(gates, count):
     network, tasks = small.network(gates), list(TASKS)[:count]
-    spending = network.spending((64, 64), tasks)
-    least = spending.floor / spending.full
+    model = network.budget_model((64, 64), tasks)
+    least = model.floor / model.full
     images = torch.randn(8, 3, 64, 64)
     for budget in (0.05, 0.3, 0.5, 0.75, 0.95, 1.0):
         costs = network(images, budget, tasks).costs
-        assert all(cost.share <= max(budget, least) for cost in costs)
+        assert all(cost.fraction <= max(budget, least) for cost in costs)
         assert all(cost.floor == (least > budget) for cost in costs)
 
 
@@ -86,21 +85,21 @@ def test_everything_on_is_the_plain_network():
     """At budget 1, and with every window named in a plan."""
     network, images = small.network(), torch.randn(2, 3, 64, 64)
     features = small.encode(network.encoder, images)
-    plain = decode([network.decoders[name] for name in TASKS], features)
+    plain = [network.decoders[name](features) for name in TASKS]
     everything = network(images)
     windows = [tuple(range(cost.windows)) for cost in network.complexity(64, 64).blocks]
     plan = Plan.of([BlockPlan(windows=some) for some in windows], small.ARCH.depths)
-    named = network.follow(images, [plan, plan])
+    named = network.forward_plans(images, [plan, plan])
     for name, expected in zip(TASKS, plain, strict=True):
         torch.testing.assert_close(everything.maps[name], expected, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(named.maps[name], expected, atol=1e-5, rtol=1e-5)
-    assert [cost.share for cost in everything.costs] == [1, 1]
+    assert [cost.fraction for cost in everything.costs] == [1, 1]
 
 
 def test_everything_off_is_the_floor():
     network, images = small.network(), torch.randn(1, 3, 64, 64)
     floor = uniform_plan(small.ARCH.depths, OFF)
-    low, named = network(images, 0.01), network.follow(images, [floor])
+    low, named = network(images, 0.01), network.forward_plans(images, [floor])
     assert low.plans == (floor,)
     assert low.costs[0].floor
     for name in TASKS:
@@ -121,14 +120,14 @@ def test_everything_off_is_the_floor():
 def test_plans_that_do_not_fit(block, message):
     plan = uniform_plan(small.ARCH.depths).replace(0, 0, block)
     with pytest.raises(ValueError, match=message):
-        small.network().follow(torch.zeros(1, 3, 64, 64), [plan])
+        small.network().forward_plans(torch.zeros(1, 3, 64, 64), [plan])
     with pytest.raises(ValueError, match=r'stages of \(2,\) blocks, the network has \(2, 2\)'):
-        small.network().follow(torch.zeros(1, 3, 64, 64), [uniform_plan((2,))])
+        small.network().forward_plans(torch.zeros(1, 3, 64, 64), [uniform_plan((2,))])
 
 
 def test_plans_for_another_number_of_images():
     with pytest.raises(ValueError, match='2 images need as many plans, got 1'):
-        NETWORK.follow(torch.zeros(2, 3, 32, 32), [uniform_plan((1, 2, 6, 1))])
+        NETWORK.forward_plans(torch.zeros(2, 3, 32, 32), [uniform_plan((1, 2, 6, 1))])
 
 
 @pytest.mark.parametrize('budget', [0, -0.1, 1.001, float('nan'), float('inf')])
@@ -145,15 +144,15 @@ def test_low_precision(dtype):
         with torch.autocast('cpu', dtype):
             mixed = network(images, budget)
         # The policy looks at the patch embedding, which autocast rounds; no more than that.
-        assert all(cost.share <= budget for cost in mixed.costs)
+        assert all(cost.fraction <= budget for cost in mixed.costs)
         assert all(raw.isfinite().all() for raw in mixed.maps.values())
-    shares = [cost.share for cost in network(images, 0.5).costs]
+    shares = [cost.fraction for cost in network(images, 0.5).costs]
     network.to(dtype)
     for budget in (1.0, 0.5):
         prediction = network(images.to(dtype), budget)
         assert all(raw.dtype == dtype and raw.isfinite().all() for raw in prediction.maps.values())
     # The policy itself stays in float32, so it chooses nearly the same.
-    assert [cost.share for cost in prediction.costs] == pytest.approx(shares, abs=0.02)
+    assert [cost.fraction for cost in prediction.costs] == pytest.approx(shares, abs=0.02)
     assert all(weight.dtype == torch.float32 for weight in network.policy.parameters())
 
 
@@ -179,7 +178,9 @@ def test_recording_gradients_does_not_change_the_result():
     plain = network(images, 0.8)
     assert recorded.plans == plain.plans
     for name in TASKS:
-        torch.testing.assert_close(recorded.maps[name].detach(), plain.maps[name])
+        torch.testing.assert_close(
+            recorded.maps[name].detach(), plain.maps[name], atol=5e-5, rtol=1e-4
+        )
 
 
 def test_unwanted_tasks_do_not_run():
@@ -208,15 +209,15 @@ def test_a_task_does_not_depend_on_the_others():
 def test_cost_reports_budget_and_floor():
     image = torch.zeros(1, 3, 192, 256)
     full, half, floor = (NETWORK(image, budget).costs[0] for budget in (1.0, 0.5, 0.01))
-    assert full.share == 1
+    assert full.fraction == 1
     assert full.blocks_run == full.blocks_total == 10
     assert full.windows_run == full.windows_total == 48 + 2 * 12 + 6 * 4 + 1
-    assert half.share <= 0.5
+    assert half.fraction <= 0.5
     assert not half.floor
     assert half.windows_run < full.windows_run
     assert floor.floor
     assert floor.blocks_run == floor.windows_run == 0
-    assert floor.macs == NETWORK.complexity(192, 256).fixed_for(TASKS)
+    assert floor.macs == NETWORK.complexity(192, 256).fixed_macs(TASKS)
 
 
 def test_unknown_task_and_name():
@@ -224,7 +225,7 @@ def test_unknown_task_and_name():
         NETWORK(torch.zeros(1, 3, 32, 32), tasks=['sky'])
     with pytest.raises(ValueError, match="unknown architecture 'huge', choose from: nano"):
         random_network('huge')
-    with pytest.raises(ValueError, match='no task is wanted, choose from: semseg'):
+    with pytest.raises(ValueError, match='no task is requested, choose from: semseg'):
         NETWORK(torch.zeros(1, 3, 32, 32), tasks=[])
 
 

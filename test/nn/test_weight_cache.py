@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What is made of weights once, and anew when they change."""
+"""Values that are computed from weights once, and again when these change."""
 
 import torch
 from helpers import small

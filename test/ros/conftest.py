@@ -3,7 +3,6 @@
 """A real node on real DDS, on a domain of its own, and a client beside it."""
 
 import contextlib
-import itertools
 import os
 import threading
 import time
@@ -111,9 +110,3 @@ def graph(worker_domain):
     graph = Graph(next(worker_domain))
     yield graph
     graph.close()
-
-
-@pytest.fixture(scope='session')
-def worker_domain():
-    """Give domain ids, a new one for each test, beginning elsewhere in each process."""
-    return itertools.cycle((os.getpid() + step) % 100 + 1 for step in range(100))

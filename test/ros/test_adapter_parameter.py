@@ -17,12 +17,11 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
-from adamtl_ros.nn.io.adapter_file import load_adapted
-from adamtl_ros.nn.io.checkpoint import load_model
+from adamtl_ros.nn.io.checkpoint import load_adapted, load_model
 from adamtl_ros.runtime.engine import Engine
 
 SHOTS = [picture(seed=seed) for seed in range(3)]
-RATE_HZ, SWAPS = 30, 24
+RATE_HZ, SWAPS = 30, 12
 DEEP = QoSProfile(depth=1000)
 
 
@@ -133,7 +132,7 @@ def test_a_file_that_cannot_be_used_is_refused(graph, files, tmp_path):
     for path, text in (
         ('/nowhere.safetensors', "adapter '/nowhere.safetensors': no such file"),
         (other, "made for the base 'nano (random weights)'"),
-        (str(damaged), 'not a whole safetensors file'),
+        (str(damaged), 'not a complete safetensors file'),
         (7, ''),
     ):
         result = change(graph, 'adapter', path)

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The life of the node: transitions, failures, its process."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -142,14 +141,14 @@ def test_transitions_by_service(graph):
         assert got.current_state.label == state
 
 
-def start(*arguments, domain='101', before=()):
-    environment = {**os.environ, 'ROS_DOMAIN_ID': domain}
+def start(*arguments, before=()):
     return subprocess.Popen(
         [sys.executable, str(EXECUTABLE), *before, '--ros-args', *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
 
+@pytest.mark.usefixtures('own_domain')
 @pytest.mark.parametrize('stop', [signal.SIGINT, signal.SIGTERM])
 def test_process_ends_without_a_traceback(stop):
     """Ctrl-C in the middle of the work."""
@@ -159,10 +158,11 @@ def test_process_ends_without_a_traceback(stop):
         lines.append(line)
         if 'not trained' in line:
             process.send_signal(stop)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     assert 'Traceback' not in ''.join(lines)
 
 
+@pytest.mark.usefixtures('own_domain')
 def test_process_with_an_impossible_parameter():
     process = start('-p', 'budget:=7.0')
     output, _ = process.communicate(timeout=60)
@@ -172,6 +172,7 @@ def test_process_with_an_impossible_parameter():
     )
 
 
+@pytest.mark.usefixtures('own_domain')
 def test_process_with_arguments_that_are_not_ros():
     process = start(before=['--budget', '0.5'])
     output, _ = process.communicate(timeout=60)
@@ -179,6 +180,7 @@ def test_process_with_arguments_that_are_not_ros():
     assert output.startswith('perception_node takes no --budget; usage: perception_node')
 
 
+@pytest.mark.usefixtures('own_domain')
 def test_process_with_a_missing_parameter_file():
     process = start('--params-file', '/nowhere.yaml')
     output, _ = process.communicate(timeout=60)
@@ -187,6 +189,7 @@ def test_process_with_a_missing_parameter_file():
     assert 'Traceback' not in output
 
 
+@pytest.mark.usefixtures('own_domain')
 def test_mistyped_parameter_is_pointed_out():
     process = start('-p', 'bugdet:=0.5', '-p', 'autostart:=false')
     for line in process.stdout:
@@ -194,16 +197,17 @@ def test_mistyped_parameter_is_pointed_out():
             assert "There is no parameter 'bugdet'; did you mean 'budget'?" in line
             break
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
 
 
+@pytest.mark.usefixtures('own_domain')
 def test_process_with_a_missing_model_stays_and_can_be_asked():
     """Autostart fails, but a manager may still look at the node and try again."""
-    process = start('-p', 'model:=/nowhere.safetensors', domain='101')
+    process = start('-p', 'model:=/nowhere.safetensors')
     for line in process.stdout:
         if 'Cannot configure' in line:
             assert '/nowhere.safetensors' in line
             break
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0

@@ -176,14 +176,14 @@ def test_namespace_and_late_deadline(graph):
     graph.until(lambda: node.cameras[''].reporter.counters.counts.late >= 1)
 
 
-def test_topics_of_the_readme(graph):
-    """Every topic in the README exists, and every topic of the node is in the README."""
+def test_topics_of_the_documentation(graph):
+    """Every topic in docs/ros.md exists, and every topic of the node is there."""
     import re
     from pathlib import Path
 
     graph.perception()
-    readme = (Path(__file__).parents[2] / 'README.md').read_text()
-    section = readme.split('\n## Topics\n')[1].split('\n## ')[0]
+    page = (Path(__file__).parents[2] / 'docs' / 'ros.md').read_text()
+    section = page.split('\n## Topics\n')[1].split('\n## ')[0]
     patterns = [
         topic.replace('~', '/adamtl').replace('<label task>', r'\w+').replace('<task>', r'\w+')
         for topic in re.findall(r'^\| `([^`]+)`', section, re.MULTILINE)

@@ -85,7 +85,7 @@ def test_commands(module):
 
 
 @pytest.fixture
-def replay(tmp_path, monkeypatch):
+def replay(tmp_path, monkeypatch, own_domain):
     """Return a function that replays a synthetic bag and returns the exit status."""
     write_synthetic_bag(tmp_path / 'room', frames=FRAMES, size=(120, 160), truth=True)
     tool = tmp_path / 'bin' / 'ros2'
@@ -93,7 +93,6 @@ def replay(tmp_path, monkeypatch):
     tool.write_text(ROS2_BAG.format(python=sys.executable))
     tool.chmod(0o755)
     monkeypatch.setenv('PATH', f'{tool.parent}{os.pathsep}{os.environ["PATH"]}')
-    monkeypatch.setenv('ROS_DOMAIN_ID', str(60 + os.getpid() % 30))
 
     def run(**options):
         arguments = {

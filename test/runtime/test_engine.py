@@ -46,7 +46,7 @@ def test_same_image_same_results_bit_for_bit(budget):
 def test_only_requested_tasks():
     inference = ENGINE.run(image(), 0.7, ['edges'])
     assert list(inference.results) == ['edges']
-    assert inference.cost.share <= 0.7
+    assert inference.cost.fraction <= 0.7
 
 
 def test_read_only_and_strided_images():

@@ -5,7 +5,7 @@
 import numpy as np
 import pytest
 
-from adamtl_ros.sample import known
+from adamtl_ros.sample import valid_mask
 from adamtl_ros.scenes.compose import random_scene
 from adamtl_ros.scenes.demo_scene import demo_scene
 from adamtl_ros.scenes.labels import (
@@ -165,7 +165,7 @@ def test_labels_have_the_form_of_a_sample(frames):
             assert label.shape == ((48, 64, 3) if vector else (48, 64))
             exact = TASKS[name].kind in (Kind.NORMALS, Kind.DEPTH)
             assert label.dtype == (np.float32 if exact else np.uint8)
-            assert known(name, label).all()
+            assert valid_mask(name, label).all()
             assert label.flags.c_contiguous
         np.testing.assert_allclose(np.linalg.norm(frame.labels['normals'], axis=-1), 1, atol=1e-6)
         assert 0.2 < frame.labels['depth'].min() < frame.labels['depth'].max() < 13

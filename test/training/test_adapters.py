@@ -14,9 +14,9 @@ from adamtl_ros.nn.io.checkpoint import Model, load_model, save_model
 from adamtl_ros.nn.swin.architecture import ARCHITECTURES
 from adamtl_ros.scenes.labels import SCENE_TASKS
 from adamtl_ros.training import run
-from adamtl_ros.training.adapters import task_weights, trainable_names
 from adamtl_ros.training.build import build_dataset, build_network
-from adamtl_ros.training.optim import parameter_groups
+from adamtl_ros.training.objective import loss_weights
+from adamtl_ros.training.optim import parameter_groups, trainable_names
 from adamtl_ros.training.recipe import (
     AdapterConfig,
     DataConfig,
@@ -60,6 +60,10 @@ def recipe_from(base, **changes):
     return replace(recipe, **changes)
 
 
+def weights_of(recipe, network):
+    return loss_weights(network.tasks, recipe.tasks, recipe.distillation_weight, recipe.weights)
+
+
 def tasks_of(recipe):
     return {name: TASKS[name] for name in recipe.tasks}
 
@@ -74,7 +78,7 @@ def test_all_but_what_learns_stays_bit_for_bit(base, tmp_path):
     recipe = recipe_from(base)
     trained = train(recipe, tmp_path / 'out')
     found = changed(base, trained)
-    learns = trainable_names(load_model(str(trained)).network, recipe)
+    learns = trainable_names(load_model(str(trained)).network, recipe.tasks)
     assert any('.shared.' in name for name in found)
     assert any('.branches.' in name for name in found)
     assert any(name.startswith('policy.') for name in found)
@@ -93,9 +97,9 @@ def test_adapters_alone_leave_the_policy(base, tmp_path):
 def test_what_is_frozen_has_no_gradient(base, stage):
     recipe = recipe_from(base)
     network, _ = build_network(recipe, tasks_of(recipe))
-    learns = trainable_names(network, recipe)
+    learns = trainable_names(network, recipe.tasks)
     groups = parameter_groups(network, stage, 0.1, learns)
-    relaxed = network.relaxed(torch.randn(2, 3, 64, 64), torch.full((2,), 0.5))
+    relaxed = network.forward_train(torch.randn(2, 3, 64, 64), torch.full((2,), 0.5))
     sum(raw.sum() for raw in relaxed.maps.values()).backward()
     given = {id(weight) for group in groups for weight in group['params']}
     for name, weight in network.named_parameters():
@@ -108,10 +112,10 @@ def test_what_is_frozen_has_no_gradient(base, stage):
 def test_parts_that_learn_can_be_chosen(base):
     recipe = recipe_from(base, adapters=replace(ADAPTERS, parts=('shared', 'norm')))
     network, _ = build_network(recipe, tasks_of(recipe))
-    found = trainable_names(network, recipe)
+    found = trainable_names(network, recipe.tasks, recipe.trained_parts)
     assert found
     assert all('.shared.' in name or '.norm' in name for name in found)
-    assert trainable_names(small.network(), recipe) is None
+    assert trainable_names(small.network(), recipe.tasks) is None
 
 
 @pytest.mark.parametrize('first', [1, 3])
@@ -143,21 +147,21 @@ def test_weights_of_tasks_without_labels(base):
     recipe = recipe_from(base, adapters=replace(ADAPTERS, keep=0.5), weights={'saliency': 4.0})
     network, _ = build_network(recipe, tasks_of(recipe))
     expected = {'semseg': TASKS['semseg'].loss_weight, 'saliency': 2.0, 'depth': 1.0}
-    assert task_weights(recipe, network) == expected
+    assert weights_of(recipe, network) == expected
     without = replace(recipe, adapters=replace(ADAPTERS, keep=0.0))
-    assert list(task_weights(without, network)) == ['semseg', 'depth']
+    assert list(weights_of(without, network)) == ['semseg', 'depth']
 
 
 def test_a_start_with_adapters_goes_on_with_them(base, tmp_path):
     recipe = recipe_from(base)
     network = load_model(str(base)).network
-    inject(network, ADAPTERS.config(2, LABELLED))
+    inject(network, ADAPTERS.lora_config(2, LABELLED))
     more = tmp_path / 'more.safetensors'
     save_model(Model(network, 'more'), more)
     for adapters in (ADAPTERS, replace(ADAPTERS, dropout=0.1), None):
         begun, _ = build_network(replace(recipe, start=str(more), adapters=adapters), {})
         assert begun.adapters == network.adapters
-        assert not begun.folded
+        assert not begun.merged
         for name, value in begun.state_dict().items():
             assert value.equal(load_file(more)[name]), name
     other = replace(recipe, start=str(more), adapters=AdapterConfig(2, 2))
@@ -187,7 +191,7 @@ def test_adapters_of_official_weights_begin_with_new_decoders(monkeypatch):
     recipe = replace(recipe_from('base'), start='', pretrained='swin.pth')
     network, fresh = build_network(recipe, tasks_of(recipe))
     assert (list(network.tasks), fresh) == (list(LABELLED), ())
-    assert network.adapters == ADAPTERS.config(2, LABELLED)
+    assert network.adapters == ADAPTERS.lora_config(2, LABELLED)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What is trained, how fast, and the running mean."""
+"""Parameter groups, schedule and averaged weights."""
 
 import warnings
 from itertools import pairwise
@@ -13,9 +13,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from adamtl_ros.training.optim import (
     cosine_schedule,
+    count_trained_parameters,
     ema_with_warmup,
     parameter_groups,
-    trained_parameters,
 )
 from adamtl_ros.training.recipe import KINDS, AdapterConfig, DataConfig, Recipe, Stage
 
@@ -74,15 +74,17 @@ def test_trained_parameters_are_those_of_all_stages_each_once():
     network = small.network()
     every = sum(weight.numel() for weight in network.parameters())
     policy = sum(weight.numel() for weight in network.policy.parameters())
-    assert trained_parameters(network, recipe('static', 'backbone')) == every - policy
-    assert trained_parameters(network, recipe('policy')) == policy
-    assert trained_parameters(network, recipe('static', 'policy', 'joint')) == every
+    assert count_trained_parameters(network, recipe('static', 'backbone')) == every - policy
+    assert count_trained_parameters(network, recipe('policy')) == policy
+    assert count_trained_parameters(network, recipe('static', 'policy', 'joint')) == every
 
 
 def test_of_an_adapted_network_what_is_frozen_is_not_counted():
     network = small.adapted()
     only = AdapterConfig(parts=('shared', 'decoders'))
-    found = trained_parameters(network, recipe('static', adapters=only, start='x', tasks=['depth']))
+    found = count_trained_parameters(
+        network, recipe('static', adapters=only, start='x', tasks=['depth'])
+    )
     wanted = sum(
         weight.numel()
         for name, weight in network.named_parameters()
@@ -93,13 +95,13 @@ def test_of_an_adapted_network_what_is_frozen_is_not_counted():
 
 def rates(steps, warmup):
     """Return the rate of each step, and the one after the last."""
-    optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 1.0)
-    schedule = cosine_schedule(optimiser, Stage('static', steps, warmup=warmup))
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 1.0)
+    schedule = cosine_schedule(optimizer, steps, warmup)
     found = []
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         for _ in range(steps + 1):
-            found.append(optimiser.param_groups[0]['lr'])
+            found.append(optimizer.param_groups[0]['lr'])
             schedule.step()
     return found
 

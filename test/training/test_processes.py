@@ -77,7 +77,7 @@ def shared(tmp_path_factory):
             str(folder / 'script.py'), json.dumps([ARCH.to_dict(), *calls]),
         ],
         env={**os.environ, 'OMP_NUM_THREADS': '1'},
-        capture_output=True, text=True, check=False, timeout=110,
+        capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (folder / 'output').write_text(done.stdout)
@@ -88,7 +88,7 @@ def weights(network):
     return torch.cat([value.flatten() for value in network.values()])
 
 
-def test_two_processes_are_worth_one_with_the_same_batch(shared, tmp_path, monkeypatch):
+def test_two_processes_equal_one_with_the_same_batch(shared, tmp_path, monkeypatch):
     monkeypatch.setitem(ARCHITECTURES, 'speck', ARCH)
     recipe = read_recipe(shared / 'static.yaml')
     alone = weights(load_file(train(recipe, tmp_path)))

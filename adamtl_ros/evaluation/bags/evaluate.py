@@ -1,31 +1,67 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""One recording through the engine at every budget."""
+"""Evaluation of one recording: the engine in this process, everything else in a worker process.
+
+`evaluate_bag()` runs the engine. `score_recording()` runs in the worker process: it reads the
+bag, sends each image to the engine, and gives the returned results to a `ScoringPipeline`, which
+scores, emulates a node and writes predictions and video.
+"""
 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections import deque
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from adamtl_ros.bags.reader import bag_name
-from adamtl_ros.evaluation.bags.pipeline import ModelInfo, score_recording
-from adamtl_ros.evaluation.bags.process import calling
+from adamtl_ros.bags.ground_truth import TruthConfig
+from adamtl_ros.bags.reader import IssueLog, bag_name
+from adamtl_ros.evaluation.bags.outputs import (
+    PREDICTIONS,
+    VIDEO,
+    Predictions,
+    Video,
+    remove_outputs,
+)
+from adamtl_ros.evaluation.bags.process import BackgroundWriter, prefetch, remote_call
+from adamtl_ros.evaluation.bags.recording import Recording
+from adamtl_ros.evaluation.bags.result import (
+    BagResult,
+    BudgetResult,
+    Examples,
+    FrameCost,
+    Streaming,
+    UsageMap,
+    bag_digest,
+)
+from adamtl_ros.evaluation.bags.scores import Scorer, Scores, subsample
 from adamtl_ros.governor.sensors import EnergyCounter
+from adamtl_ros.runtime.threads import default_threads
 from adamtl_ros.tasks import select
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from adamtl_ros.evaluation.bags.pipeline import Answers
-    from adamtl_ros.evaluation.bags.result import BagResult, EvaluationSettings
-    from adamtl_ros.runtime.engine import Engine
+    from adamtl_ros.evaluation.bags.process import CallerConnection
+    from adamtl_ros.evaluation.bags.recording import Frame
+    from adamtl_ros.evaluation.bags.result import EvaluationSettings
+    from adamtl_ros.nn.swin.architecture import Architecture
+    from adamtl_ros.runtime.engine import Engine, Inference
+    from adamtl_ros.tasks import Task
 
     Progress = Callable[[], object]
+    Results = dict[str, NDArray[Any]]
+    Inferences = tuple[Sequence[Inference], Sequence[float]]
+
+MIN_LATENCY_MS = 0.05
+"""Lower bound of an emulated latency; below any real one, but not zero."""
+IN_FLIGHT = 2
+"""Images queued for the engine while it runs on another one; less than `process.BUFFERS`."""
 
 
 def evaluate_bag(
@@ -35,58 +71,329 @@ def evaluate_bag(
     progress: Progress | None = None,
     name: str = '',
 ) -> BagResult:
-    """Run a model on every frame of a recording.
+    """Run a model on every frame of a recording and score the results.
 
-    Reading, scoring and drawing go on in a process beside this one, at most some frames away.
-    The same bag, model and number of threads give the same result, but for the times, on any
-    machine of one kind and however fast it is.
+    The same bag, model and number of threads give the same result, except for times, on any
+    machine of one kind, however fast it is.
 
     Args:
         path: Folder of the bag, or a single .mcap file.
-        engine: With the model.
-        settings: What to evaluate.
-        progress: Called after each frame.
-        name: Of the results, and of the folder for them; that of the bag if not given.
+        engine: Engine with the model.
+        settings: Settings of the evaluation.
+        progress: Callback after each frame.
+        name: Name of the result and of its output folder; that of the bag if empty.
 
     Returns:
-        What was found. A bag that cannot be read, or has not the topics and classes that
-        were named, has `failure` set.
+        Result of the recording. `failure` is set if the bag cannot be read, or lacks a topic or
+        class that the settings name.
 
     Raises:
         ValueError: Tasks that the model does not have.
-        NeighbourError: The process beside this one is lost.
+        WorkerProcessError: The worker process has died.
+
+    Example:
+        >>> engine = Engine(load_model('scenes_nano'))
+        >>> settings = EvaluationSettings(budgets=(1.0, 0.5), shown=0.5)
+        >>> result = evaluate_bag(Path('room'), engine, settings)
+        >>> result.budgets[1].scores.truth.compute()['depth']['rmse']
 
     """
-    begun = time.perf_counter()
+    started = time.perf_counter()
     network = engine.model.network
-    tasks = {
-        name: network.tasks[name] for name in select(settings.tasks or network.tasks, network.tasks)
-    }
-    subject = ModelInfo(name or bag_name(path), engine.model.name, tasks, network.arch)
-    # The other process may have started in another folder.
+    names = select(settings.tasks or network.tasks, network.tasks)
+    tasks = {task: network.tasks[task] for task in names}
+    model = ModelInfo(name or bag_name(path), engine.model.name, tasks, network.arch)
+    # A reused worker process may have another working folder.
     settings = replace(settings, out=settings.out and settings.out.absolute())
-    answer = _Answering(engine, settings.budgets, tasks)
-    with calling(score_recording, path.absolute(), subject, settings) as desk:
-        for image in desk:
-            desk.tell(answer(image))
+    run = _BudgetRunner(engine, settings.budgets, tasks)
+    with remote_call(score_recording, path.absolute(), model, settings) as call:
+        for image in call:
+            call.send(run(image))
             if progress:
                 progress()
-    result: BagResult = desk.result
-    result.wall_s = time.perf_counter() - begun
+    result: BagResult = call.result
+    result.wall_s = time.perf_counter() - started
     return result
 
 
-class _Answering:
-    """The engine at all budgets, and the energy that each takes."""
+class _BudgetRunner:
+    """Runs the engine at each budget and measures the energy."""
 
     def __init__(self, engine: Engine, budgets: Iterable[float], tasks: Iterable[str]) -> None:
         self._engine, self._budgets, self._tasks = engine, tuple(budgets), tuple(tasks)
         self._energy = EnergyCounter()
 
-    def __call__(self, image: NDArray[np.uint8]) -> Answers:
-        answers, joules = [], []
+    def __call__(self, image: NDArray[np.uint8]) -> Inferences:
+        inferences, joules = [], []
         for budget in self._budgets:
             before = self._energy.joules()
-            answers.append(self._engine.run(image, budget, self._tasks))
+            inferences.append(self._engine.run(image, budget, self._tasks))
             joules.append(self._energy.joules() - before)
-        return answers, joules
+        return inferences, joules
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Description of the evaluated model for the worker process.
+
+    Attributes:
+        result_name: Name of the result and of its output folder.
+        name: Name of the model.
+        tasks: Tasks that run, by name.
+        arch: Architecture of the encoder.
+
+    """
+
+    result_name: str
+    name: str
+    tasks: Mapping[str, Task]
+    arch: Architecture
+
+
+def score_recording(
+    connection: CallerConnection, path: Path, model: ModelInfo, settings: EvaluationSettings
+) -> BagResult:
+    """Send every image of a recording to the engine and score what comes back.
+
+    Args:
+        connection: Connection to the engine's process: sends images, (H, W, 3) uint8 RGB, and
+            receives for each, in the same order, the inferences by budget and their energies [J].
+        path: Folder of the bag, or a single .mcap file.
+        model: Description of the model.
+        settings: Settings of the evaluation.
+
+    Returns:
+        Result without wall time; see `evaluate_bag()`.
+
+    """
+    result = BagResult(model.result_name, '', IssueLog())
+    if settings.out:
+        remove_outputs(settings.out / model.result_name)
+    truth = TruthConfig(settings.camera, settings.truth, settings.classes)
+    try:
+        recording = Recording(path, model.tasks, truth, result.issues)
+        result.digest = bag_digest(path)
+    except (ValueError, OSError) as error:
+        result.failure = str(error)
+        return result
+    with ExitStack() as stack:
+        pipeline = ScoringPipeline(recording, model, settings, result, stack)
+        _exchange(connection, recording, pipeline)
+    pipeline.finish()
+    return result
+
+
+def _exchange(
+    connection: CallerConnection, recording: Recording, pipeline: ScoringPipeline
+) -> None:
+    pending: deque[Frame] = deque()
+    frames = recording.frames()
+    for frame in prefetch(frames) if _has_spare_core() else frames:
+        connection.send(frame.image)
+        pending.append(frame)
+        if len(pending) > IN_FLIGHT:
+            pipeline.add(pending.popleft(), *connection.recv())
+    for frame in pending:
+        pipeline.add(frame, *connection.recv())
+
+
+def _has_spare_core() -> bool:
+    """Return whether helper threads have a core besides that of the network."""
+    return default_threads() > 1
+
+
+class ScoringPipeline:
+    """Everything that follows the engine: scores, costs, emulated node, examples, outputs.
+
+    Frames must be added in order.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        model: ModelInfo,
+        settings: EvaluationSettings,
+        result: BagResult,
+        stack: ExitStack,
+    ) -> None:
+        """Start with no frame.
+
+        Args:
+            recording: Recording that the frames come from.
+            model: Description of the model.
+            settings: Settings of the evaluation.
+            result: Result to fill.
+            stack: Closes the outputs.
+
+        """
+        tasks, arch = model.tasks, model.arch
+        self._result, self._count = result, max(recording.expected, 1)
+        result.camera, result.expected = recording.camera, recording.expected
+        result.origins = {task: s.origin for task, s in recording.truth.sources.items()}
+        with_truth = {name: tasks[name] for name in recording.truth.sources}
+        for budget in settings.budgets:
+            streaming = Streaming(Scores(tasks, with_truth)) if settings.realtime else None
+            scores, usage = Scores(tasks, with_truth), UsageMap(arch)
+            result.budgets.append(BudgetResult(budget, scores, [], usage, streaming))
+        self._scorers = [Scorer(row.scores) for row in result.budgets]
+        streamings = [row.streaming for row in result.budgets if row.streaming]
+        self._streaming = [_StreamingScorer(one, result.issues) for one in streamings]
+        for scorer in self._streaming:
+            stack.callback(scorer.finish)
+        self._shown = settings.budgets.index(settings.shown)
+        self._examples = Examples(result.name, tasks)
+        self._write = _open_outputs(model, settings, stack)
+
+    def add(self, frame: Frame, inferences: Sequence[Inference], joules: Sequence[float]) -> None:
+        """Score a frame and write its outputs.
+
+        Args:
+            frame: Frame of the recording.
+            inferences: Inference at each budget, full budget first.
+            joules: Energy of each [J].
+
+        """
+        self._result.frames += 1
+        position = frame.index / self._count
+        full = subsample(inferences[0].results)
+        rows = zip(self._result.budgets, self._scorers, inferences, joules, strict=True)
+        for row, scorer, inference, energy in rows:
+            scorer.add(position, inference.results, full, frame.labels)
+            row.costs.append(_frame_cost(frame, inference, energy))
+            row.usage.add(inference.plan, inference.input_size)
+        for live, row, inference in zip(
+            self._streaming, self._result.budgets, inferences, strict=False
+        ):
+            live.add(frame, row.costs[-1].latency_ms, inference.results, position, full)
+        shown, cost = inferences[self._shown], self._result.budgets[self._shown].costs[-1]
+        self._examples.add(frame, shown.results, cost)
+        self._write(frame, shown, cost)
+
+    def finish(self) -> None:
+        """Complete the result after the last frame."""
+        result = self._result
+        result.labelled = dict(result.budgets[0].scores.truth.labelled)
+        result.examples = self._examples.chosen
+        if not result.frames:
+            images = f'{result.expected} images on {result.camera}'
+            result.failure = f'none of {images} can be read'
+
+
+def _frame_cost(frame: Frame, inference: Inference, energy: float) -> FrameCost:
+    return FrameCost.of(inference.cost, inference, frame.stamp, frame.decode_ms, energy)
+
+
+def _open_outputs(
+    model: ModelInfo, settings: EvaluationSettings, stack: ExitStack
+) -> Callable[[Frame, Inference, FrameCost], None]:
+    """Return a function that writes a frame to predictions and video, in the background."""
+    outputs: list[Predictions | Video] = []
+    if settings.out:
+        folder, tasks = settings.out / model.result_name, model.tasks
+        title = f'{model.name} at {settings.shown:g}'
+        outputs.append(Predictions(folder / PREDICTIONS, tasks, title, settings.shown))
+        stack.callback(outputs[-1].close)
+        outputs.append(Video(folder / VIDEO, tasks, title))
+        stack.callback(outputs[-1].close)
+
+    def write(frame: Frame, inference: Inference, cost: FrameCost) -> None:
+        for output in outputs:
+            output.add(frame, inference, cost)
+
+    return stack.enter_context(BackgroundWriter(write)).put if _has_spare_core() else write
+
+
+@dataclass(frozen=True)
+class TimedResults:
+    """Results of a frame with the times at which a node would have them.
+
+    Attributes:
+        arrived: Arrival of the frame [ns].
+        latency: Processing time without waiting [ns].
+        results: Results by task.
+
+    """
+
+    arrived: int
+    latency: int
+    results: Results
+
+
+@dataclass
+class EmulatedNode:
+    """Emulation of the node's worker with its one-slot mailbox, in the time of the recording.
+
+    Attributes:
+        dropped: Frames that a newer one replaced before they were processed.
+        ages_ms: Age of each result when it was ready, from the arrival of its frame.
+        newest: Newest results that are ready; None before the first.
+
+    """
+
+    dropped: int = 0
+    ages_ms: list[float] = field(default_factory=list)
+    newest: Results | None = None
+    _running: tuple[int, TimedResults] | None = None
+    _waiting: TimedResults | None = None
+    _last: int = -(2**63)
+
+    def arrive(self, frame: TimedResults) -> Results | None:
+        """Let a frame arrive, with the results that it will give if it is processed.
+
+        Frames arrive in order; one stamped before its predecessor arrives together with it.
+
+        Returns:
+            Newest results that are ready at that moment.
+
+        """
+        now = self._last = max(frame.arrived, self._last)
+        frame = replace(frame, arrived=now)
+        self._advance(now)
+        if self._running is None:
+            self._running = (now + frame.latency, frame)
+            self._advance(now)
+        else:
+            self.dropped += self._waiting is not None
+            self._waiting = frame
+        return self.newest
+
+    def finish(self) -> None:
+        """Process the remaining frames after the last arrival."""
+        while self._running:
+            self._advance(self._running[0])
+
+    def _advance(self, now: int) -> None:
+        while self._running and self._running[0] <= now:
+            ready, frame = self._running
+            self.ages_ms.append((ready - frame.arrived) / 1e6)
+            self.newest = frame.results
+            self._running = None
+            if self._waiting:
+                following, self._waiting = self._waiting, None
+                self._running = (max(ready, following.arrived) + following.latency, following)
+
+
+class _StreamingScorer:
+    """Emulated node at one budget with the scores of what it knows when each frame arrives."""
+
+    def __init__(self, streaming: Streaming, issues: IssueLog) -> None:
+        self._streaming, self._node, self._issues = streaming, EmulatedNode(), issues
+        self._scorer = Scorer(streaming.scores)
+
+    def add(
+        self, frame: Frame, latency_ms: float, results: Results, position: float, full: Results
+    ) -> None:
+        latency = round(max(latency_ms, MIN_LATENCY_MS) * 1e6)
+        known = self._node.arrive(TimedResults(frame.recorded, latency, results))
+        if known is None:
+            self._streaming.blind += 1
+        elif all(known[task].shape[:2] == frame.image.shape[:2] for task in known):
+            self._scorer.add(position, known, full, frame.labels)
+        else:
+            example = f'image {frame.index}; the last result has another size and is not scored'
+            self._issues.add('frame size changes under the emulated node', example)
+
+    def finish(self) -> None:
+        self._node.finish()
+        self._streaming.dropped = self._node.dropped
+        self._streaming.ages_ms = self._node.ages_ms

@@ -1,9 +1,9 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Many recordings: one after another, in several processes, or on many machines with Ray.
+"""Evaluation of many recordings: serially, in several processes, or on a Ray cluster.
 
-A recording is the unit of work. Results come back in the order of the recordings whoever made
-them, so that sums over them are the same bit for bit.
+A recording is the unit of work. Results are returned in the order of the recordings, so that sums
+over them are bit-identical however the work was distributed.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from typing import TYPE_CHECKING, Any
 from adamtl_ros.bags.reader import IssueLog
 from adamtl_ros.evaluation.bags.evaluate import evaluate_bag
 from adamtl_ros.evaluation.bags.outputs import remove_outputs
-from adamtl_ros.evaluation.bags.process import WorkerProcessError, prepare
+from adamtl_ros.evaluation.bags.process import WorkerProcessError, start_worker
 from adamtl_ros.evaluation.bags.result import BagResult
-from adamtl_ros.nn.io.adapter_file import open_model
-from adamtl_ros.nn.io.checkpoint import shipped_weights
+from adamtl_ros.nn.io.checkpoint import load_model, shipped_weights
 from adamtl_ros.nn.swin.architecture import ARCHITECTURES
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.runtime.threads import set_threads
@@ -37,22 +36,22 @@ if TYPE_CHECKING:
 
     Progress = Callable[[], object]
 
-ANSWER_S = 5.0
-"""Time in which the head of a cluster must answer."""
+CONNECT_TIMEOUT_S = 5.0
+"""Timeout of the connection to the head of a cluster."""
 
 ATTEMPTS = 4
-"""A bag is given up after so many workers were lost over it."""
+"""Number of lost workers after which a bag is given up."""
 
-LOST = f'{ATTEMPTS} times the worker that did it was lost (out of memory?)'
+LOST = f'the worker was lost {ATTEMPTS} times (out of memory?)'
 
 
 @dataclass(frozen=True)
 class Job:
-    """A recording to be evaluated.
+    """Recording to evaluate.
 
     Attributes:
-        path: Of the bag; on many machines, on a disk that all of them see.
-        name: Of its results.
+        path: Path of the bag; on a cluster, on a disk that all machines share.
+        name: Name of its result.
 
     """
 
@@ -60,10 +59,10 @@ class Job:
     name: str
 
 
-def evaluate_here(
+def evaluate_serially(
     jobs: Sequence[Job], settings: EvaluationSettings, progress: Progress | None = None
 ) -> list[BagResult]:
-    """Evaluate recordings in this process; progress is called after each frame."""
+    """Evaluate recordings in this process; `progress` is called after each frame."""
     return [_evaluate(job, settings, progress) for job in jobs]
 
 
@@ -73,16 +72,23 @@ def evaluate_in_processes(
     workers: int,
     progress: Progress | None = None,
 ) -> list[BagResult]:
-    """Evaluate recordings in several processes; progress is called after each recording.
+    """Evaluate recordings in several processes.
 
-    The bags of a process that is lost are done again; one that loses several is a failure.
+    The bags of a lost process are evaluated again; a bag that loses several is a failure.
+
+    Args:
+        jobs: Recordings to evaluate.
+        settings: Settings of the evaluation.
+        workers: Number of processes.
+        progress: Callback after each recording.
+
     """
     done: dict[int, BagResult] = {}
-    settings = for_elsewhere(settings)
+    settings = with_absolute_paths(settings)
     for _ in range(ATTEMPTS):
         left = [index for index in range(len(jobs)) if index not in done]
         try:
-            with ProcessPoolExecutor(workers, get_context('spawn'), _leave_interrupts) as pool:
+            with ProcessPoolExecutor(workers, get_context('spawn'), _ignore_interrupts) as pool:
                 futures = {pool.submit(_evaluate, jobs[i], settings): i for i in left}
                 for future in as_completed(futures):
                     done[futures[future]] = future.result()
@@ -100,27 +106,27 @@ def evaluate_on_ray(
     address: str,
     progress: Progress | None = None,
 ) -> list[BagResult]:
-    """Evaluate recordings on a Ray cluster; progress is called after each recording.
+    """Evaluate recordings on a Ray cluster.
 
-    Ray does the bag of a worker or machine that is lost again on another one; one that loses
-    several is a failure. Each task takes as many CPUs as the network has threads.
+    Ray repeats the bag of a lost worker or machine on another one; a bag that loses several is a
+    failure. Each task takes as many CPUs as the network has threads.
 
     Args:
-        jobs: The recordings.
-        settings: What to evaluate.
-        address: Of the cluster, as HOST:PORT or ray://HOST:PORT; 'auto' finds the one that runs
-            here, 'local' starts one.
-        progress: Called after each recording.
+        jobs: Recordings to evaluate.
+        settings: Settings of the evaluation.
+        address: Address of the cluster, HOST:PORT or ray://HOST:PORT; 'auto' finds one that runs
+            on this machine, 'local' starts one.
+        progress: Callback after each recording.
 
     Raises:
         ModuleNotFoundError: Ray is not installed.
-        ValueError: An address of another form.
-        ConnectionError: Nothing answers there.
+        ValueError: The address has another form.
+        ConnectionError: No cluster answers at the address.
 
     """
     import ray
 
-    settings, started = for_elsewhere(settings), not ray.is_initialized()
+    settings, started = with_absolute_paths(settings), not ray.is_initialized()
     if started:
         check_address(address)
         ray.init(address=None if address == 'local' else address, log_to_driver=False)
@@ -139,11 +145,11 @@ def evaluate_on_ray(
 
 
 def check_address(address: str) -> None:
-    """Refuse a cluster where nothing answers; Ray itself would try for minutes, or for ever.
+    """Raise an error if no cluster answers at an address; Ray itself retries for minutes or more.
 
     Raises:
-        ValueError: An address of another form.
-        ConnectionError: Nothing answers there.
+        ValueError: The address has another form.
+        ConnectionError: No cluster answers at the address.
 
     """
     if address in ('auto', 'local'):
@@ -152,7 +158,7 @@ def check_address(address: str) -> None:
     if not (host and port.isdecimal() and 0 < int(port) < 2**16):
         raise ValueError(f"--ray takes HOST:PORT, ray://HOST:PORT, auto or local, got '{address}'")
     try:
-        socket.create_connection((host.strip('[]'), int(port)), ANSWER_S).close()
+        socket.create_connection((host.strip('[]'), int(port)), CONNECT_TIMEOUT_S).close()
     except OSError as error:
         raise ConnectionError(
             f"no Ray cluster answers at '{address}': {error}; `ray start --head` prints the "
@@ -160,8 +166,8 @@ def check_address(address: str) -> None:
         ) from error
 
 
-def for_elsewhere(settings: EvaluationSettings) -> EvaluationSettings:
-    """Return settings whose files are found from any working folder."""
+def with_absolute_paths(settings: EvaluationSettings) -> EvaluationSettings:
+    """Return settings with absolute paths, for processes with another working folder."""
     model, out = settings.model, settings.out and settings.out.absolute()
     named = model in shipped_weights() or model in ARCHITECTURES
     adapter = settings.adapter and settings.adapter.absolute()
@@ -169,7 +175,7 @@ def for_elsewhere(settings: EvaluationSettings) -> EvaluationSettings:
     return replace(settings, model=model, out=out, adapter=adapter)
 
 
-def _fetch(ray: Any, reference: Any, job: Job) -> BagResult:  # noqa: ANN401
+def _fetch(ray: Any, reference: Any, job: Job) -> BagResult:
     try:
         result: BagResult = ray.get(reference)
     except ray.exceptions.RayError:
@@ -181,15 +187,15 @@ def _lost(job: Job) -> BagResult:
     return BagResult(job.name, '', IssueLog(), failure=LOST)
 
 
-def _leave_interrupts() -> None:
-    """Leave Ctrl-C to the parent, which ends its workers."""
+def _ignore_interrupts() -> None:
+    """Leave Ctrl-C to the parent process, which ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _evaluate(
     job: Job, settings: EvaluationSettings, progress: Progress | None = None
 ) -> BagResult:
-    """Evaluate a recording; whatever goes wrong is said in its result, and costs no other one."""
+    """Evaluate a recording; an error becomes the failure of its result."""
     engine = _engine(settings.model, settings.threads, settings.adapter)
     try:
         for _ in range(ATTEMPTS):
@@ -200,17 +206,17 @@ def _evaluate(
     return _failed(job, settings, LOST)
 
 
-def _failed(job: Job, settings: EvaluationSettings, why: str) -> BagResult:
+def _failed(job: Job, settings: EvaluationSettings, reason: str) -> BagResult:
     if settings.out:
         remove_outputs(settings.out / job.name)
-    return BagResult(job.name, '', IssueLog(), failure=why)
+    return BagResult(job.name, '', IssueLog(), failure=reason)
 
 
 @lru_cache(maxsize=1)
 def _engine(model: str, threads: int, adapter: Path | None) -> Engine:
-    """Return the engine of this process, made for its first recording."""
-    prepare()
+    """Return the engine of this process, created for its first recording."""
+    start_worker()
     set_threads(threads)
-    engine = Engine(open_model(model, adapter))
+    engine = Engine(load_model(model, adapter))
     engine.warm_up()
     return engine

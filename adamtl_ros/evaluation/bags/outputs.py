@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Predictions as a bag that Foxglove, PlotJuggler and `ros2 bag play` open, and as a video."""
+"""Predictions as an MCAP bag for Foxglove, PlotJuggler and `ros2 bag play`, and as a video."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 
 from adamtl_ros.bags.reader import RAW
 from adamtl_ros.bags.writer import LABEL_INFO, STATS, header, label_info, own_typestore, task_image
+from adamtl_ros.evaluation.bags.result import STAGES, WORK
 from adamtl_ros.tasks import Kind
 from adamtl_ros.viz.colorize import colorize
 from adamtl_ros.viz.mosaic import add_stream, page, tile
@@ -32,25 +33,37 @@ if TYPE_CHECKING:
 NODE = '/adamtl'
 PREDICTIONS, VIDEO = 'predictions', 'video.mp4'
 NAN = float('nan')
+NOT_APPLICABLE = (
+    'battery_budget',
+    'thermal_budget',
+    'deadline_budget',
+    'publish_ms',
+    'age_ms',
+    'battery',
+    'temperature',
+)
+"""Fields of `ComputeStats` that are NaN offline."""
+NOT_COUNTED = ('frames_dropped', 'frames_idle', 'frames_refused', 'frames_late')
+"""Fields of `ComputeStats` that are 0 offline."""
 
 
 def remove_outputs(folder: Path) -> None:
-    """Remove what an earlier evaluation left, so that nobody takes it for one of this."""
+    """Remove the outputs of an earlier evaluation from a folder."""
     shutil.rmtree(folder / PREDICTIONS, ignore_errors=True)
     (folder / VIDEO).unlink(missing_ok=True)
 
 
 class Predictions:
-    """An MCAP bag with the topics that the node would have published."""
+    """MCAP bag with the topics that the node would have published."""
 
     def __init__(self, path: Path, tasks: Mapping[str, Task], model: str, budget: float) -> None:
-        """Begin a bag.
+        """Open a new bag.
 
         Args:
-            path: Folder of the bag.
-            tasks: Tasks that run.
+            path: Folder of the bag; must not exist.
+            tasks: Tasks that run, by name.
             model: Name of the model.
-            budget: The budget that was asked for.
+            budget: Requested budget.
 
         """
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,20 +80,20 @@ class Predictions:
             if task.kind is Kind.LABELS
         }
 
-    def add(self, frame: Frame, answer: Inference, cost: FrameCost) -> None:
-        """Write what belongs to a frame, at the time at which it was recorded."""
+    def add(self, frame: Frame, inference: Inference, cost: FrameCost) -> None:
+        """Write the messages of a frame at its time of recording."""
         if not self._count:
             for name, connection in self._names.items():
                 info = label_info(header(frame.stamp, frame.frame_id), self._tasks[name])
                 self._write(connection, frame, LABEL_INFO, info)
         self._count += 1
-        for name, result in answer.results.items():
+        for name, result in inference.results.items():
             message = task_image(header(frame.stamp, frame.frame_id), self._tasks[name], result)
             self._write(self._topics[name], frame, RAW, message)
-        self._write(self._stats, frame, STATS, self._describe(frame, answer, cost))
+        self._write(self._stats, frame, STATS, self._stats_message(frame, inference, cost))
 
     def close(self) -> None:
-        """Finish the bag."""
+        """Close the bag."""
         self._writer.close()
 
     def _add(self, topic: str, kind: str) -> Any:  # noqa: ANN401
@@ -90,37 +103,41 @@ class Predictions:
         data = self._store.serialize_cdr(message, kind)
         self._writer.write(connection, frame.recorded, data)
 
-    def _describe(self, frame: Frame, answer: Inference, cost: FrameCost) -> object:
-        kind = self._store.types[STATS]
-        floor = answer.cost.floor
-        return kind(
-            header=header(frame.stamp, frame.frame_id), sequence=self._count,
-            model=self._model, device='offline',
-            tasks=list(answer.results), requested_budget=self._budget,
-            effective_budget=max(self._budget, cost.share) if floor else self._budget,
-            limit_reason=kind.FLOOR if floor else kind.USER,
-            battery_budget=NAN, thermal_budget=NAN, deadline_budget=NAN,
-            macs=cost.macs, macs_full=cost.macs_full, blocks_run=cost.blocks_run,
-            blocks_total=answer.cost.blocks_total, windows_run=cost.windows_run,
-            windows_total=answer.cost.windows_total, decode_ms=cost.decode_ms,
-            preprocess_ms=cost.preprocess_ms, infer_ms=cost.infer_ms,
-            postprocess_ms=cost.postprocess_ms, publish_ms=NAN, latency_ms=cost.latency_ms,
-            age_ms=NAN, frames_received=self._count, frames_processed=self._count,
-            frames_dropped=0, frames_idle=0, frames_refused=0, frames_late=0, battery=NAN,
-            temperature=NAN, energy=cost.energy_j,
-        )  # fmt: skip
+    def _stats_message(self, frame: Frame, inference: Inference, cost: FrameCost) -> object:
+        message_type = self._store.types[STATS]
+        floor = inference.cost.floor
+        return message_type(
+            header=header(frame.stamp, frame.frame_id),
+            sequence=self._count,
+            model=self._model,
+            device='offline',
+            tasks=list(inference.results),
+            requested_budget=self._budget,
+            effective_budget=max(self._budget, cost.mac_fraction) if floor else self._budget,
+            limit_reason=message_type.FLOOR if floor else message_type.USER,
+            **{name: getattr(cost, name) for name in (*WORK, *STAGES)},
+            blocks_total=inference.cost.blocks_total,
+            windows_total=inference.cost.windows_total,
+            decode_ms=cost.decode_ms,
+            latency_ms=cost.latency_ms,
+            energy=cost.energy_j,
+            frames_received=self._count,
+            frames_processed=self._count,
+            **dict.fromkeys(NOT_APPLICABLE, NAN),
+            **dict.fromkeys(NOT_COUNTED, 0),
+        )
 
 
 class Video:
-    """Camera and results side by side, H.264 at the rate of the recording."""
+    """H.264 video of camera image and results at the times of the recording."""
 
     def __init__(self, path: Path, tasks: Mapping[str, Task], model: str) -> None:
-        """Begin a video.
+        """Prepare a video; the file is created with the first frame.
 
         Args:
             path: The .mp4 file.
-            tasks: Tasks that run.
-            model: Written beside the results.
+            tasks: Tasks that run, by name.
+            model: Name of the model, shown beside the results.
 
         """
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -129,23 +146,24 @@ class Video:
         self._stream: Any = None
         self._first = 0
 
-    def add(self, frame: Frame, answer: Inference, cost: FrameCost) -> None:
+    def add(self, frame: Frame, inference: Inference, cost: FrameCost) -> None:
         """Draw a frame."""
         tiles = {
             name: tile(colorize(self._tasks[name], result), name)
-            for name, result in answer.results.items()
+            for name, result in inference.results.items()
         }
         lines = [
             self._model,
-            f'spent {cost.macs / 1e6:.0f} of {cost.macs_full / 1e6:.0f} M MACs ({cost.share:.0%})',
-            f'blocks {cost.blocks_run} of {answer.cost.blocks_total},'
-            f' windows {cost.windows_run} of {answer.cost.windows_total}',
+            f'spent {cost.macs / 1e6:.0f} of {cost.macs_full / 1e6:.0f} M MACs'
+            f' ({cost.mac_fraction:.0%})',
+            f'blocks {cost.blocks_run} of {inference.cost.blocks_total},'
+            f' windows {cost.windows_run} of {inference.cost.windows_total}',
             f'inference {cost.infer_ms:.1f} ms',
         ]
         self._encode(page(tile(frame.image, 'camera'), tiles, self._tasks, lines), frame.recorded)
 
     def close(self) -> None:
-        """Finish the file."""
+        """Close the file."""
         if self._container is not None:
             self._container.mux(self._stream.encode())
             self._container.close()
@@ -157,16 +175,16 @@ class Video:
             self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, 1000)
             self._first, self._last = recorded, -1
         if picture.shape[:2] != (self._stream.height, self._stream.width):
-            picture = _fitted(picture, self._stream.height, self._stream.width)
+            picture = _crop_or_pad(picture, self._stream.height, self._stream.width)
         image = av.VideoFrame.from_ndarray(picture, 'rgb24')
-        # Frames must move on, also where times in a recording do not.
+        # Presentation times must increase even where times of recording do not.
         self._last = max(self._last + 1, (recorded - self._first) // 1_000_000)
         image.pts, image.time_base = self._last, Fraction(1, 1000)
         self._container.mux(self._stream.encode(image))
 
 
-def _fitted(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Put a picture of another size into the corner of one of this size."""
+def _crop_or_pad(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Return a picture of another size, aligned at the top left corner."""
     made = np.zeros((height, width, 3), np.uint8)
     rows, columns = min(height, picture.shape[0]), min(width, picture.shape[1])
     made[:rows, :columns] = picture[:rows, :columns]

@@ -1,9 +1,9 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The plots of a bag evaluation.
+"""Plots of a bag evaluation.
 
-Those of the report are SVG in a `data:` address, so that a page can hold them; drawn twice from
-the same numbers they are the same text.
+Those of the report are SVG in `data:` URLs, so that one HTML file can hold them. The same numbers
+give the same text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from adamtl_ros.evaluation.bags.result import shares
+from adamtl_ros.evaluation.bags.result import mac_fractions
 from adamtl_ros.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -45,26 +45,26 @@ def has_truth(summary: Mapping[str, Any], task: str) -> bool:
 
 
 def trade_off(summary: Mapping[str, Any], task: str) -> str:
-    """Draw how good a task is against MACs, and against latency.
+    """Draw the quality of a task against MACs and against latency.
 
     Args:
-        summary: Of `summarise()`, with at least one frame.
-        task: Its metric is drawn with standard errors; without ground truth, the share of pixels
-            that differ visibly from those at full budget.
+        summary: Return value of `summarise()` with at least one frame.
+        task: Name of the task. Its metric is drawn with standard errors; without ground truth,
+            the fraction of pixels that differ visibly from those at full budget.
 
     """
     return _svg(6.4, 2.5, lambda figure: _pair(figure, summary, task))
 
 
 def live(summary: Mapping[str, Any], task: str) -> str:
-    """Draw how good a task is in the emulated live node, beside what it is without hurry."""
+    """Draw the quality of a task in the live node and offline, against MACs."""
     truth, rows = has_truth(summary, task), summary['results']
     late = [row['streaming'] for row in summary['timing']['results']]
 
-    def draw(figure: Any) -> None:  # noqa: ANN401
+    def draw(figure: Any) -> None:
         axes = figure.subplots()
-        for label, some, style in (('offline', rows, 'o-'), ('live', late, 's--')):
-            values, errors, _ = _quality(some, task, truth=truth)
+        for label, source, style in (('offline', rows, 'o-'), ('live', late, 's--')):
+            values, errors, _ = _quality(source, task, truth=truth)
             axes.errorbar(_millions(rows), values, errors, fmt=style, ms=4, label=label)
         axes.set(title=task, xlabel='million MACs per frame', ylabel=_quality(rows, task, truth)[2])
         axes.legend()
@@ -73,18 +73,16 @@ def live(summary: Mapping[str, Any], task: str) -> str:
 
 
 def latency_histogram(summary: Mapping[str, Any]) -> str:
-    """Draw how often each latency comes, a row for each budget; the line is the median."""
+    """Draw a histogram of the latency for each budget, with its median as a line."""
     rows = summary['timing']['results']
 
-    def draw(figure: Any) -> None:  # noqa: ANN401
+    def draw(figure: Any) -> None:
         panels = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
         medians = _medians(summary)
-        for axes, row, median, colour in zip(
-            panels, rows, medians, _colours(len(rows)), strict=True
-        ):
+        for axes, row, median, color in zip(panels, rows, medians, _colors(len(rows)), strict=True):
             counts = np.array(row['histogram_ms']['counts'], float)
             part = counts / counts.sum()
-            axes.stairs(part, row['histogram_ms']['edges'], fill=True, color=colour)
+            axes.stairs(part, row['histogram_ms']['edges'], fill=True, color=color)
             axes.axvline(median, color='black', lw=1)
             axes.set_ylabel(f'budget {row["budget"]:g}')
             axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
@@ -94,15 +92,15 @@ def latency_histogram(summary: Mapping[str, Any]) -> str:
 
 
 def over_time(results: Sequence[BagResult], marks: Mapping[str, Example]) -> str:
-    """Draw what each frame spent over its stamp, recordings one after another.
+    """Draw the executed fraction of the MACs of each frame over time.
 
     Args:
-        results: Of each recording; the plot has their numbers, from 1.
-        marks: Frames to point at, by the text to put there.
+        results: Result of each recording; they are drawn one after another, numbered from 1.
+        marks: Frames to mark, by label.
 
     """
 
-    def draw(figure: Any) -> None:  # noqa: ANN401
+    def draw(figure: Any) -> None:
         axes = figure.subplots()
         begin = 0.0
         for number, result in enumerate(results, 1):
@@ -122,11 +120,11 @@ def over_time(results: Sequence[BagResult], marks: Mapping[str, Example]) -> str
 
 
 def blocks(summary: Mapping[str, Any]) -> str:
-    """Draw the share of the frames in which each block ran, a row for each budget."""
+    """Draw the fraction of the frames in which each block ran, a row for each budget."""
     rows = summary['results']
     part = np.array([row['blocks'] for row in rows])
 
-    def draw(figure: Any) -> None:  # noqa: ANN401
+    def draw(figure: Any) -> None:
         axes = figure.subplots()
         image = axes.imshow(part, vmin=0, vmax=1, aspect='auto')
         for (row, column), value in np.ndenumerate(part):
@@ -141,17 +139,17 @@ def blocks(summary: Mapping[str, Any]) -> str:
     return _svg(1.8 + 0.36 * part.shape[1], 0.8 + 0.3 * len(rows), draw)
 
 
-def heat_maps(totals: Sequence[BudgetResult]) -> str:
-    """Draw the share of the blocks that ran at each place, for each budget on the same scale."""
+def usage_maps(totals: Sequence[BudgetResult]) -> str:
+    """Draw the fraction of the blocks that ran at each place, a map for each budget."""
     columns = min(len(totals), 4)
     rows = -(-len(totals) // columns)
 
-    def draw(figure: Any) -> None:  # noqa: ANN401
+    def draw(figure: Any) -> None:
         panels = figure.subplots(rows, columns, squeeze=False)
         for axes in panels.ravel():
             axes.axis('off')
         for axes, total in zip(panels.ravel(), totals, strict=False):
-            image = axes.imshow(total.heat.map, vmin=0, vmax=1)
+            image = axes.imshow(total.usage.map, vmin=0, vmax=1)
             axes.set_title(f'budget {total.budget:g}')
         figure.colorbar(image, ax=panels, label='blocks that ran', format=PercentFormatter(1))
 
@@ -161,8 +159,8 @@ def heat_maps(totals: Sequence[BudgetResult]) -> str:
 def write_main_plot(summary: Mapping[str, Any], path: Path) -> None:
     """Write the curves of all tasks as one PNG, two tasks in a row.
 
-    Tasks with ground truth have their metric; if no task has any, all have the share of pixels
-    that differ visibly from those at full budget.
+    Only tasks with ground truth are drawn; if there are none, all tasks with the fraction of
+    pixels that differ visibly from those at full budget.
 
     Raises:
         ValueError: Nothing was evaluated.
@@ -184,17 +182,17 @@ def write_main_plot(summary: Mapping[str, Any], path: Path) -> None:
         figure.savefig(path, format='png', dpi=DPI)
 
 
-def _pair(figure: Any, summary: Mapping[str, Any], task: str) -> None:  # noqa: ANN401
-    """Draw a task against MACs on one panel, and against latency on the other."""
+def _pair(figure: Any, summary: Mapping[str, Any], task: str) -> None:
+    """Draw the quality of a task against MACs on one panel and against latency on the other."""
     rows = summary['results']
     values, errors, name = _quality(rows, task, truth=has_truth(summary, task))
     panels = figure.subplots(1, 2, sharey=True)
     for axes, x in zip(panels, (_millions(rows), _medians(summary)), strict=True):
         axes.errorbar(x, values, errors, fmt='-', color='0.5', lw=1, zorder=1)
-        axes.scatter(x, values, s=22, color=_colours(len(rows)), zorder=2)
+        axes.scatter(x, values, s=22, color=_colors(len(rows)), zorder=2)
         for number, (row, *point) in enumerate(zip(rows, x, values, strict=True)):
             if np.isfinite(point).all():
-                # Above and below in turn, since neighbours can be close.
+                # Labels alternate above and below, since points can be close together.
                 away = (4, 4 - 13 * (number % 2))
                 axes.annotate(f'{row["budget"]:g}', point, away, textcoords='offset points',
                               fontsize=7)  # fmt: skip
@@ -206,7 +204,7 @@ def _pair(figure: Any, summary: Mapping[str, Any], task: str) -> None:  # noqa: 
 def _quality(
     rows: Rows, task: str, truth: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
-    """Return values by budget, their standard errors (NaN if not known), and what they are."""
+    """Return values by budget, standard errors (NaN if not known), and a label for the axis."""
     if not truth:
         parts = _array(row['differs_from_full'][task]['pixels'] for row in rows)
         return 100 * parts, np.full(len(rows), np.nan), 'pixels that differ [%] ↓'
@@ -217,26 +215,26 @@ def _quality(
     return values, errors, f'{metric} {"↑" if TASKS[task].higher_is_better else "↓"}'
 
 
-def _recording(axes: Any, result: BagResult, begin: float) -> float:  # noqa: ANN401
-    """Draw a recording from a time on, and return how long it is [s]."""
+def _recording(axes: Any, result: BagResult, begin: float) -> float:
+    """Draw a recording that starts at a time and return its duration [s]."""
     stamps = np.array([cost.stamp for cost in result.budgets[0].costs])
     seconds = (stamps - stamps.min()) / 1e9
-    for part, colour in zip(result.budgets, _colours(len(result.budgets)), strict=True):
-        axes.plot(begin + seconds, shares(part.costs), '.-', ms=3, lw=0.6, color=colour,
-                  label=f'{part.budget:g}', rasterized=True)  # fmt: skip
+    for row, color in zip(result.budgets, _colors(len(result.budgets)), strict=True):
+        axes.plot(begin + seconds, mac_fractions(row.costs), '.-', ms=3, lw=0.6, color=color,
+                  label=f'{row.budget:g}', rasterized=True)  # fmt: skip
     # A frame lasts until the next one; a single frame is drawn as a second.
     return float(seconds.max() * (1 + 1 / max(len(seconds) - 1, 1))) or 1.0
 
 
-def _mark(axes: Any, result: BagResult, begin: float, marks: Mapping[str, Example]) -> None:  # noqa: ANN401
-    """Circle frames of a recording, with the text above the dearer and below the cheaper ones."""
-    middle = np.mean([one.share for one in marks.values()]) if marks else 0.0
+def _mark(axes: Any, result: BagResult, begin: float, marks: Mapping[str, Example]) -> None:
+    """Circle frames of a recording; labels are above the harder and below the easier ones."""
+    middle = np.mean([one.mac_fraction for one in marks.values()]) if marks else 0.0
     first = min(cost.stamp for cost in result.budgets[0].costs)
     for text, one in marks.items():
         if one.bag == result.name:
-            place = (begin + (one.stamp - first) / 1e9, one.share)
+            place = (begin + (one.stamp - first) / 1e9, one.mac_fraction)
             axes.plot(*place, 'o', ms=7, mfc='none', color='tab:red', clip_on=False)
-            axes.annotate(text, place, (4, 5 if one.share >= middle else -12),
+            axes.annotate(text, place, (4, 5 if one.mac_fraction >= middle else -12),
                           textcoords='offset points', color='tab:red', weight='bold')  # fmt: skip
 
 
@@ -249,17 +247,17 @@ def _medians(summary: Mapping[str, Any]) -> NDArray[np.float64]:
 
 
 def _array(values: Iterable[float | None]) -> NDArray[np.float64]:
-    """Return numbers, NaN where there is none."""
+    """Return an array with NaN in place of None."""
     return np.array([np.nan if value is None else value for value in values], np.float64)
 
 
-def _colours(count: int) -> Any:  # noqa: ANN401
-    """Return a colour for each budget, full budget darkest."""
+def _colors(count: int) -> Any:
+    """Return a color for each budget, full budget darkest."""
     return mpl.colormaps['viridis'](np.linspace(0, 0.85, count))
 
 
 def _svg(width: float, height: float, draw: Callable[[Any], None]) -> str:
-    """Return a drawing of that size [inch] as an address."""
+    """Return a drawing as a `data:` URL; width and height in inches."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout='constrained')
         draw(figure)

@@ -1,6 +1,16 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Work that goes on beside the network: what comes before it, and what comes after it."""
+"""Worker process with shared-memory messages, and helpers for threads beside the network.
+
+A worker process reads and scores images while the network runs in this one. Why neither
+`multiprocessing` nor joblib: each frame is megabytes of images and results in both directions.
+`multiprocessing` sends them through a socket, where two processes that send at once wait for each
+other; `shared_memory` and joblib keep them in /dev/shm, which holds 64 MB in a container, and a
+process that writes beyond that dies of SIGBUS. A `SharedMemoryPipe` uses anonymous memory
+(`memfd`) that only its two processes see and that vanishes with them. The rest is what one long
+call needs and pools lack: both sides send while the function runs, and each notices at once that
+the other has died.
+"""
 
 from __future__ import annotations
 
@@ -27,160 +37,166 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-SLOTS = 3
-"""Messages that may be under way in one direction before the sender has to wait."""
-FILES = 2 + 2 * SLOTS
-"""File descriptors of one end."""
+BUFFERS = 3
+"""Messages in flight in one direction before the sender has to wait."""
+DESCRIPTORS = 2 + 2 * BUFFERS
+"""File descriptors of one end of a pipe."""
 
 
 class SharedMemoryPipe:
-    """One end of a connection between two processes; not for several threads at once.
+    """One end of a two-way connection between processes; not thread-safe.
 
-    Arrays travel beside the pickled rest (protocol 5, PEP 574), both through shared memory, and
-    arrive as copies of their own. A pipe takes so little at once that two who send would wait for
-    each other.
+    The pickled object and the buffers of its arrays (protocol 5, PEP 574) go through shared
+    memory; only their sizes go through a socket. Received arrays are private copies. Both ends
+    may send up to `BUFFERS` messages of any size before either receives one, without deadlock.
     """
 
-    def __init__(self, files: Sequence[int]) -> None:
-        """Take the file descriptors of an end."""
-        if len(files) != FILES:
-            raise ValueError(f'an end of a channel has {FILES} files, got {len(files)}')
-        self._files = tuple(files)
-        self._messages, self._read = Connection(files[0]), Connection(files[1])
-        slots = [_Buffer(file) for file in files[2:]]
-        self._sending, self._receiving = slots[:SLOTS], slots[SLOTS:]
+    def __init__(self, descriptors: Sequence[int]) -> None:
+        """Open an end.
+
+        Args:
+            descriptors: File descriptors of the end, see `descriptors`.
+
+        """
+        if len(descriptors) != DESCRIPTORS:
+            raise ValueError(
+                f'an end of a pipe has {DESCRIPTORS} file descriptors, got {len(descriptors)}'
+            )
+        self._descriptors = tuple(descriptors)
+        self._sizes, self._acks = Connection(descriptors[0]), Connection(descriptors[1])
+        buffers = [_Buffer(descriptor) for descriptor in descriptors[2:]]
+        self._sending, self._receiving = buffers[:BUFFERS], buffers[BUFFERS:]
         self._sent = self._received = 0
 
     @property
-    def files(self) -> tuple[int, ...]:
-        """File descriptors, to be passed on to the process that is to have this end."""
-        return self._files
+    def descriptors(self) -> tuple[int, ...]:
+        """File descriptors, for the process that is to own this end."""
+        return self._descriptors
 
     def send(self, message: object) -> None:
-        """Send an object; waits while `SLOTS` of them have not been received.
+        """Send an object; block while `BUFFERS` of them are unread.
 
         Raises:
-            OSError: The other end is gone.
+            OSError: The other end is closed.
 
         """
         buffers: list[pickle.PickleBuffer] = []
         head = pickle.dumps(message, 5, buffer_callback=buffers.append)
-        if self._sent >= SLOTS:
-            self._wait_until_read()
+        if self._sent >= BUFFERS:
+            self._await_ack()
         parts: list[bytes | memoryview] = [head, *(buffer.raw() for buffer in buffers)]
-        sizes = self._sending[self._sent % SLOTS].write(parts)
+        sizes = self._sending[self._sent % BUFFERS].write(parts)
         self._sent += 1
-        self._messages.send(sizes)
+        self._sizes.send(sizes)
 
-    def receive(self) -> Any:  # noqa: ANN401
+    def recv(self) -> Any:
         """Wait for an object and return it.
 
         Raises:
-            EOFError: The other end is gone.
+            EOFError: The other end is closed.
 
         """
         try:
-            sizes = self._messages.recv()
+            sizes = self._sizes.recv()
         except ConnectionError as error:
             raise EOFError(str(error)) from error
-        head, *buffers = self._receiving[self._received % SLOTS].read(sizes)
+        head, *buffers = self._receiving[self._received % BUFFERS].read(sizes)
         self._received += 1
-        # What has arrived is good, even if nobody is left to be told so.
+        # A message that has arrived is valid even if its sender has closed meanwhile.
         with suppress(ConnectionError):
-            self._read.send_bytes(b'.')
+            self._acks.send_bytes(b'.')
         return pickle.loads(head.data, buffers=buffers)  # noqa: S301  from our own process
 
     def close(self) -> None:
-        """Let the other end know that this one is gone."""
-        self._messages.close()
-        self._read.close()
-        for slot in (*self._sending, *self._receiving):
-            slot.close()
+        """Close this end; the other one gets `EOFError` or `OSError`."""
+        self._sizes.close()
+        self._acks.close()
+        for buffer in (*self._sending, *self._receiving):
+            buffer.close()
 
-    def _wait_until_read(self) -> None:
+    def _await_ack(self) -> None:
         try:
-            self._read.recv_bytes()
+            self._acks.recv_bytes()
         except EOFError as error:
-            raise BrokenPipeError('the other end of the channel is gone') from error
+            raise BrokenPipeError('the other end of the pipe is gone') from error
 
     @classmethod
     def pair(cls) -> tuple[Self, Self]:
-        """Return both ends of a new channel."""
-        messages, read = Pipe(), Pipe()
-        slots = [_memory() for _ in range(2 * SLOTS)]
-        # Each end closes its files, so each has its own.
-        theirs = [os.dup(slot) for slot in (*slots[SLOTS:], *slots[:SLOTS])]
-        ends = [_detached(messages[side], read[side]) for side in (0, 1)]
-        return cls([*ends[0], *slots]), cls([*ends[1], *theirs])
+        """Return both ends of a new pipe."""
+        sizes, acks = Pipe(), Pipe()
+        memory = [_anonymous_memory() for _ in range(2 * BUFFERS)]
+        # Each end closes its descriptors, so the second one gets duplicates.
+        swapped = [os.dup(file) for file in (*memory[BUFFERS:], *memory[:BUFFERS])]
+        ends = [_detach(sizes[side], acks[side]) for side in (0, 1)]
+        return cls([*ends[0], *memory]), cls([*ends[1], *swapped])
 
 
 class _Buffer:
-    """Memory for the parts of one message, which grows with them."""
+    """Shared memory for the parts of one message; grows as needed."""
 
-    def __init__(self, file: int) -> None:
-        self._file = file
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
         self._view: np.ndarray[Any, np.dtype[np.uint8]] = np.empty(0, np.uint8)
 
     def write(self, parts: Sequence[bytes | memoryview]) -> list[int]:
-        """Put parts one behind the other; return their sizes in bytes."""
+        """Write parts back to back and return their sizes in bytes."""
         raws = [np.frombuffer(part, np.uint8) for part in parts]
         sizes = [raw.nbytes for raw in raws]
         if sum(sizes) > len(self._view):
-            os.ftruncate(self._file, sum(sizes))
+            os.ftruncate(self._descriptor, sum(sizes))
             self._map(sum(sizes))
         start = 0
         for raw, size in zip(raws, sizes, strict=True):
-            # Numpy lets other threads go on while it copies.
+            # Numpy releases the GIL while it copies.
             self._view[start : start + size] = raw
             start += size
         return sizes
 
     def read(self, sizes: Sequence[int]) -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
-        """Return copies of what the other end has put here."""
+        """Return copies of the parts that the other end has written."""
         if sum(sizes) > len(self._view):
-            self._map(os.fstat(self._file).st_size)
+            self._map(os.fstat(self._descriptor).st_size)
         ends = np.cumsum(sizes, dtype=np.int64).tolist()
         return [self._view[end - size : end].copy() for end, size in zip(ends, sizes, strict=True)]
 
     def close(self) -> None:
-        """Give the memory back once the other end does, too."""
+        """Release the memory; it is freed once the other end closes too."""
         self._view = np.empty(0, np.uint8)
-        os.close(self._file)
+        os.close(self._descriptor)
 
     def _map(self, size: int) -> None:
-        self._view = np.frombuffer(mmap.mmap(self._file, size), np.uint8)
+        self._view = np.frombuffer(mmap.mmap(self._descriptor, size), np.uint8)
 
 
-def _memory() -> int:
-    """Return a file in memory that has no name."""
-    # Not in /dev/shm: that of a container is small, and who writes beyond it dies of SIGBUS.
-    return os.memfd_create('channel')
+def _anonymous_memory() -> int:
+    """Return the descriptor of a file in memory that has no name."""
+    return os.memfd_create('pipe')
 
 
-def _detached(*connections: Connection) -> list[int]:
-    """Return files of connections, which are then closed."""
-    files = [os.dup(connection.fileno()) for connection in connections]
+def _detach(*connections: Connection) -> list[int]:
+    """Return duplicates of the descriptors of connections and close the connections."""
+    descriptors = [os.dup(connection.fileno()) for connection in connections]
     for connection in connections:
         connection.close()
-    return files
+    return descriptors
 
 
-PATIENCE_S = 30.0
-"""How long a process may take to put its things away."""
-CALLS, TELLS = 'calls', 'tells'
-SAYS, RETURNS, FAILS = 'says', 'returns', 'fails'
+SHUTDOWN_TIMEOUT_S = 30.0
+"""Time that a worker process has to clean up before it is killed."""
+CALL, MESSAGE, RESULT, ERROR = 'call', 'message', 'result', 'error'
+"""Kinds of messages between caller and worker process."""
 
 
 class WorkerProcessError(RuntimeError):
-    """The process is gone (killed, out of memory), or what its traceback said."""
+    """The worker process died (killed, out of memory); also carries a traceback of the worker."""
 
 
 class RemoteCall:
-    """A function at work in a neighbour; iterate over it for what the function says.
+    """A running call of a function in a worker process; iterate over it to receive messages.
 
     Attributes:
-        result: What it returned; known after the iteration.
-        returned: It did.
+        result: Return value of the function; None until the iteration has ended.
+        returned: Whether the function has returned.
 
     """
 
@@ -189,79 +205,79 @@ class RemoteCall:
         self.result: Any = None
         self.returned = False
 
-    def tell(self, message: object) -> None:
-        """Tell the function something; waits while it is some messages behind.
+    def send(self, message: object) -> None:
+        """Send an object to the function; block while `BUFFERS` of them are unread.
 
         Raises:
-            NeighbourError: The process is gone.
+            WorkerProcessError: The worker process has died.
 
         """
-        self._process.send((TELLS, message))
+        self._process.send((MESSAGE, message))
 
     def __iter__(self) -> Iterator[Any]:
-        """Yield what the function says until it returns.
+        """Yield the messages of the function until it returns.
 
         Raises:
-            Exception: Whatever the function failed by.
-            NeighbourError: The process is gone.
+            Exception: The exception that the function raised.
+            WorkerProcessError: The worker process has died.
 
         """
         while True:
-            kind, *content = self._process.receive()
-            if kind == FAILS:
+            kind, *content = self._process.recv()
+            if kind == ERROR:
                 raise content[0] from WorkerProcessError(content[1])
-            if kind == RETURNS:
+            if kind == RESULT:
                 (self.result,), self.returned = content, True
                 return
             yield content[0]
 
 
 class CallerConnection:
-    """The function's side of a call."""
+    """Connection of the called function to its caller."""
 
-    def __init__(self, channel: SharedMemoryPipe) -> None:
-        self._channel = channel
+    def __init__(self, pipe: SharedMemoryPipe) -> None:
+        self._pipe = pipe
 
-    def say(self, message: object) -> None:
-        """Say something to the caller; waits while it is some messages behind."""
-        self._channel.send((SAYS, message))
+    def send(self, message: object) -> None:
+        """Send an object to the caller; block while `BUFFERS` of them are unread."""
+        self._pipe.send((MESSAGE, message))
 
-    def hear(self) -> Any:  # noqa: ANN401
-        """Return what the caller tells next.
+    def recv(self) -> Any:
+        """Return the next message of the caller.
 
         Raises:
-            EOFError: The caller has given up. Let it pass, after putting things away.
+            EOFError: The caller has left the call; clean up and let the exception pass.
 
         """
-        _, message = self._channel.receive()
+        _, message = self._pipe.recv()
         return message
 
 
-def prepare() -> None:
-    """Start a process for the next call, unless one waits; it takes some seconds to get ready."""
-    _idle.append(_free_process())
+def start_worker() -> None:
+    """Start a worker process for the next call unless one is idle; starting takes seconds."""
+    _idle.append(_idle_worker())
 
 
 @contextmanager
-def calling(function: Callable[..., Any], *arguments: object) -> Iterator[RemoteCall]:
-    """Call a function in a process of its own, to talk with it until it returns.
+def remote_call(function: Callable[..., Any], *arguments: object) -> Iterator[RemoteCall]:
+    """Call a function in a worker process and exchange messages with it until it returns.
 
-    The process is a new interpreter, which imports what the function needs; it is kept for later
-    calls. If the `with` block ends before the function has returned, the function hears that
-    nothing more will come, and is waited for.
+    The worker is a new interpreter that imports what the function needs; it is reused for later
+    calls. If the `with` block ends before the function has returned, the function's `recv()`
+    raises `EOFError` and the worker is ended.
 
     Args:
-        function: Of a module; its first argument is a `CallerConnection`.
-        arguments: The others; what `pickle` can send.
+        function: Module-level function; its first argument is a `CallerConnection`.
+        arguments: Its other arguments; must be picklable.
 
     Raises:
-        NeighbourError: The process is lost.
+        WorkerProcessError: The worker process has died.
 
     """
-    process = _free_process()
+    process = _idle_worker()
     call = RemoteCall(process)
     try:
-        process.send((CALLS, function, arguments))
+        process.send((CALL, function, arguments))
         yield call
     except BaseException:
         process.end()
@@ -274,41 +290,41 @@ def calling(function: Callable[..., Any], *arguments: object) -> Iterator[Remote
 
 class _WorkerProcess:
     def __init__(self) -> None:
-        self.channel, theirs = SharedMemoryPipe.pair()
-        # Its own path would begin with the working folder, where anything may lie.
+        self.pipe, theirs = SharedMemoryPipe.pair()
+        # The default path would begin with the working folder, whatever modules it holds.
         path = f'import sys; sys.path[:] = {sys.path!r}'
-        serving = f'import {__name__} as here; here.serve({list(theirs.files)!r})'
+        serve = f'import {__name__} as here; here.serve({list(theirs.descriptors)!r})'
         self._process = subprocess.Popen(
-            [sys.executable, '-c', f'{path}; {serving}'], pass_fds=theirs.files
+            [sys.executable, '-c', f'{path}; {serve}'], pass_fds=theirs.descriptors
         )
         theirs.close()
 
     def send(self, message: object) -> None:
         try:
-            self.channel.send(message)
+            self.pipe.send(message)
         except OSError as error:
-            raise self._lost() from error
+            raise self._died() from error
 
-    def receive(self) -> Any:  # noqa: ANN401
+    def recv(self) -> Any:
         try:
-            return self.channel.receive()
+            return self.pipe.recv()
         except EOFError as error:
-            raise self._lost() from error
+            raise self._died() from error
 
-    def _lost(self) -> WorkerProcessError:
+    def _died(self) -> WorkerProcessError:
         code = self._wait()
-        return WorkerProcessError(f'the process beside this one is gone, with exit code {code}')
+        return WorkerProcessError(f'the worker process has died with exit code {code}')
 
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
     def end(self) -> None:
-        self.channel.close()
+        self.pipe.close()
         self._wait()
 
     def _wait(self) -> int:
         try:
-            return self._process.wait(PATIENCE_S)
+            return self._process.wait(SHUTDOWN_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
@@ -317,9 +333,9 @@ class _WorkerProcess:
 _idle: list[_WorkerProcess] = []
 
 
-def _free_process() -> _WorkerProcess:
-    """Return a process that has nothing to do, a new one if need be."""
-    # Another thread may take the last one at any moment.
+def _idle_worker() -> _WorkerProcess:
+    """Take an idle worker process, or start one."""
+    # Another thread may take the last one at any moment, so do not check first.
     with suppress(IndexError):
         while True:
             process = _idle.pop()
@@ -330,42 +346,47 @@ def _free_process() -> _WorkerProcess:
 
 
 @atexit.register
-def _end_all() -> None:
+def _end_idle_workers() -> None:
     while _idle:
         _idle.pop().end()
 
 
-def serve(files: list[int]) -> None:
-    """Answer calls until the caller is gone; what the process does."""
-    # Ctrl-C reaches both; the caller says what becomes of it.
+def serve(descriptors: list[int]) -> None:
+    """Serve calls until the caller is gone: the main loop of a worker process.
+
+    Args:
+        descriptors: File descriptors of the worker's end of the pipe.
+
+    """
+    # Ctrl-C reaches both processes; the caller decides and closes the pipe.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_threads(1)
     keep_freed_memory()
-    channel = SharedMemoryPipe(files)
+    pipe = SharedMemoryPipe(descriptors)
     try:
         while True:
-            kind, *content = channel.receive()
-            # What was told to a function that has failed meanwhile is for nobody.
-            if kind == CALLS:
-                channel.send(_answer(CallerConnection(channel), *content))
+            kind, *content = pipe.recv()
+            # Messages may be left over that were meant for a function that has ended.
+            if kind == CALL:
+                pipe.send(_call(CallerConnection(pipe), *content))
     except (EOFError, ConnectionError):
         return
 
 
-def _answer(
-    talk: CallerConnection, function: Callable[..., Any], arguments: tuple[Any, ...]
+def _call(
+    connection: CallerConnection, function: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> tuple[Any, ...]:
     try:
-        return RETURNS, function(talk, *arguments)
-    except Exception as error:  # noqa: BLE001  the caller's, whatever it is
-        return FAILS, _portable(error), traceback.format_exc()
+        return RESULT, function(connection, *arguments)
+    except Exception as error:  # noqa: BLE001  raised again in the caller
+        return ERROR, _picklable(error), traceback.format_exc()
 
 
-def _portable(error: Exception) -> Exception:
-    """Return an error that arrives as what it is, or at least as what it says."""
+def _picklable(error: Exception) -> Exception:
+    """Return the exception, or one with the same text if it cannot be pickled."""
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301
-    except Exception:  # noqa: BLE001  pickling runs the error's own code
+    except Exception:  # noqa: BLE001  pickling runs the exception's own code
         return RuntimeError(f'{type(error).__name__}: {error}')
     return error
 
@@ -374,31 +395,43 @@ Item = TypeVar('Item')
 
 
 def prefetch(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
-    """Yield items in order, made by a thread of their own, so many of them ahead."""
+    """Yield items in order while a thread computes the next ones.
+
+    Args:
+        items: Iterable that only this thread advances.
+        depth: Number of items computed in advance.
+
+    """
     end: Any = object()
     iterator = iter(items)
     with ThreadPoolExecutor(1) as pool:
-        coming = deque(pool.submit(next, iterator, end) for _ in range(depth))
-        while (item := coming.popleft().result()) is not end:
-            coming.append(pool.submit(next, iterator, end))
+        pending = deque(pool.submit(next, iterator, end) for _ in range(depth))
+        while (item := pending.popleft().result()) is not end:
+            pending.append(pool.submit(next, iterator, end))
             yield item
 
 
 class BackgroundWriter:
-    """Calls a function in order in a thread of its own, at most so many calls behind.
+    """Calls a function in a background thread, in order, with a bounded queue.
 
-    Leaving the `with` block waits for the last call. An error of a call is raised by a later
-    `put()`, or there.
+    Leaving the `with` block waits for the last call. An exception of a call is raised by a later
+    `put()`, or at the end of the block.
     """
 
     def __init__(self, function: Callable[..., object], depth: int = 2) -> None:
-        """Take the function; nobody else may call it meanwhile."""
+        """Start without calls.
+
+        Args:
+            function: Function that only this thread calls.
+            depth: Calls that may be pending.
+
+        """
         self._function, self._depth = function, depth
         self._pool = ThreadPoolExecutor(1)
         self._pending: deque[Future[object]] = deque()
 
     def put(self, *arguments: object) -> None:
-        """Call it with these arguments; waits while it is too far behind."""
+        """Queue a call with these arguments; block while `depth` calls are pending."""
         while len(self._pending) >= self._depth:
             self._pending.popleft().result()
         self._pending.append(self._pool.submit(self._function, *arguments))

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Every camera frame of a bag, once and in order, with what is known to be true of it."""
+"""Camera frames of a bag, each once and in order, with their ground truth."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Frame:
-    """An image of a recording.
+    """Camera frame of a recording.
 
     Attributes:
-        index: Its number among the camera's images, those that cannot be read included.
+        index: Number among the images of the camera, unreadable ones included.
         stamp: Header stamp [ns].
-        recorded: When it was recorded [ns].
-        frame_id: Of the header.
+        recorded: Time of recording [ns].
+        frame_id: Frame id of the header.
         image: (H, W, 3) uint8 RGB.
-        labels: By task, in the form of `Sample`, at the size of the image.
-        decode_ms: Time to decode the image.
+        labels: Ground truth by task in the format of `Sample`, at the size of the image.
+        decode_ms: Time to decode the image [ms].
 
     """
 
@@ -52,36 +52,36 @@ class Frame:
 
 
 class Recording:
-    """A bag as frames. What is wrong with it goes to the notes, and the rest is read.
+    """Bag as a sequence of frames; damaged messages are skipped and logged as issues.
 
     Attributes:
-        path: The bag.
+        path: Path of the bag.
         camera: Topic of the images.
-        truth: Where ground truth comes from.
-        expected: Images that the bag says it holds.
+        truth: Ground truth of the bag.
+        expected: Number of images according to the bag.
 
     """
 
     def __init__(
-        self, path: Path, tasks: Mapping[str, Task], wanted: TruthConfig, notes: IssueLog
+        self, path: Path, tasks: Mapping[str, Task], config: TruthConfig, issues: IssueLog
     ) -> None:
-        """Find the topics; reads those of the ground truth once, for their stamps.
+        """Find the topics, and index the ground truth by stamp.
 
         Args:
             path: Folder of the bag, or a single .mcap file.
-            tasks: Tasks to be evaluated, with the classes of the model.
-            wanted: Topics that somebody named.
-            notes: Takes what is wrong.
+            tasks: Tasks to evaluate by name, with the classes of the model.
+            config: Topics given by the user, and the map of class ids.
+            issues: Log for what is wrong with the bag.
 
         Raises:
             BagError: The bag cannot be read at all, or has no camera.
-            DataError: A named topic that is not there.
-            ValueError: A class map for a class that the model does not know.
+            DataError: The bag lacks a given topic.
+            ValueError: The class map names a class that the model does not have.
 
         """
-        self.path, self._notes = path, notes
+        self.path, self._issues = path, issues
         with open_bag(path) as reader:
-            self.truth = GroundTruth(path, reader, tasks, wanted, notes)
+            self.truth = GroundTruth(path, reader, tasks, config, issues)
             self.camera = self.truth.camera
             counts = [c.msgcount for c in reader.connections if c.topic == self.camera]
             self.expected = sum(counts)
@@ -90,43 +90,45 @@ class Recording:
         """Yield the frames in the order of recording."""
         index, last, size = -1, -(2**63), None
         with open_bag(self.path) as reader:
-            wanted = [c for c in reader.connections if c.topic == self.camera]
-            for index, (connection, recorded, raw) in enumerate(self._messages(reader, wanted)):
+            connections = [c for c in reader.connections if c.topic == self.camera]
+            for index, (connection, recorded, raw) in enumerate(
+                self._messages(reader, connections)
+            ):
                 frame = self._frame(reader, index, connection, recorded, raw)
                 if frame is None:
                     continue
                 if frame.stamp <= last:
-                    self._note('header stamp not after the one before', frame, '')
+                    self._log('header stamp not after the one before', frame, '')
                 if size not in (None, frame.image.shape):
                     was = f'{size[1]}x{size[0]} before'
-                    self._note('frame size changes', frame, was)
+                    self._log('frame size changes', frame, was)
                 last, size = frame.stamp, frame.image.shape
                 yield frame
         if index + 1 < self.expected:
             missing = f'{index + 1} of {self.expected} on {self.camera} could be read'
-            self._notes.add('images lost in a damaged bag', missing)
+            self._issues.add('images lost in a damaged bag', missing)
 
     def _messages(
-        self, reader: AnyReader, wanted: list[Connection]
+        self, reader: AnyReader, connections: list[Connection]
     ) -> Iterator[tuple[Connection, int, bytes]]:
         try:
-            yield from reader.messages(wanted)
-        except Exception as error:  # noqa: BLE001  whatever a parser meets in damaged bytes
-            self._notes.add('bag is damaged', f'{type(error).__name__}: {error}')
+            yield from reader.messages(connections)
+        except Exception as error:  # noqa: BLE001  parsers raise anything on damaged bytes
+            self._issues.add('bag is damaged', f'{type(error).__name__}: {error}')
 
     def _frame(
         self, reader: AnyReader, index: int, connection: Connection, recorded: int, raw: bytes
     ) -> Frame | None:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         try:
             stamp = header_stamp(raw)
             message: Any = reader.deserialize(raw, connection.msgtype)
             image = decode_image(message)
         except Exception as error:  # noqa: BLE001  as above
             where = f'image {index} on {self.camera}'
-            self._notes.add('image cannot be read', f'{where}: {type(error).__name__}: {error}')
+            self._issues.add('image cannot be read', f'{where}: {type(error).__name__}: {error}')
             return None
-        decode_ms = 1000 * (time.perf_counter() - begun)
+        decode_ms = 1000 * (time.perf_counter() - started)
         labels = self._labels(reader, stamp, image.shape[:2])
         frame_id = str(message.header.frame_id)
         return Frame(index, stamp, recorded, frame_id, image, labels, decode_ms)
@@ -139,22 +141,22 @@ class Recording:
             try:
                 truth = self.truth.read(reader, task, stamp)
             except Exception as error:  # noqa: BLE001  as above
-                what = f'{source.topic} at {stamp} ns: {error}'
-                self._notes.add(f'ground truth of {task} cannot be used', what)
+                example = f'{source.topic} at {stamp} ns: {error}'
+                self._issues.add(f'ground truth of {task} cannot be used', example)
                 continue
             if truth is None:
-                self._notes.add(f'no ground truth of {task}', f'{source.topic} at {stamp} ns')
+                self._issues.add(f'no ground truth of {task}', f'{source.topic} at {stamp} ns')
                 continue
             if truth.shape[:2] != size:
                 sizes = f'{truth.shape[1]}x{truth.shape[0]} for {size[1]}x{size[0]}'
-                self._notes.add(
+                self._issues.add(
                     f'ground truth of {task} has another size than the image',
                     f'{sizes} at {stamp} ns; stretched to it',
                 )
             labels[task] = resize_nearest(truth, *size[:2])
         return labels
 
-    def _note(self, kind: str, frame: Frame, more: str) -> None:
+    def _log(self, kind: str, frame: Frame, details: str) -> None:
         height, width = frame.image.shape[:2]
         where = f'image {frame.index}, {width}x{height}, stamp {frame.stamp} ns'
-        self._notes.add(kind, f'{where}, {more}' if more else where)
+        self._issues.add(kind, f'{where}, {details}' if details else where)

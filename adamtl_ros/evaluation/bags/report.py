@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""An evaluation as one page for people: `report.html`, which needs no other file and no network."""
+"""Human-readable report of an evaluation: `report.html`, one file without external resources."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from adamtl_ros.evaluation.bags import plots
-from adamtl_ros.evaluation.bags.result import add_up, best
+from adamtl_ros.evaluation.bags.result import add_up, select_examples
 from adamtl_ros.evaluation.bags.scores import VISIBLE
 from adamtl_ros.evaluation.bags.summary import PERCENTILES
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TEMPLATE = Path(__file__).with_name('report.html')
 
 UNKNOWN = '—'
-"""Stands where there is no number."""
+"""Text in place of an unknown number."""
 
 
 def write_report(
@@ -37,18 +37,21 @@ def write_report(
     """Write an evaluation as HTML.
 
     Args:
-        summary: Of `summarise()`, of the same results.
-        results: Of each recording, in the order of the summary.
-        tasks: Tasks that ran.
-        path: The file; its folder is made.
+        summary: Return value of `summarise()` for the same results.
+        results: Result of each recording, in the order of the summary.
+        tasks: Tasks that ran, by name.
+        path: File to write; its folder is created.
 
     """
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        'number': number, 'percent': percent, 'plus_minus': plus_minus, 'percentile': percentile,
-    }  # fmt: skip
+        'number': number,
+        'percent': percent,
+        'plus_minus': plus_minus,
+        'percentile': percentile,
+    }
     template = environment.from_string(TEMPLATE.read_text(encoding='utf-8'))
     marks = _marks(results)
     page = template.render(
@@ -67,12 +70,12 @@ def write_report(
 
 
 def number(value: float | None, digits: int = 1) -> str:
-    """Return a number with so many digits after the point; a dash for None or NaN."""
+    """Return a number with `digits` digits after the point; a dash for None or NaN."""
     return UNKNOWN if value is None or isnan(value) else f'{value:.{digits}f}'
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """Return a share, 0..1, in per cent."""
+    """Return a fraction, 0..1, in percent."""
     return UNKNOWN if value is None or isnan(value) else f'{100 * value:.{digits}f} %'
 
 
@@ -83,9 +86,9 @@ def plus_minus(scored: Mapping[str, Any], metric: str) -> str:
     return f'{number(value, digits)} ± {number(error, digits)}'
 
 
-def percentile(found: Mapping[str, float | None], wanted: int) -> str:
-    """Return a percentile [ms]."""
-    return number(found[f'p{wanted}'])
+def percentile(levels: Mapping[str, float | None], rank: int) -> str:
+    """Return a percentile [ms] of those in the summary."""
+    return number(levels[f'p{rank}'])
 
 
 def _plots(
@@ -94,7 +97,7 @@ def _plots(
     tasks: Mapping[str, Task],
     marks: Mapping[str, Example],
 ) -> dict[str, Any]:
-    """Return addresses of all plots by name; of those of tasks by task."""
+    """Return all plots as `data:` URLs by name; those of tasks as dictionaries by task."""
     names = summary['settings']['tasks']
     streaming = all(row['streaming'] for row in summary['timing']['results'])
     return {
@@ -103,26 +106,26 @@ def _plots(
         'latency': plots.latency_histogram(summary),
         'over_time': plots.over_time(results, marks),
         'blocks': plots.blocks(summary),
-        'heat': plots.heat_maps(add_up(results, tasks)),
+        'usage': plots.usage_maps(add_up(results, tasks)),
     }
 
 
 def _marks(results: Sequence[BagResult]) -> dict[str, Example]:
-    """Return the hardest frames of all recordings, then the easiest, by what to call them."""
+    """Return the hardest and easiest examples of all recordings by label, such as 'hard 1'."""
     every = [one for result in results for one in result.examples]
-    hard = best(every, sign=1)
-    easy = [one for one in best(every, sign=-1) if one not in hard]
+    hard = select_examples(every, sign=1)
+    easy = [one for one in select_examples(every, sign=-1) if one not in hard]
     groups = {'hard': hard, 'easy': easy}
     return {f'{kind} {i}': one for kind, some in groups.items() for i, one in enumerate(some, 1)}
 
 
 def _picture(text: str, one: Example, results: Sequence[BagResult]) -> dict[str, Any]:
     result = next(result for result in results if result.name == one.bag)
-    begin = min(cost.stamp for cost in result.budgets[0].costs)
+    start = min(cost.stamp for cost in result.budgets[0].costs)
     return {
         'text': text,
         'bag': one.bag,
-        'seconds': (one.stamp - begin) / 1e9,
-        'share': one.share,
-        'address': f'data:image/jpeg;base64,{b64encode(one.picture).decode()}',
+        'seconds': (one.stamp - start) / 1e9,
+        'mac_fraction': one.mac_fraction,
+        'url': f'data:image/jpeg;base64,{b64encode(one.picture).decode()}',
     }

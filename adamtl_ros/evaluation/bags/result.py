@@ -1,6 +1,10 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The frames on which the network spent most and least, as pictures."""
+"""Settings and results of an evaluation: records that worker processes and machines exchange.
+
+`BagResult` is the result of one recording, with a `BudgetResult` for each budget: scores, costs of
+the frames (`FrameCost`) and the map of what ran (`UsageMap`). `add_up()` sums over recordings.
+"""
 
 from __future__ import annotations
 
@@ -32,14 +36,23 @@ if TYPE_CHECKING:
     from adamtl_ros.tasks import Task
 
 MAP = (24, 32)
-"""Height and width of the map, whatever the images measure."""
+"""Height and width of a usage map, for any size of the images."""
+WORK = ('macs', 'macs_full', 'blocks_run', 'windows_run')
+"""Fields of `FrameCost` that the network's `Cost` and the message `ComputeStats` have too."""
+STAGES = ('preprocess_ms', 'infer_ms', 'postprocess_ms')
+"""Fields of `FrameCost` that `Inference` and the message `ComputeStats` have too."""
 
 
 class UsageMap:
-    """Adds up what ran, frame by frame."""
+    """How often each encoder block ran, and each place of the image was processed."""
 
     def __init__(self, arch: Architecture) -> None:
-        """Begin with nothing for an architecture."""
+        """Start without frames.
+
+        Args:
+            arch: Architecture of the encoder.
+
+        """
         self._arch = arch
         self.frames = 0
         self._blocks = np.zeros(sum(arch.depths), np.int64)
@@ -49,8 +62,8 @@ class UsageMap:
         """Add a frame.
 
         Args:
-            plan: What ran.
-            size: Height and width that the network saw.
+            plan: Blocks and windows that ran.
+            size: Height and width of the network's input [pixels].
 
         """
         self.frames += 1
@@ -64,33 +77,35 @@ class UsageMap:
                     self._map += 1
                 else:
                     grid = (height, width, self._arch.window, number % 2 == 1)
-                    self._map += sum(_place(*grid, window) for window in block.windows)
+                    self._map += sum(_footprint(*grid, window) for window in block.windows)
             height, width = (height + 1) // 2, (width + 1) // 2
 
     def empty(self) -> Self:
-        """Return one for the same architecture, with nothing in it."""
+        """Return a map without frames for the same architecture."""
         return type(self)(self._arch)
 
     def merge(self, other: Self) -> None:
-        """Add the sums of another one."""
+        """Add the frames of another map."""
         self.frames += other.frames
         self._blocks += other._blocks
         self._map += other._map
 
     @property
     def blocks(self) -> NDArray[np.float64]:
-        """Share of the frames in which each block ran."""
+        """Fraction of the frames in which each block ran, (blocks,)."""
         return self._blocks / max(self.frames, 1)
 
     @property
     def map(self) -> NDArray[np.float64]:
-        """Share of the blocks that ran at each place, on average over frames."""
+        """Mean fraction of the blocks that ran at each place, of shape `MAP`."""
         return self._map / max(self.frames * len(self._blocks), 1)
 
 
 @lru_cache(maxsize=4096)
-def _place(height: int, width: int, side: int, shifted: bool, window: int) -> NDArray[np.float32]:
-    """Return where a window lies on the map, in 0..1."""
+def _footprint(
+    height: int, width: int, side: int, shifted: bool, window: int
+) -> NDArray[np.float32]:
+    """Return the coverage of each cell of the map by a window, 0..1."""
     grid = window_grid(height, width, side, shifted)
     padded = np.zeros(grid.padded, np.float32)
     padded.ravel()[grid.order.view(grid.count, -1)[window].numpy()] = 1
@@ -100,20 +115,20 @@ def _place(height: int, width: int, side: int, shifted: bool, window: int) -> ND
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """What is to be evaluated, and how; travels to other processes and machines.
+    """Settings of an evaluation.
 
     Attributes:
-        model: File or name.
-        budgets: Each in (0, 1], descending, full budget first.
+        model: File or name of the model.
+        budgets: Budgets in (0, 1], descending from 1.
         tasks: Names of the tasks; all of the model's if empty.
         camera: Topic of the images; found if empty.
         truth: Topics of ground truth by task, besides those that are found.
-        classes: What class ids mean, see `ClassMap.names`.
+        classes: Class names by class id of the recordings.
         threads: CPU threads of the network.
-        realtime: Emulate a live node too.
-        out: Folder for predictions and videos; none if not given.
-        shown: The budget whose results are kept and drawn.
-        adapter: File of adapters for the model; none if not given.
+        realtime: Whether to emulate a live node too.
+        out: Folder for predictions and videos; None to write none.
+        shown: Budget whose results are written and drawn.
+        adapter: Adapter file for the model; None for no adapters.
 
     """
 
@@ -149,19 +164,19 @@ class EvaluationSettings:
 
 @dataclass(frozen=True, slots=True)
 class FrameCost:
-    """What one frame cost at one budget.
+    """Cost of one frame at one budget.
 
     Attributes:
         stamp: Header stamp [ns].
-        macs: Multiply-accumulates spent.
-        macs_full: The same with everything on.
-        blocks_run: Encoder blocks of which something ran.
+        macs: Multiply-accumulates executed.
+        macs_full: Multiply-accumulates with everything on.
+        blocks_run: Encoder blocks that ran at least in part.
         windows_run: Attention windows that ran.
-        decode_ms: Message to image.
-        preprocess_ms: Image to network.
-        infer_ms: The network.
-        postprocess_ms: Maps to results.
-        energy_j: Energy of the processor meanwhile; NaN if not known.
+        decode_ms: Time from message to image [ms].
+        preprocess_ms: Time from image to network input [ms].
+        infer_ms: Time of the network [ms].
+        postprocess_ms: Time from network output to results [ms].
+        energy_j: Energy of the processor during inference [J]; NaN if not known.
 
     """
 
@@ -176,44 +191,60 @@ class FrameCost:
     postprocess_ms: float
     energy_j: float
 
+    @classmethod
+    def of(cls, work: Any, times: Any, stamp: int, decode_ms: float, energy_j: float) -> Self:
+        """Return the cost of a frame from records that have the same field names.
+
+        Args:
+            work: Record with the fields `WORK`: `Inference.cost`, or a message `ComputeStats`.
+            times: Record with the fields `STAGES`: an `Inference`, or a message `ComputeStats`.
+            stamp: Header stamp [ns].
+            decode_ms: Time from message to image [ms].
+            energy_j: Energy of the processor during inference [J].
+
+        """
+        fields = {name: getattr(work, name) for name in WORK}
+        fields |= {name: float(getattr(times, name)) for name in STAGES}
+        return cls(stamp=stamp, decode_ms=decode_ms, energy_j=energy_j, **fields)
+
     @property
-    def share(self) -> float:
-        """Spent share of the full MACs."""
+    def mac_fraction(self) -> float:
+        """Executed fraction of the full MACs."""
         return self.macs / self.macs_full
 
     @property
     def latency_ms(self) -> float:
-        """Decoding to results."""
+        """Time from message to results [ms]."""
         return self.decode_ms + self.preprocess_ms + self.infer_ms + self.postprocess_ms
 
 
 @dataclass(frozen=True)
 class Example:
-    """A frame with its results as a picture.
+    """Picture of a frame and its results.
 
     Attributes:
         bag: Name of the recording.
         stamp: Header stamp [ns].
-        share: Spent share of the full MACs.
-        picture: The frame and its results side by side, JPEG.
+        mac_fraction: Executed fraction of the full MACs.
+        picture: Frame and results side by side, JPEG.
 
     """
 
     bag: str
     stamp: int
-    share: float
+    mac_fraction: float
     picture: bytes
 
 
 @dataclass
 class Streaming:
-    """What an emulated live node would have done at one budget.
+    """Performance of a live node, emulated or recorded, at one budget.
 
     Attributes:
-        scores: Of what it knew when each frame arrived.
-        dropped: Frames that it would not have processed.
-        blind: Frames that arrived before its first answer.
-        ages_ms: Of each answer when it was ready.
+        scores: Scores of the newest results at the arrival of each frame.
+        dropped: Frames that the node did not process.
+        blind: Frames that arrived before the first results.
+        ages_ms: Age of the results of each frame when they were ready.
 
     """
 
@@ -223,7 +254,7 @@ class Streaming:
     ages_ms: list[float] = field(default_factory=list)
 
     def merge(self, other: Streaming) -> None:
-        """Add the sums of another recording."""
+        """Add another recording."""
         self.scores.merge(other.scores)
         self.dropped += other.dropped
         self.blind += other.blind
@@ -232,57 +263,58 @@ class Streaming:
 
 @dataclass
 class BudgetResult:
-    """What one budget gave.
+    """Result at one budget.
 
     Attributes:
-        budget: Share of the full MACs that was asked for.
-        scores: How good.
-        costs: How dear, for each frame.
-        heat: What ran where.
-        streaming: What a live node would have done; None if nobody asked.
-        live: It did, under budgets of its own: `budget` is the mean.
+        budget: Requested fraction of the full MACs.
+        scores: Quality of the results.
+        costs: Cost of each frame.
+        usage: Blocks and places of the image that were processed.
+        streaming: Performance of a live node; None if not evaluated.
+        from_recorded_node: Whether a recorded node gave the results, so that `budget` is the mean
+            of its own budgets.
 
     """
 
     budget: float
     scores: Scores
     costs: list[FrameCost]
-    heat: UsageMap
+    usage: UsageMap
     streaming: Streaming | None = None
-    live: bool = False
+    from_recorded_node: bool = False
 
     def merge(self, other: BudgetResult) -> None:
-        """Add another recording's."""
+        """Add another recording."""
         self.scores.merge(other.scores)
         self.costs += other.costs
-        self.heat.merge(other.heat)
+        self.usage.merge(other.usage)
         if self.streaming and other.streaming:
             self.streaming.merge(other.streaming)
 
 
 @dataclass
 class BagResult:
-    """What one recording gave.
+    """Result of one recording.
 
     Attributes:
-        name: Of the bag.
+        name: Name of the recording.
         digest: SHA-256 of its files; empty if they cannot be read.
+        issues: Log of what was wrong with the recording.
         camera: Topic of the images.
-        expected: Images that it says it holds.
-        frames: Those that were evaluated.
-        origins: Where its ground truth comes from, by task.
-        labelled: Frames with ground truth, by task.
-        notes: What was wrong.
-        failure: Why nothing was evaluated; empty if something was.
-        budgets: What each budget gave.
+        expected: Number of images according to the bag.
+        frames: Number of evaluated frames.
+        origins: Source of the ground truth by task.
+        labelled: Number of frames with ground truth by task.
+        failure: Reason why nothing was evaluated; empty otherwise.
+        budgets: Result at each budget.
         examples: Hardest and easiest frames at the shown budget.
-        wall_s: How long it took.
+        wall_s: Duration of the evaluation [s].
 
     """
 
     name: str
     digest: str
-    notes: IssueLog
+    issues: IssueLog
     camera: str = ''
     expected: int = 0
     frames: int = 0
@@ -294,7 +326,7 @@ class BagResult:
     wall_s: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what JSON can hold, without any time."""
+        """Return the entry of `metrics.json`; it contains no times."""
         return {
             'name': self.name,
             'sha256': self.digest,
@@ -306,16 +338,16 @@ class BagResult:
                 for task, origin in self.origins.items()
             },
             'failure': self.failure,
-            'notes': self.notes.to_list(),
+            'notes': self.issues.to_list(),
         }
 
 
 def add_up(results: Sequence[BagResult], tasks: Mapping[str, Task]) -> list[BudgetResult]:
-    """Return the sums over recordings, always in the order that is given.
+    """Return the results by budget, summed over recordings in the given order.
 
     Args:
-        results: Of each recording; those where nothing was evaluated add nothing.
-        tasks: All tasks that ran.
+        results: Result of each recording.
+        tasks: All tasks that ran, by name.
 
     """
     totals: list[BudgetResult] = []
@@ -329,9 +361,8 @@ def add_up(results: Sequence[BagResult], tasks: Mapping[str, Task]) -> list[Budg
 
 def _empty_like(part: BudgetResult, tasks: Mapping[str, Task]) -> BudgetResult:
     streaming = Streaming(Scores(tasks, tasks)) if part.streaming else None
-    return BudgetResult(
-        part.budget, Scores(tasks, tasks), [], part.heat.empty(), streaming, part.live
-    )
+    scores, usage = Scores(tasks, tasks), part.usage.empty()
+    return BudgetResult(part.budget, scores, [], usage, streaming, part.from_recorded_node)
 
 
 def bag_digest(path: Path) -> str:
@@ -345,58 +376,71 @@ def bag_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def shares(costs: Sequence[FrameCost]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return the spent shares of the full MACs."""
-    return np.array([cost.share for cost in costs])
+def mac_fractions(costs: Sequence[FrameCost]) -> NDArray[np.float64]:
+    """Return the executed fraction of the full MACs of each frame, (frames,)."""
+    return np.array([cost.mac_fraction for cost in costs])
 
 
-EACH = 2
-"""So many of the hardest, and as many of the easiest."""
-APART_NS = 1_000_000_000
-"""Frames nearer than this show the same."""
+EXAMPLES = 2
+"""Number of hardest examples, and of easiest ones."""
+MIN_GAP_NS = 1_000_000_000
+"""Least time between examples; closer frames look the same."""
 
 
 class Examples:
-    """Keeps pictures of the frames at both ends."""
+    """Pictures of the hardest and easiest frames: those with the most and the fewest MACs."""
 
     def __init__(self, bag: str, tasks: Mapping[str, Task]) -> None:
-        """Begin with none, for a recording of that name."""
+        """Start without frames.
+
+        Args:
+            bag: Name of the recording.
+            tasks: Tasks that run, by name.
+
+        """
         self._bag, self._tasks = bag, tasks
         self._hard: list[Example] = []
         self._easy: list[Example] = []
 
     @property
     def chosen(self) -> list[Example]:
-        """The hardest ones, then the easiest, each once."""
+        """The hardest examples, then the easiest, without duplicates."""
         return [*self._hard, *(one for one in self._easy if one not in self._hard)]
 
     def add(self, frame: Frame, results: Mapping[str, Any], cost: FrameCost) -> None:
-        """Keep a frame if it is among the hardest or easiest so far."""
-        wins_hard = _wins(self._hard, cost, sign=1)
-        wins_easy = _wins(self._easy, cost, sign=-1)
-        if wins_hard or wins_easy:
+        """Add a frame; it is drawn only if it is among the hardest or easiest so far."""
+        is_hard = _qualifies(self._hard, cost, sign=1)
+        is_easy = _qualifies(self._easy, cost, sign=-1)
+        if is_hard or is_easy:
             picture = _draw(frame, results, self._tasks)
-            example = Example(self._bag, cost.stamp, cost.share, picture)
-            if wins_hard:
-                self._hard = best([*self._hard, example], sign=1)
-            if wins_easy:
-                self._easy = best([*self._easy, example], sign=-1)
+            example = Example(self._bag, cost.stamp, cost.mac_fraction, picture)
+            if is_hard:
+                self._hard = select_examples([*self._hard, example], sign=1)
+            if is_easy:
+                self._easy = select_examples([*self._easy, example], sign=-1)
 
 
-def best(examples: list[Example], *, sign: int) -> list[Example]:
-    """Return the hardest (1) or easiest (-1) ones, of those near to each other only the first."""
-    kept: list[Example] = []
-    for one in sorted(examples, key=lambda example: -sign * example.share):
-        near = any(k.bag == one.bag and abs(k.stamp - one.stamp) < APART_NS for k in kept)
-        if not near and len(kept) < EACH:
-            kept.append(one)
-    return kept
+def select_examples(examples: list[Example], *, sign: int) -> list[Example]:
+    """Return the hardest or easiest examples that are `MIN_GAP_NS` apart.
+
+    Args:
+        examples: Candidates.
+        sign: 1 for the hardest, -1 for the easiest.
+
+    """
+    chosen: list[Example] = []
+    for one in sorted(examples, key=lambda example: -sign * example.mac_fraction):
+        near = any(k.bag == one.bag and abs(k.stamp - one.stamp) < MIN_GAP_NS for k in chosen)
+        if not near and len(chosen) < EXAMPLES:
+            chosen.append(one)
+    return chosen
 
 
-def _wins(kept: list[Example], cost: FrameCost, *, sign: int) -> bool:
-    beaten = [one for one in kept if sign * cost.share > sign * one.share]
-    near = [one for one in kept if abs(one.stamp - cost.stamp) < APART_NS]
-    return all(one in beaten for one in near) and (len(kept) < EACH or bool(beaten))
+def _qualifies(chosen: list[Example], cost: FrameCost, *, sign: int) -> bool:
+    """Return whether a frame would be among the chosen examples."""
+    beaten = [one for one in chosen if sign * cost.mac_fraction > sign * one.mac_fraction]
+    near = [one for one in chosen if abs(one.stamp - cost.stamp) < MIN_GAP_NS]
+    return all(one in beaten for one in near) and (len(chosen) < EXAMPLES or bool(beaten))
 
 
 def _draw(frame: Frame, results: Mapping[str, Any], tasks: Mapping[str, Task]) -> bytes:

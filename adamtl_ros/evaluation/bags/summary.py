@@ -1,9 +1,11 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""An evaluation as numbers for programs: `metrics.json`.
+"""Machine-readable summary of an evaluation: `metrics.json`.
 
-Everything outside of `timing` is the same in every run on the same kind of machine; nothing
-that a clock has touched is outside of it.
+Everything except the entry `timing` is the same in every run on the same kind of machine.
+
+Format 2 (since 0.1.0): `truth` has jackknife samples (`left_out`) and their checksum, so that two
+evaluations can be compared in pairs.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ import rosbags
 import torch
 
 import adamtl_ros
-from adamtl_ros.evaluation.bags.result import add_up, shares
+from adamtl_ros.config import json_value
+from adamtl_ros.evaluation.bags.result import add_up, mac_fractions
 from adamtl_ros.nn.io.checkpoint import find_file
 
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     from adamtl_ros.tasks import Task
 
 FORMAT = 2
-"""Of the file; grows when an entry changes its meaning."""
+"""Version of the file format; increased when an entry changes its meaning."""
 
 PERCENTILES = (5, 25, 50, 75, 90, 95, 99)
 BINS = 40
@@ -49,13 +52,13 @@ def summarise(
     tasks: Mapping[str, Task],
     wall_s: float,
 ) -> dict[str, Any]:
-    """Return what `metrics.json` holds; NaN is None.
+    """Return the content of `metrics.json`; NaN becomes None.
 
     Args:
-        results: Of each recording, in the order in which they were named.
-        settings: What was evaluated.
-        tasks: Tasks that ran.
-        wall_s: How long all of it took.
+        results: Result of each recording, in the order of the command line.
+        settings: Settings of the evaluation.
+        tasks: Tasks that ran, by name.
+        wall_s: Duration of the whole evaluation [s].
 
     """
     totals = add_up(results, tasks)
@@ -75,8 +78,8 @@ def summarise(
             'results': [_times(total) for total in totals],
         },
     }
-    found: dict[str, Any] = _plain(summary)
-    return found
+    converted: dict[str, Any] = json_value(summary)
+    return converted
 
 
 def write_summary(summary: Mapping[str, Any], path: Path) -> None:
@@ -86,7 +89,7 @@ def write_summary(summary: Mapping[str, Any], path: Path) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """Return what computes here."""
+    """Return a description of this machine."""
     return {
         'system': f'{platform.system()} {platform.machine()}',
         'processor': _processor(),
@@ -95,7 +98,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what computes."""
+    """Return the versions of the software that computes results."""
     return {
         'adamtl_ros': adamtl_ros.__version__,
         'python': platform.python_version(),
@@ -107,7 +110,7 @@ def versions() -> dict[str, str]:
 
 
 def _settings(settings: EvaluationSettings, tasks: Mapping[str, Task]) -> dict[str, Any]:
-    """Return all that decides what is found, without the places of files on this machine."""
+    """Return the settings that determine the results, without paths of this machine."""
     return {
         'model': _model(settings),
         'budgets': settings.budgets,
@@ -122,25 +125,25 @@ def _settings(settings: EvaluationSettings, tasks: Mapping[str, Task]) -> dict[s
 
 
 def _budget(total: BudgetResult) -> dict[str, Any]:
-    spent = shares(total.costs)
+    fractions = mac_fractions(total.costs)
     return {
         'budget': total.budget,
-        'live': total.live,
-        'share': spent.mean() if len(spent) else None,
-        'share_percentiles': _percentiles(spent),
+        'live': total.from_recorded_node,
+        'share': fractions.mean() if len(fractions) else None,
+        'share_percentiles': _percentiles(fractions),
         'macs': float(np.mean([cost.macs for cost in total.costs])) if total.costs else None,
-        'blocks': total.heat.blocks,
+        'blocks': total.usage.blocks,
         **_quality(total.scores),
     }
 
 
 def _quality(scores: Scores) -> dict[str, Any]:
-    """Return values, how far chance goes, and what differs."""
+    """Return metrics, their jackknife samples, and the agreement of results."""
     labelled = {task: count for task, count in scores.truth.labelled.items() if count}
-    values, spread = scores.truth.compute(), scores.truth.spread()
+    values, samples = scores.truth.compute(), scores.truth.jackknife()
     return {
         'truth': {
-            task: {'frames': count, 'values': values[task], **spread[task].to_dict()}
+            task: {'frames': count, 'values': values[task], **samples[task].to_dict()}
             for task, count in labelled.items()
         },
         'differs_from_full': scores.against_full.compute(),
@@ -179,16 +182,16 @@ def _streaming(streaming: Streaming) -> dict[str, Any]:
 def _percentiles(values: np.ndarray[Any, Any]) -> dict[str, float | None]:
     if not len(values):
         return {f'p{p}': None for p in PERCENTILES}
-    found = np.percentile(values, PERCENTILES)
-    return {f'p{p}': float(value) for p, value in zip(PERCENTILES, found, strict=True)}
+    levels = np.percentile(values, PERCENTILES)
+    return {f'p{p}': float(value) for p, value in zip(PERCENTILES, levels, strict=True)}
 
 
 def _model(settings: EvaluationSettings) -> dict[str, str]:
-    found = {'name': Path(settings.model).stem, 'sha256': _model_digest(settings.model)}
+    model = {'name': Path(settings.model).stem, 'sha256': _model_digest(settings.model)}
     if settings.adapter:
-        found['name'] += f'+{settings.adapter.stem.removesuffix(".adapter")}'
-        found['adapter_sha256'] = _digest(settings.adapter)
-    return found
+        model['name'] += f'+{settings.adapter.stem.removesuffix(".adapter")}'
+        model['adapter_sha256'] = _digest(settings.adapter)
+    return model
 
 
 def _digest(path: Path) -> str:
@@ -196,7 +199,7 @@ def _digest(path: Path) -> str:
 
 
 def _model_digest(model: str) -> str:
-    """Return the SHA-256 of a model's file; empty for seeded random weights."""
+    """Return the SHA-256 of the model file; empty for seeded random weights."""
     path = find_file(model)
     return _digest(path) if path else ''
 
@@ -214,14 +217,3 @@ def _distribution(name: str) -> str:
     from importlib.metadata import version
 
     return version(name)
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    """Return what JSON can hold."""
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [_plain(one) for one in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Low-rank adapters on a whole network: attach, train, fold, take off.
+"""Low-rank adapters on a whole network: inject, train, merge, remove.
 
 Agiza, Neseem and Reda 2024, "MTLoRA", sections 3 and 4.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from adamtl_ros.nn.adapters.task_lora import TaskBranches, layer_of
+from adamtl_ros.nn.adapters.lora import TaskLoRA, TaskSwinBlock, layer_of
 from adamtl_ros.nn.layers import LoRALayer
 
 if TYPE_CHECKING:
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from adamtl_ros.nn.adapters.config import LoraConfig
+    from adamtl_ros.nn.adapters.lora import LoraConfig
     from adamtl_ros.nn.layers import LoRALinear
     from adamtl_ros.nn.network import AdaptiveNetwork
     from adamtl_ros.nn.swin.encoder import SwinBlock, SwinStage
 
 PARTS = ('shared', 'task', 'norm', 'patch_embed', 'merging', 'position_bias', 'decoders')
-"""Kinds of parameters that are trained."""
+"""Groups of parameters that are trained with adapters."""
 
 
 def inject(
@@ -33,67 +33,67 @@ def inject(
     """Put adapters on a network that has none; its output stays the same until they learn.
 
     Args:
-        network: The network.
-        config: Where, and of what rank.
-        generator: For the matrices A.
+        network: Network to change, in place.
+        config: Layers with adapters, and their ranks.
+        generator: Random generator of the matrices A.
 
     Raises:
         ValueError: The network has adapters, or these do not fit it.
 
     """
     if network.adapters is not None:
-        raise ValueError('the network has adapters already, detach them first')
+        raise ValueError('the network has adapters already, remove them first')
     config.check(network.arch, network.tasks)
     for stage, layer in enumerate(network.encoder.layers):
-        _attach_stage(cast('SwinStage', layer), config, stage, generator)
+        _inject_stage(cast('SwinStage', layer), config, stage, generator)
     network.adapters = config
     network.encoder.train(network.encoder.training)
 
 
 def remove(network: AdaptiveNetwork) -> None:
-    """Take the adapters off; nothing to do without any."""
+    """Take the adapters off; without any, do nothing."""
     unmerge(network)
     for linear in network.encoder.linears:
         linear.shared = None
     for block in _blocks(network):
-        block.branches = None
+        TaskSwinBlock.revert(block)
     network.adapters = None
 
 
 def merge(network: AdaptiveNetwork) -> None:
-    """Put the shared pairs inside the weights, where no task's branch leaves them out."""
+    """Merge the shared pairs into the weights, but for those that task pairs bypass."""
     config = network.adapters
     if config is None:
         return
-    beside = {id(linear) for linear in _beside(network, config)}
+    bypassed = {id(linear) for linear in _bypassed(network, config)}
     for linear in network.encoder.linears:
-        if id(linear) not in beside:
-            linear.fold()
+        if id(linear) not in bypassed:
+            linear.merge()
 
 
 def unmerge(network: AdaptiveNetwork) -> None:
     """Restore the weights of the base, bit for bit."""
     for linear in network.encoder.linears:
-        linear.unfold()
+        linear.unmerge()
 
 
 def trainable_parameters(network: AdaptiveNetwork) -> dict[str, dict[str, nn.Parameter]]:
-    """Return what is trained with the adapters, by part, of `PARTS`, and by name.
+    """Return the parameters that are trained with adapters, by part, of `PARTS`, and by name.
 
     As published: the pairs, the patch embedding, all norms, the position biases, the merging's
-    reduction where it has no pair, and the decoders. The policy has its own training.
+    reduction where it has no pair, and the decoders. The policy is trained apart.
     """
     found: dict[str, dict[str, nn.Parameter]] = {part: {} for part in PARTS}
-    plus = network.adapters is not None and network.adapters.merging is not None
+    merging_pairs = network.adapters is not None and network.adapters.merging is not None
     for name, parameter in network.named_parameters():
         part = _part_of(name)
-        if part is not None and not (part == 'merging' and plus):
+        if part is not None and not (part == 'merging' and merging_pairs):
             found[part][name] = parameter
     return found
 
 
 def freeze(network: AdaptiveNetwork) -> None:
-    """Unfold, and leave gradients to what `trainable_parameters()` names only."""
+    """Unmerge, and freeze all but the parameters that `trainable_parameters()` returns."""
     unmerge(network)
     chosen = {name for part in trainable_parameters(network).values() for name in part}
     for name, parameter in network.named_parameters():
@@ -101,7 +101,7 @@ def freeze(network: AdaptiveNetwork) -> None:
 
 
 def adapter_state(network: AdaptiveNetwork) -> dict[str, Tensor]:
-    """Return what training the adapters changes, without the rest of the base."""
+    """Return the state that training with adapters changes, without the rest of the base."""
     chosen = {name for part in trainable_parameters(network).values() for name in part}
     running = {name for name, _ in network.named_buffers() if name.startswith('decoders.')}
     state = network.state_dict()
@@ -109,12 +109,12 @@ def adapter_state(network: AdaptiveNetwork) -> dict[str, Tensor]:
 
 
 def load_adapter_state(network: AdaptiveNetwork, state: Mapping[str, Tensor]) -> None:
-    """Put in what `adapter_state()` gave; the network is unfolded then.
+    """Load the state that `adapter_state()` returned; the network is unmerged then.
 
-    What was there is replaced, not overwritten: the network may share it with its base.
+    Tensors are replaced, not overwritten: the network may share them with its base.
 
     Raises:
-        ValueError: Missing or surplus names, or another shape; nothing is changed then.
+        ValueError: A missing or unexpected name, or another shape; nothing is changed then.
 
     """
     expected = adapter_state(network)
@@ -124,37 +124,38 @@ def load_adapter_state(network: AdaptiveNetwork, state: Mapping[str, Tensor]) ->
         if name not in expected:
             raise ValueError(f"adapters: '{name}' belongs to no adapter of this network")
         if state[name].shape != expected[name].shape:
-            found, wanted = tuple(state[name].shape), tuple(expected[name].shape)
-            raise ValueError(f"adapters: '{name}' has shape {found}, expected {wanted}")
+            shapes = f'{tuple(state[name].shape)}, expected {tuple(expected[name].shape)}'
+            raise ValueError(f"adapters: '{name}' has shape {shapes}")
     unmerge(network)
-    own = {name: state[name].to(held, copy=True) for name, held in expected.items()}
-    network.load_state_dict(own, strict=False, assign=True)
+    tensors = {name: state[name].to(old, copy=True) for name, old in expected.items()}
+    network.load_state_dict(tensors, strict=False, assign=True)
 
 
-def _attach_stage(
+def _inject_stage(
     stage: SwinStage, config: LoraConfig, number: int, generator: torch.Generator | None
 ) -> None:
     rank, scale = config.shared.ranks[number], config.shared.scales[number]
     for block in stage.blocks:
         for name in config.shared_layers:
-            _pair(layer_of(cast('SwinBlock', block), name), rank, scale, config, generator)
-    ranks = config.branching(number)
+            _add_pair(layer_of(cast('SwinBlock', block), name), rank, scale, config, generator)
+    ranks = config.task_ranks(number)
     if ranks:
         last = cast('SwinBlock', stage.blocks[-1])
-        last.branches = TaskBranches(
+        branches = TaskLoRA(
             last,
             config.task_layers,
             ranks,
-            bare=config.form == 'matrix',
+            bypass=config.form == 'matrix',
             dropout=config.dropout,
             generator=generator,
         )
+        TaskSwinBlock.convert(last, branches)
     if config.merging is not None and stage.downsample is not None:
         rank, scale = config.merging.ranks[number], config.merging.scales[number]
-        _pair(stage.downsample.reduction, rank, scale, config, generator)
+        _add_pair(stage.downsample.reduction, rank, scale, config, generator)
 
 
-def _pair(
+def _add_pair(
     linear: LoRALinear,
     rank: int,
     scale: float,
@@ -171,17 +172,17 @@ def _blocks(network: AdaptiveNetwork) -> Iterator[SwinBlock]:
         yield from cast('SwinStage', stage).blocks  # type: ignore[misc]
 
 
-def _beside(network: AdaptiveNetwork, config: LoraConfig) -> Iterator[LoRALinear]:
-    """Yield the layers whose pair does not fold."""
+def _bypassed(network: AdaptiveNetwork, config: LoraConfig) -> Iterator[LoRALinear]:
+    """Yield the layers whose pair cannot be merged."""
     for number, stage in enumerate(network.encoder.layers):
         last = cast('SwinBlock', cast('SwinStage', stage).blocks[-1])
         for name in config.shared_layers:
-            if not config.folds(name, number, last=True):
+            if not config.can_merge(name, number, last=True):
                 yield layer_of(last, name)
 
 
 def _part_of(name: str) -> str | None:
-    """Return which part of `PARTS` a parameter belongs to; None for what stays frozen."""
+    """Return the part, of `PARTS`, that a parameter belongs to; None if it stays frozen."""
     if name.startswith('decoders.'):
         return 'decoders'
     if not name.startswith('encoder.'):

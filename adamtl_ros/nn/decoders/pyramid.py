@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +13,13 @@ from torch.nn import functional
 from adamtl_ros.nn.layers import add
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from adamtl_ros.nn.swin.architecture import Architecture
 
 
-class Decoder(nn.Module):
-    """Weights that make a map at stride 4 of the features of four scales; `decode()` runs them.
+class PyramidDecoder(nn.Module):
+    """Decoder of one task, from the features of four scales to a map at stride 4.
 
     Each scale is projected to `decoder_dim` channels; from the coarsest on, the sum so far is
     doubled in size and the next scale added (Lin et al. 2017, "Feature Pyramid Networks").
@@ -32,38 +32,91 @@ class Decoder(nn.Module):
         self.mix = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
         self.head = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, channels))
 
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Decode features (B, H, W, C) of four scales to a map (B, channels, H/4, W/4)."""
+        return _side_by_side([self], features)[0]
 
-def decode(decoders: Sequence[Decoder], features: Sequence[Tensor]) -> list[Tensor]:
-    """Run decoders side by side, their channels in one tensor up to the heads.
+
+class PyramidDecoders(nn.ModuleDict):
+    """Decoders of several tasks that run side by side.
+
+    Attributes:
+        normalized_features: The encoder normalizes the features of each stage.
+
+    """
+
+    normalized_features: ClassVar[bool] = True
+
+    def __init__(self, arch: Architecture, channels: Mapping[str, int]) -> None:
+        """Create a decoder for each task.
+
+        Args:
+            arch: Sizes of the network.
+            channels: Channels of the raw map of each task.
+
+        """
+        super().__init__({name: PyramidDecoder(arch, count) for name, count in channels.items()})
+
+    def forward(
+        self,
+        features: Sequence[Tensor],
+        tasks: Iterable[str],
+        mergings: Sequence[nn.Module | None] = (),  # noqa: ARG002
+    ) -> dict[str, Tensor]:
+        """Decode.
+
+        Args:
+            features: (B, H, W, C) of four scales; or (tasks, B, H, W, C), one for each task.
+            tasks: Names of the tasks to decode, at least one.
+            mergings: Not used here; see `HrnetDecoders`.
+
+        Returns:
+            By task name, (B, channels, H/4, W/4).
+
+        """
+        names = list(tasks)
+        decoders = [cast('PyramidDecoder', self[name]) for name in names]
+        return dict(zip(names, _side_by_side(decoders, features), strict=True))
+
+    @staticmethod
+    def macs(arch: Architecture, grids: Sequence[tuple[int, int]], channels: int) -> int:
+        """Count the MACs of one decoder.
+
+        Args:
+            arch: Sizes of the network.
+            grids: Height and width of the tokens of each stage.
+            channels: Channels of the raw map.
+
+        """
+        dim = arch.decoder_dim
+        laterals = sum(h * w * width * dim for (h, w), width in zip(grids, arch.dims, strict=True))
+        height, width = grids[0]
+        return laterals + height * width * dim * (9 + dim + channels)
+
+
+def _side_by_side(decoders: Sequence[PyramidDecoder], features: Sequence[Tensor]) -> list[Tensor]:
+    """Run decoders with their channels side by side in one tensor, up to the heads.
 
     That is a third faster for small networks than one after the other, with the same result.
     Channels are the last axis in memory, so the 1x1 layers are linear ones.
-
-    Args:
-        decoders: At least one.
-        features: (B, H, W, C) of four scales; or (decoders, B, H, W, C), for each its own.
-
-    Returns:
-        Of each decoder (B, channels, H/4, W/4).
-
     """
-    pyramid = _pyramid(decoders, features)
+    pyramid = _pyramid(decoders, features)  # B, decoders * dim, H/4, W/4
     weight = torch.cat([decoder.mix.weight for decoder in decoders])
     bias = torch.cat([_bias(decoder.mix) for decoder in decoders])
     mixed = functional.conv2d(pyramid, weight, bias, padding=1, groups=len(weight))
-    shares = add(pyramid, mixed).permute(0, 2, 3, 1).chunk(len(decoders), -1)
+    slices = add(pyramid, mixed).permute(0, 2, 3, 1).chunk(len(decoders), -1)
     return [
-        decoder.head(share).permute(0, 3, 1, 2)
-        for decoder, share in zip(decoders, shares, strict=True)
+        decoder.head(piece).permute(0, 3, 1, 2)  # B, channels, H/4, W/4
+        for decoder, piece in zip(decoders, slices, strict=True)
     ]
 
 
-def _pyramid(decoders: Sequence[Decoder], features: Sequence[Tensor]) -> Tensor:
+def _pyramid(decoders: Sequence[PyramidDecoder], features: Sequence[Tensor]) -> Tensor:
     """Project all scales for all decoders and add them up, (B, decoders * dim, H/4, W/4)."""
     x = None
     for scale in reversed(range(len(features))):
         laterals = [cast('nn.Linear', decoder.laterals[scale]) for decoder in decoders]
-        finer = side_by_side(laterals, features[scale]).permute(0, 3, 1, 2)
+        finer = _project(laterals, features[scale]).permute(0, 3, 1, 2)  # B, decoders * dim, H, W
         if x is not None:
             finer = add(functional.interpolate(x, finer.shape[-2:], mode='bilinear'), finer)
         x = finer
@@ -71,10 +124,10 @@ def _pyramid(decoders: Sequence[Decoder], features: Sequence[Tensor]) -> Tensor:
     return x
 
 
-def side_by_side(layers: Sequence[nn.Linear], x: Tensor) -> Tensor:
+def _project(layers: Sequence[nn.Linear], x: Tensor) -> Tensor:
     """Apply one layer of each decoder, (B, H, W, C) to (B, H, W, layers * outputs).
 
-    All to the same features, or each to its own, (layers, B, H, W, C).
+    All layers get the same features, or each its own, (layers, B, H, W, C).
     """
     bias = torch.cat([_bias(layer) for layer in layers])
     if x.dim() == 4:

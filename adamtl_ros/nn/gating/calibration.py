@@ -1,6 +1,9 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Thresholds on gate scores that spend a budget on average."""
+"""Calibration: the thresholds on gate scores that spend a budget on average.
+
+`adamtl_ros.nn.calibrate` fits them.
+"""
 
 from __future__ import annotations
 
@@ -13,45 +16,45 @@ if TYPE_CHECKING:
 
 
 BUDGETS = tuple(step / 40 for step in range(1, 40))
-"""Budgets that are calibrated; one in between is treated as the next one below."""
+"""Budgets that are calibrated; one in between uses the level below it."""
 PER_FRAME = 0.1
-"""How far a single frame may go above a budget that holds on average."""
+"""Fraction of the full MACs that a single frame may spend above a budget on average."""
 CONFIDENCE = 1.645
-"""Standard errors that the mean stays below a budget: 95 % for images that are independent."""
+"""Standard errors by which the mean stays below a budget: 95 % for independent images."""
 
 
 def frame_limit(budget: float) -> float:
-    """Return the largest share of a single frame where the budget holds on average."""
+    """Return the largest fraction of the full MACs of a single frame at a budget on average."""
     return min(1.0, budget + PER_FRAME)
 
 
 @dataclass(frozen=True)
 class Level:
-    """How a budget is spent.
+    """Threshold of one budget.
 
     Attributes:
-        budget: Share of the full MACs that is kept on average.
+        budget: Fraction of the full MACs that is not exceeded on average.
         threshold: Gates with a score above it open.
-        share: Share of the full MACs that was spent on the calibration images, on average.
+        fraction: Mean fraction of the full MACs that the calibration images spent.
 
     """
 
     budget: float
     threshold: float
-    share: float
+    fraction: float
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Levels by combination of tasks in use, ascending; `calibrate()` fits them.
+    """Thresholds for each combination of tasks in use; `calibrate()` fits them.
 
-    It belongs to weights, and to an input size: at another one the thresholds serve too, but no
-    frame may go above its budget then.
+    They belong to certain weights and to an input size. At another size they still apply, but
+    every single frame must keep the budget then.
 
     Attributes:
-        size: Height and width of the images.
-        images: Number of them.
-        levels: By task names joined with commas.
+        size: Height and width of the calibration images.
+        images: Number of calibration images.
+        levels: Levels in ascending order, by task names joined with commas.
 
     """
 
@@ -64,24 +67,24 @@ class Calibration:
         within = [x for x in self.levels.get(','.join(tasks), ()) if x.budget <= budget]
         return within[-1] if within else None
 
-    def knows(self, tasks: Sequence[str]) -> bool:
+    def covers(self, tasks: Sequence[str]) -> bool:
         """Whether this combination of tasks was calibrated."""
         return ','.join(tasks) in self.levels
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a dictionary that JSON can hold."""
+        """Return a JSON-serializable dictionary."""
         levels = {
-            tasks: [(x.budget, x.threshold, x.share) for x in rows]
+            tasks: [(x.budget, x.threshold, x.fraction) for x in rows]
             for tasks, rows in self.levels.items()
         }
         return {'size': list(self.size), 'images': self.images, 'levels': levels}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Calibration:
-        """Build from `to_dict()`'s dictionary.
+        """Create from the dictionary of `to_dict()`.
 
         Raises:
-            ValueError: Missing keys, values of another kind, or levels out of order.
+            ValueError: Missing keys, values of another type, or levels out of order.
 
         """
         try:

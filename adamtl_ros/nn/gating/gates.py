@@ -1,6 +1,28 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Gates: from scores to what is open, for inference and for training."""
+"""Gates on the parts of an encoder: from scores to open or shut, at inference and in training.
+
+The policy looks at a frame once, before the first block, and has one head for each task:
+
+    patch embedding --> Policy.features() --> Policy.head_scores() --> scores of each task's head
+                                                  budget, tasks in use          |
+                                                                                |  combine_heads()
+          1 - (1 - p_depth)(1 - p_edges) ...: open for one is open for all      v
+                                                                         scores of the gates
+                                                                                |
+                inference                                                       |    training
+      +-------------------------------------------------------------------------+-------------+
+      | apply_threshold(): open above the threshold of the budget                             |
+      | (`Calibration`, `ThresholdCurve`)                           gumbel_sigmoid(): drawn,  |
+      v                                                             with gradients            v
+    Gates, open or shut --> cost.budget.to_plans() --> Plan             Gates, 0 or 1 with gradients
+                                                        |                                     |
+                                                 PlannedExecution                  RelaxedExecution
+
+A gate can be on a whole block, on the width of its MLP, on one of its windows, on one of its
+tokens in the MLP, and on the low-rank branch that a task has in it. A part runs where all gates
+on it are open: `cost.budget` says which these are, and what it costs.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +38,11 @@ if TYPE_CHECKING:
 
 
 GRANULARITIES = ('blocks', 'widths', 'windows', 'tokens')
-"""What gates can be put on: whole blocks, the MLP's width, windows, tokens of the MLP."""
+"""Parts that a policy can gate: whole blocks, the MLP's width, windows, tokens of the MLP."""
 GATES = (*GRANULARITIES, 'branches')
-"""All that gates are on: the above, and the branch that a task has in a block."""
-SMALLEST = 1e-30
-"""Keeps logarithms finite."""
+"""All parts with gates: the above, and the branch that a task has in a block."""
+TINY = 1e-30
+"""Lower bound of a positive number whose logarithm must be finite."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +55,10 @@ class Gates:
     Attributes:
         blocks: (B, blocks).
         widths: (B, blocks); shut means the narrow MLP.
-        windows: (B, blocks, windows), as many as the block with the most has.
-        tokens: (B, blocks, windows, slots).
-        branches: (B, blocks, tasks in use, in their order), the task's own gate on its low-rank
-            branch; of no effect in blocks where it has none. See `combine_heads()`.
+        windows: (B, blocks, windows), padded to the block with the most windows.
+        tokens: (B, blocks, windows, slots), likewise.
+        branches: (B, blocks, tasks in use), the task's own gate on its low-rank branch; without
+            effect in blocks where it has none. See `combine_heads()`.
 
     """
 
@@ -54,17 +76,17 @@ class Gates:
 
     @property
     def device(self) -> torch.device:
-        """Where the numbers are; the CPU if there are none."""
+        """Device of the numbers; the CPU if there are none."""
         return next((value.device for value in self.present.values()), torch.device('cpu'))
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Gates:
         """Apply a function to each granularity."""
         return Gates(**{name: function(value) for name, value in self.present.items()})
 
-    def only_through(self, names: Iterable[str]) -> Gates:
-        """Return the same gates, without gradients but for those of some granularities."""
-        kept = set(names)
-        return Gates(**{k: v if k in kept else v.detach() for k, v in self.present.items()})
+    def detach_except(self, names: Iterable[str]) -> Gates:
+        """Return the same gates, detached but for some granularities."""
+        attached = set(names)
+        return Gates(**{k: v if k in attached else v.detach() for k, v in self.present.items()})
 
     def flat(self) -> Tensor:
         """Return all numbers of each image, (B, gates)."""
@@ -72,37 +94,39 @@ class Gates:
 
 
 def noisy_or(scores: Tensor) -> Tensor:
-    """Join the scores of heads, (B, ..., heads): open for one is open for all.
+    """Combine the scores of heads, (B, ..., heads) to (B, ...): open for one is open for all.
 
-    With probabilities p = sigmoid(score) it is the soft union 1 - prod(1 - p), as a score
-    again. It has a gradient everywhere, unlike a clamped sum, and one head alone keeps its
-    score.
+    With probabilities p = sigmoid(score) it is the noisy-or 1 - prod(1 - p), as a score again.
+    It has a gradient everywhere, unlike a clamped sum, and leaves the score of a single head
+    unchanged.
     """
     if scores.shape[-1] == 1:
         return scores[..., 0]
     total = functional.softplus(scores).sum(-1)
     # Inverse of softplus, in the form that neither overflows nor cancels.
-    score = total + torch.log(-torch.expm1(-total.clamp_min(SMALLEST)))
+    score = total + torch.log(-torch.expm1(-total.clamp_min(TINY)))
     return score.masked_fill(total == 0, float('-inf'))
 
 
-def combine_heads(votes: Gates, *, own: bool = False) -> Gates:
-    """Join the votes of heads, those of the tasks in use.
+def combine_heads(head_scores: Gates, *, branches: bool = False) -> Gates:
+    """Combine the scores of the heads of the tasks in use.
 
     Args:
-        votes: (B, ..., heads), of blocks or windows at least if `own`.
-        own: Also score the branches of tasks. The block runs for all tasks where one of them
-            needs it, but one that would not have run it is not served by a branch of its own:
-            its branch has the score that running the block at all would have if all tasks voted
-            as this one, that is of the block and, if windows vote, of the best of them.
+        head_scores: (B, ..., heads); with `branches`, of blocks or windows at least.
+        branches: Score the branches of tasks, too. A block runs for all tasks if one of them
+            needs it, but a task that would not have run it gets no branch of its own. So its
+            branch has the score that running the block would have if all tasks scored it as
+            this one does; running it takes the block and, where windows are gated, the window
+            with the highest score.
 
     """
-    scores = votes.map(noisy_or)
-    if not own:
+    scores = head_scores.map(noisy_or)
+    if not branches:
         return scores
-    runs = [votes.blocks, None if votes.windows is None else votes.windows.amax(2)]
-    vote = torch.stack([one for one in runs if one is not None]).amin(0)
-    alike = vote[..., None].expand(*vote.shape, vote.shape[-1])
+    best = None if head_scores.windows is None else head_scores.windows.amax(2)
+    needed = [score for score in (head_scores.blocks, best) if score is not None]
+    runs = torch.stack(needed).amin(0)  # B, blocks, heads
+    alike = runs[..., None].expand(*runs.shape, runs.shape[-1])
     return replace(scores, branches=noisy_or(alike))
 
 
@@ -117,13 +141,13 @@ def gumbel_sigmoid(
     """Draw gates for training: 0 or 1 forward, with the gradient of a softened gate.
 
     A binary concrete variable (Maddison et al. 2017, equation 22) with a straight-through
-    estimate: open with probability sigmoid(score) whatever the temperature, which only says
-    how far from the flip the gradient still reaches. Lower it as training goes on.
+    estimator. A gate is open with probability sigmoid(score) at any temperature; a higher one
+    widens the range of scores that get a gradient. Lower it in the course of training.
 
     Args:
         scores: Scores of the gates.
-        temperature: Positive.
-        generator: For the noise, on the scores' device.
+        temperature: Temperature, positive.
+        generator: Random generator of the noise, on the scores' device.
 
     Raises:
         ValueError: A temperature that is not positive.

@@ -1,6 +1,9 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The policy: one look at a frame, before the first block, and a score for each part."""
+"""Policy: a small network that scores every gate once per frame, before the first block.
+
+`gates` draws what becomes of the scores.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ CELL = 4
 
 
 def cell_grid(height: int, width: int) -> tuple[int, int]:
-    """Cells of the policy's map for a grid of tokens."""
+    """Return height and width of the policy's map for a grid of tokens."""
     return ceil_to(height, CELL) // CELL, ceil_to(width, CELL) // CELL
 
 
@@ -35,11 +38,17 @@ def cell_grid(height: int, width: int) -> tuple[int, int]:
 def policy_cells(
     arch: Architecture, grid: tuple[int, int], kind: str, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Cells under each window or token of each block, and which of these there are not.
+    """Return the cells of the map under each window or token of each block.
+
+    Args:
+        arch: Sizes of the network.
+        grid: Height and width of the first stage's tokens.
+        kind: 'windows' or 'tokens'.
+        device: Device of the result.
 
     Returns:
-        Index into the flattened map, (4, blocks, windows) or (1, blocks, windows, slots), and
-        a mask without the first axis.
+        Index into the flattened map, (4, blocks, windows) or (1, blocks, windows, slots); and a
+        mask without the first axis, True for windows and tokens that a block does not have.
 
     """
     found = []
@@ -47,17 +56,17 @@ def policy_cells(
     for stage, depth in enumerate(arch.depths):
         cuts = [window_grid(height, width, arch.window, k % 2 == 1) for k in range(depth)]
         for cut in cuts:
-            cell, inside = _under(cut, cell_grid(*grid), kind)
+            cell, inside = _cells_under(cut, cell_grid(*grid), kind)
             found.append((cell * len(arch.depths) + stage, inside))
         height, width = (height + 1) // 2, (width + 1) // 2
     most = max(inside.shape[0] for _, inside in found)
-    cells = torch.stack([_lengthen(cell, 1, most) for cell, _ in found], 1)
-    inside = torch.stack([_lengthen(mask, 0, most) for _, mask in found])
+    cells = torch.stack([_pad_to(cell, 1, most) for cell, _ in found], 1)
+    inside = torch.stack([_pad_to(mask, 0, most) for _, mask in found])
     return cells.to(device), ~inside.to(device)
 
 
-def _under(grid: WindowGrid, cells: tuple[int, int], kind: str) -> tuple[Tensor, Tensor]:
-    """Cells under the windows, (4, windows), or tokens, (1, windows, slots), of one grid."""
+def _cells_under(grid: WindowGrid, cells: tuple[int, int], kind: str) -> tuple[Tensor, Tensor]:
+    """Return the cells under windows, (4, windows), or tokens, (1, windows, slots), of a grid."""
     slots = grid.order.view(grid.count, grid.window, grid.window)
     if kind == 'windows':
         middles = torch.tensor([grid.window // 4, grid.window - 1 - grid.window // 4])
@@ -72,7 +81,7 @@ def _under(grid: WindowGrid, cells: tuple[int, int], kind: str) -> tuple[Tensor,
     return row * cells[1] + column, inside
 
 
-def _lengthen(x: Tensor, axis: int, length: int) -> Tensor:
+def _pad_to(x: Tensor, axis: int, length: int) -> Tensor:
     """Pad an axis with zeros, or False, at its end."""
     shape = list(x.shape)
     shape[axis] = length - shape[axis]
@@ -81,14 +90,15 @@ def _lengthen(x: Tensor, axis: int, length: int) -> Tensor:
 
 @dataclass(frozen=True)
 class PolicyConfig:
-    """What a policy decides, and its sizes.
+    """Granularities that a policy decides, and its sizes.
 
     Attributes:
         gates: Granularities that it decides, of `GRANULARITIES`.
-        task_aware: One head for each task, joined over those in use; else one head for all.
-        narrow: Share of the MLP's hidden channels that a block keeps whose width gate is shut.
-        channels: Of its features at stride 4; twice as many on its map.
-        hidden: Of its view of the whole frame.
+        task_aware: Whether each task has a head, combined over those in use; else there is one
+            head for all tasks.
+        narrow: Fraction of the MLP's hidden channels of a block whose width gate is shut.
+        channels: Channels of its features at stride 4; its map has twice as many.
+        hidden: Channels of its features of the whole frame.
 
     """
 
@@ -115,8 +125,8 @@ class PolicyConfig:
             raise ValueError(f'sizes of a policy must be positive: {self}')
 
     @property
-    def least(self) -> BlockPlan:
-        """What runs of a block with all its gates shut."""
+    def closed_block(self) -> BlockPlan:
+        """Plan of a block with all its gates shut."""
         if 'blocks' in self.gates or 'windows' in self.gates:
             return OFF
         width = self.narrow if 'widths' in self.gates else 1.0
@@ -124,20 +134,20 @@ class PolicyConfig:
 
     @property
     def has_map(self) -> bool:
-        """Whether it decides place by place."""
+        """Whether it decides windows or tokens, which takes a map."""
         return 'windows' in self.gates or 'tokens' in self.gates
 
     def heads(self, tasks: Iterable[str]) -> tuple[str, ...]:
-        """Return the names of the heads that decide for these tasks."""
+        """Return the names of the heads of some tasks."""
         return tuple(tasks) if self.task_aware else ('shared',)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a dictionary that JSON can hold."""
+        """Return a JSON-serializable dictionary."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> PolicyConfig:
-        """Build from `to_dict()`'s dictionary.
+        """Create from the dictionary of `to_dict()`.
 
         Raises:
             ValueError: Missing or unknown keys, or impossible values.
@@ -150,7 +160,7 @@ class PolicyConfig:
 
 
 class HeadStack(nn.Module):
-    """Linear layers of equal size, one for each head, of which some can be asked together."""
+    """Linear layers of equal size, one for each head, of which some can run together."""
 
     def __init__(self, heads: int, inputs: int, outputs: int, *, bias: bool = True) -> None:
         super().__init__()
@@ -158,7 +168,7 @@ class HeadStack(nn.Module):
         self.bias = nn.Parameter(torch.zeros(heads, outputs)) if bias else None
 
     def forward(self, x: Tensor, heads: Tensor) -> Tensor:
-        """Apply some heads to the last axis of x, (..., inputs) to (..., outputs, heads)."""
+        """Apply some heads, by index, to the last axis: (..., inputs) to (..., outputs, heads)."""
         weight = self.weight.index_select(0, heads).transpose(0, 1).flatten(0, 1)
         bias = None if self.bias is None else self.bias.index_select(0, heads).T.flatten()
         return functional.linear(x, weight, bias).unflatten(-1, (-1, len(heads)))
@@ -167,13 +177,13 @@ class HeadStack(nn.Module):
 class Policy(nn.Module):
     """Scores every gate of the encoder from the patch embedding and the budget.
 
-    Runs once per frame, for any input size. It looks at the tokens of the first stage, pooled
-    to a map with one cell per 4 x 4 of them. A view of the whole frame, scaled and shifted by
-    the budget (Perez et al. 2018, "FiLM"), scores blocks and widths; the map adds what depends
-    on the place: a window's score is the largest of the cells under its four quarters.
+    It runs once per frame, at any input size. The patch embedding is pooled to a map with one
+    cell for 4 x 4 tokens. Features of the whole frame, scaled and shifted by the budget (Perez
+    et al. 2018, "FiLM"), score blocks and widths; the map adds what depends on the position: a
+    window's score is the maximum over the cells under its four quarters.
 
-    AdaMTL (Neseem et al. 2023) has two networks per task and stage in its place, one of them
-    asked again before each block.
+    AdaMTL (Neseem et al. 2023) has two networks per task and stage instead, one of which runs
+    again before each block.
     """
 
     def __init__(self, arch: Architecture, tasks: Iterable[str], config: PolicyConfig) -> None:
@@ -190,7 +200,7 @@ class Policy(nn.Module):
             self.maps = HeadStack(heads, 2 * channels, len(arch.depths), bias=False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Policy:
-        """Move with the network, but stay in float32: thresholds are too fine for halves."""
+        """Move with the network, but stay in float32: thresholds need the precision."""
 
         def move(tensor: Tensor) -> Tensor:
             moved = fn(tensor)
@@ -201,70 +211,80 @@ class Policy(nn.Module):
         return self
 
     def forward(
-        self, tokens: Tensor, budget: Tensor, tasks: Iterable[str], *, own: bool = False
+        self, tokens: Tensor, budget: Tensor, tasks: Iterable[str], *, branches: bool = False
     ) -> Gates:
         """Score the gates.
 
         Args:
-            tokens: (B, H/4, W/4, C), the patch embedding. No gradient goes back into it.
-            budget: (B,), each in (0, 1].
-            tasks: Those in use; the others have no say.
-            own: Score the tasks' branches too, each by its own vote; see `combine_heads()`.
+            tokens: Patch embedding, (B, H/4, W/4, C). No gradient flows back into it.
+            budget: Budget of each image, (B,), in (0, 1].
+            tasks: Tasks in use; the others have no influence.
+            branches: Score the tasks' branches, too; see `combine_heads()`.
 
         Returns:
             Scores, always in float32.
 
         """
         height, width = tokens.shape[1:3]
-        return combine_heads(self.votes(self.look(tokens), (height, width), budget, tasks), own=own)
+        scores = self.head_scores(self.features(tokens), (height, width), budget, tasks)
+        return combine_heads(scores, branches=branches)
 
-    def look(self, tokens: Tensor) -> Tensor:
-        """Return the map of a frame, (B, H/16, W/16, 2 * channels), for `votes()`."""
+    def features(self, tokens: Tensor) -> Tensor:
+        """Return the map of a frame, (B, H/16, W/16, 2 * channels), for `head_scores()`."""
         with torch.autocast(tokens.device.type, enabled=False):
-            x = tokens.detach().to(self.squeeze.weight.dtype)
+            x = tokens.detach().to(self.squeeze.weight.dtype)  # B, H/4, W/4, C
             x = functional.gelu(self.squeeze(x)).permute(0, 3, 1, 2)
             x = functional.adaptive_avg_pool2d(x, cell_grid(*x.shape[-2:]))
             return functional.gelu(self.mix(x)).permute(0, 2, 3, 1)
 
-    def votes(
+    def head_scores(
         self, cells: Tensor, grid: tuple[int, int], budget: Tensor, tasks: Iterable[str]
     ) -> Gates:
-        """Return the scores of each head that these tasks have, (B, ..., heads).
+        """Return the scores of each head of the tasks in use, (B, ..., heads).
 
         Args:
-            cells: What `look()` gave.
-            grid: Height and width of the tokens that it looked at.
-            budget: (B,), each in (0, 1].
-            tasks: Those in use.
+            cells: Map that `features()` returned.
+            grid: Height and width of the tokens that it was made of.
+            budget: Budget of each image, (B,), in (0, 1].
+            tasks: Tasks in use.
 
         """
         with torch.autocast(cells.device.type, enabled=False):
-            heads = torch.tensor(self.heads_of(tasks), device=cells.device)
-            frame = self._frame(cells, budget.to(cells))
-            scores = self.heads(frame, heads).chunk(len(self.config.gates), 1)
-            votes = dict(zip(self.config.gates, scores, strict=True))
+            heads = torch.tensor(self.head_indices(tasks), device=cells.device)
+            frame = self._frame_features(cells, budget.to(cells))
+            chunks = self.heads(frame, heads).chunk(len(self.config.gates), 1)  # B, blocks, heads
+            scores = dict(zip(self.config.gates, chunks, strict=True))
             if self.config.has_map:
-                flat = self.maps(cells, heads).flatten(1, 3)
+                flat = self.maps(cells, heads).flatten(1, 3)  # B, cells * stages, heads
                 for kind in ('windows', 'tokens'):
-                    if kind in votes:
-                        votes[kind] = _place_scores(flat, votes[kind], self.arch, grid, kind)
-            return Gates(**votes)
+                    if kind in scores:
+                        scores[kind] = _place_scores(flat, scores[kind], self.arch, grid, kind)
+            return Gates(**scores)
 
-    def heads_of(self, tasks: Iterable[str]) -> list[int]:
-        """Return the numbers of the heads that these tasks have."""
+    def head_indices(self, tasks: Iterable[str]) -> list[int]:
+        """Return the indices of the heads of some tasks."""
         return [self.names.index(name) for name in self.config.heads(tasks)]
 
-    def _frame(self, cells: Tensor, budget: Tensor) -> Tensor:
-        """View of the whole frame under the budget, (B, hidden)."""
-        seen = self.frame(torch.cat([cells.mean((1, 2)), cells.amax((1, 2))], 1))
+    def _frame_features(self, cells: Tensor, budget: Tensor) -> Tensor:
+        """Return the features of the whole frame under the budget, (B, hidden)."""
+        pooled = self.frame(torch.cat([cells.mean((1, 2)), cells.amax((1, 2))], 1))
         scale, shift = self.budget(budget[:, None]).chunk(2, 1)
-        return functional.gelu(seen * (1 + scale) + shift)
+        return functional.gelu(pooled * (1 + scale) + shift)
 
 
 def _place_scores(
     cells: Tensor, offsets: Tensor, arch: Architecture, grid: tuple[int, int], kind: str
 ) -> Tensor:
-    """Scores of windows or tokens: the map's, (B, cells * stages, heads), plus the blocks'."""
+    """Return the scores of windows or tokens: those of the map plus those of the frame.
+
+    Args:
+        cells: Scores of the map, (B, cells * stages, heads).
+        offsets: Scores of the frame, (B, blocks, heads).
+        arch: Sizes of the network.
+        grid: Height and width of the first stage's tokens.
+        kind: 'windows' or 'tokens'.
+
+    """
     index, absent = policy_cells(arch, grid, kind, cells.device)
     scores = cells.index_select(1, index.flatten()).unflatten(1, index.shape).amax(1)
     offsets = offsets.view(*offsets.shape[:2], *[1] * (absent.dim() - 1), offsets.shape[2])

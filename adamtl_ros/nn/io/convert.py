@@ -1,9 +1,9 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints that the authors of MTLoRA released, as networks of ours.
+"""Conversion of checkpoints from other projects: official Swin files, and released MTLoRA ones.
 
-Agiza, Neseem and Reda 2024. Sizes and ranks are read off the shapes of the weights; scales are
-not in the file. Resampling is bilinear between the centres of pixels.
+Of an MTLoRA checkpoint (Agiza, Neseem and Reda 2024), sizes and ranks are inferred from the
+shapes of the weights; scales are not in the file. Resampling is bilinear between pixel centres.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from adamtl_ros.nn.adapters.config import (
+from adamtl_ros.nn.adapters.inject import inject, merge
+from adamtl_ros.nn.adapters.lora import (
     PUBLISHED_SCALE,
     SHARED_LAYERS,
     TASK_LAYERS,
     LoraConfig,
     Ranks,
 )
-from adamtl_ros.nn.adapters.inject import inject, merge
 from adamtl_ros.nn.io.checkpoint import CheckpointError, Model
 from adamtl_ros.nn.network import AdaptiveNetwork, init_weights
 from adamtl_ros.nn.swin.architecture import Architecture
@@ -37,36 +37,35 @@ if TYPE_CHECKING:
     from adamtl_ros.nn.swin.encoder import SwinEncoder
 
 WRAPPERS = ('model', 'state_dict')
-"""Keys under which training scripts put the weights beside other things."""
+"""Keys under which training scripts store the weights beside other things."""
 DERIVED = ('attn_mask', 'relative_position_index')
-"""Ends of the names of what an encoder computes itself."""
+"""Suffixes of the names of tensors that an encoder computes itself."""
 
 
-class _Settings:
-    """What stands for the yacs settings of a training script: a plain dictionary.
+class _YacsStub:
+    """Replacement for the yacs configuration of a training script: a plain dictionary.
 
-    Scripts that descend from Swin's save them beside the weights. No code of that package, or
-    of the file, runs.
+    Scripts derived from Swin's save it beside the weights. No code of yacs or of the file runs.
     """
 
     def __new__(cls) -> OrderedDict[str, object]:  # type: ignore[misc]
         return OrderedDict()
 
 
-_Settings.__module__, _Settings.__qualname__ = 'yacs.config', 'CfgNode'
-torch.serialization.add_safe_globals([_Settings])
+_YacsStub.__module__, _YacsStub.__qualname__ = 'yacs.config', 'CfgNode'
+torch.serialization.add_safe_globals([_YacsStub])
 
 
 def read_pth(path: Path) -> dict[str, Tensor]:
-    """Read the weights of a `.pth` file, without running code that it may hold.
+    """Read the weights of a `.pth` file, without running code that it may contain.
 
     Args:
-        path: A file of `torch.save`: the weights by name, or a dictionary that holds them as
+        path: File of `torch.save()`: the weights by name, or a dictionary with them under
             'model' or 'state_dict'.
 
     Raises:
-        CheckpointError: A missing or damaged file, one that holds other objects than tensors
-            and plain values, or no weights.
+        CheckpointError: A missing or damaged file, one with other objects than tensors and plain
+            values, or one without weights.
 
     """
     try:
@@ -91,24 +90,24 @@ def read_pth(path: Path) -> dict[str, Tensor]:
 def load_swin(encoder: SwinEncoder, path: Path) -> None:
     """Load an official ImageNet file into an encoder of the same size.
 
-    The classifier, attention masks and index tables of the file are not needed. The norms of
-    the first three stages are not in it and stay as they are.
+    Classifier, attention masks and index tables of the file are ignored. The norms of the first
+    three stages are not in it and stay as they are.
 
     Args:
-        encoder: The encoder; nothing of it changes if the file does not fit.
-        path: A file as Microsoft's repository saves them.
+        encoder: Encoder to load into; it does not change if the file does not fit.
+        path: File as Microsoft's repository saves them.
 
     Raises:
-        CheckpointError: The file cannot be read, or its weights do not fit: the first key that
-            is missing, surplus or of another shape is named.
+        CheckpointError: The file cannot be read, or its weights do not fit; the message names
+            the first key that is missing, unexpected or of another shape.
 
     """
     weights = _encoder_weights(read_pth(path))
     expected = encoder.state_dict()
     last = len(encoder.norms) - 1
-    ours = tuple(f'norms.{stage}.' for stage in range(last))
+    own_norms = tuple(f'norms.{stage}.' for stage in range(last))
     for key, value in expected.items():
-        if key.startswith(ours):
+        if key.startswith(own_norms):
             continue
         name = key.replace(f'norms.{last}.', 'norm.')
         if name not in weights:
@@ -124,7 +123,7 @@ def load_swin(encoder: SwinEncoder, path: Path) -> None:
 
 
 def _encoder_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Leave out what an encoder computes itself or does not have."""
+    """Drop the classifier, and what an encoder computes itself."""
     return {
         key: value
         for key, value in weights.items()
@@ -134,8 +133,8 @@ def _encoder_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 PUBLISHED_SIZE = (448, 448)
 TASK_NAMES = {'sal': 'saliency', 'edge': 'edges'}
-"""Our names of their tasks, where these differ."""
-THEIR_NAMES = {ours: theirs for theirs, ours in TASK_NAMES.items()}
+"""Task names here, by those of MTLoRA, where they differ."""
+MTLORA_NAMES = {name: theirs for theirs, name in TASK_NAMES.items()}
 POLICY_NOTE = 'not trained: budgets below 1 are kept, but what is skipped is arbitrary'
 RENAMED = (
     (r'^encoder\.', 'backbone.'),
@@ -150,7 +149,7 @@ RENAMED = (
     (r'^decoders\.(\w+)\.norm\.', r'decoders.decoders.\1.last_layer.1.'),
     (r'^decoders\.(\w+)\.head\.', r'decoders.decoders.\1.last_layer.3.'),
 )
-"""From our names to theirs, one after the other; names of tasks apart."""
+"""Substitutions from names here to those of MTLoRA, in order; names of tasks apart."""
 
 
 def import_mtlora(
@@ -161,18 +160,18 @@ def import_mtlora(
 ) -> Model:
     """Read a released checkpoint of MTLoRA or MTLoRA+.
 
-    The heads are trained. The policy is not, as there is none in the file; it keeps budgets
-    all the same.
+    The decoders are trained. The policy is not, since there is none in the file; budgets are
+    kept nevertheless.
 
     Args:
         path: The `.pth` file.
-        input_size: Height and width that it was trained for.
-        scale: Of the task-agnostic pairs.
-        task_scale: Of the task-specific ones.
+        input_size: Height and width that it was trained for, in pixels.
+        scale: Scale of the task-agnostic pairs.
+        task_scale: Scale of the task-specific pairs.
 
     Raises:
-        CheckpointError: The file cannot be read, or its weights do not fit: the first key that
-            is missing, surplus or of another shape is named.
+        CheckpointError: The file cannot be read, or its weights do not fit; the message names
+            the first key that is missing, unexpected or of another shape.
 
     """
     weights = read_pth(path)
@@ -190,7 +189,7 @@ def released_network(
     scale: float = PUBLISHED_SCALE,
     task_scale: float = PUBLISHED_SCALE,
 ) -> AdaptiveNetwork:
-    """Build the network of released weights, folded; the arguments are those of the import.
+    """Create the network of released weights, merged; see `import_mtlora()` for the arguments.
 
     Raises:
         ValueError: The weights do not fit.
@@ -202,14 +201,14 @@ def released_network(
     network = AdaptiveNetwork(arch, {name: TASKS[name] for name in _tasks(weights)})
     init_weights(network.policy, torch.Generator().manual_seed(0))
     inject(network, config)
-    _fill(network, weights)
+    _load_weights(network, weights)
     merge(network.eval())
     return network
 
 
 def _architecture(weights: dict[str, Tensor], input_size: tuple[int, int]) -> Architecture:
-    """Read sizes off the shapes."""
-    blocks = list(_places(weights))
+    """Infer the sizes from the shapes."""
+    blocks = list(_blocks(weights))
     if not blocks:
         raise ValueError("it has no 'backbone.layers.0.blocks.0'")
     stages = range(max(stage for stage, _ in blocks) + 1)
@@ -232,8 +231,8 @@ def _architecture(weights: dict[str, Tensor], input_size: tuple[int, int]) -> Ar
     )
 
 
-def _places(weights: dict[str, Tensor]) -> Iterator[tuple[int, int]]:
-    """Yield stage and number of the blocks, for each weight in them."""
+def _blocks(weights: dict[str, Tensor]) -> Iterator[tuple[int, int]]:
+    """Yield stage and index of the block of each weight."""
     for key in weights:
         found = re.match(r'backbone\.layers\.(\d+)\.blocks\.(\d+)\.', key)
         if found:
@@ -241,19 +240,19 @@ def _places(weights: dict[str, Tensor]) -> Iterator[tuple[int, int]]:
 
 
 def _tasks(weights: dict[str, Tensor]) -> list[str]:
-    """Return our names of the tasks, in the order of the table."""
+    """Return the task names here, in the order of the table."""
     theirs = {key.split('.')[1] for key in weights if key.startswith('downsampler.')}
-    ours = {TASK_NAMES.get(name, name) for name in theirs}
-    unknown = sorted(ours - set(TASKS))
+    names = {TASK_NAMES.get(name, name) for name in theirs}
+    unknown = sorted(names - set(TASKS))
     if unknown:
         raise ValueError(f"unknown task '{unknown[0]}', known are: {', '.join(TASKS)}")
-    return [name for name in TASKS if name in ours]
+    return [name for name in TASKS if name in names]
 
 
 def _adapters(
     weights: dict[str, Tensor], stages: int, scale: float, task_scale: float
 ) -> LoraConfig:
-    """Read ranks off the shapes."""
+    """Infer the ranks from the shapes."""
 
     def ranks(pattern: str, count: int = stages) -> tuple[int, ...]:
         return tuple(_rank(weights, pattern.format(stage=stage)) for stage in range(count))
@@ -261,37 +260,37 @@ def _adapters(
     def has(pattern: str) -> bool:
         return any(re.search(pattern, key) for key in weights)
 
-    def at(numbers: tuple[int, ...], factor: float) -> Ranks:
+    def scaled(numbers: tuple[int, ...], factor: float) -> Ranks:
         return Ranks(numbers, (factor,) * len(numbers))
 
     merging = ranks(r'layers\.{stage}\.downsample\.reduction\.lora_shared_A$', stages - 1)
     tasks = [
-        (name, ranks(rf'layers\.{{stage}}\..*lora_tasks_A\.{_theirs(name)}$'))
+        (name, ranks(rf'layers\.{{stage}}\..*lora_tasks_A\.{_mtlora_name(name)}$'))
         for name in _tasks(weights)
     ]
     return LoraConfig(
-        shared=at(ranks(r'layers\.{stage}\.blocks\..*lora_shared_A$'), scale),
-        tasks=tuple((name, at(found, task_scale)) for name, found in tasks if any(found)),
+        shared=scaled(ranks(r'layers\.{stage}\.blocks\..*lora_shared_A$'), scale),
+        tasks=tuple((name, scaled(found, task_scale)) for name, found in tasks if any(found)),
         shared_layers=tuple(x for x in SHARED_LAYERS if has(rf'\.{x}\.lora_shared_A$')),
         task_layers=tuple(x for x in TASK_LAYERS if has(rf'\.{x}\.lora_tasks_A\.')),
-        merging=at(merging, scale) if any(merging) else None,
+        merging=scaled(merging, scale) if any(merging) else None,
         form='matrix',
     )
 
 
 def _rank(weights: dict[str, Tensor], pattern: str) -> int:
-    """Return the rank of the first pair whose name fits, 0 if there is none."""
+    """Return the rank of the first pair whose name matches, 0 if there is none."""
     return next((len(value) for key, value in weights.items() if re.search(pattern, key)), 0)
 
 
-def _fill(network: AdaptiveNetwork, weights: dict[str, Tensor]) -> None:
-    """Load the weights, naming the first that does not fit."""
+def _load_weights(network: AdaptiveNetwork, weights: dict[str, Tensor]) -> None:
+    """Load the weights, or name the first that does not fit."""
     state = network.state_dict()
     adapted = {key.partition('.shared.')[0] for key in state if '.shared.' in key}
     for key, value in state.items():
         if key.startswith('policy.'):
             continue
-        name = _their_key(key, adapted)
+        name = _mtlora_key(key, adapted)
         if name not in weights:
             raise ValueError(f"'{name}' is missing, expected {tuple(value.shape)}")
         found = weights.pop(name)
@@ -306,17 +305,17 @@ def _fill(network: AdaptiveNetwork, weights: dict[str, Tensor]) -> None:
     network.load_state_dict(state)
 
 
-def _their_key(key: str, adapted: set[str]) -> str:
-    """Return their name of one of our weights; `adapted` are the layers that carry pairs."""
+def _mtlora_key(key: str, adapted: set[str]) -> str:
+    """Return the name in MTLoRA of a weight; `adapted` are the layers with shared pairs."""
     layer, _, last = key.rpartition('.')
     name = f'{layer}.linear.{last}' if layer in adapted else key
     for pattern, replacement in RENAMED:
         name = re.sub(pattern, replacement, name)
-    return '.'.join(THEIR_NAMES.get(part, part) for part in name.split('.'))
+    return '.'.join(MTLORA_NAMES.get(part, part) for part in name.split('.'))
 
 
-def _theirs(task: str) -> str:
-    return THEIR_NAMES.get(task, task)
+def _mtlora_name(task: str) -> str:
+    return MTLORA_NAMES.get(task, task)
 
 
 def _shape(weights: dict[str, Tensor], name: str) -> tuple[int, ...]:

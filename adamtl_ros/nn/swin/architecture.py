@@ -1,14 +1,15 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Sizes of the networks that can be built by name."""
+"""Sizes of networks, and those that have a name."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
-DECODERS = ('pyramid', 'hrnet')
-"""Ours, on normalised features of each stage; MTLoRA's, on features after the merging."""
+DECODER_KINDS = ('pyramid', 'hrnet')
+"""Kinds of decoders: the default, on normalized features of each stage, and that of MTLoRA, on the
+features after the merging."""
 
 
 @dataclass(frozen=True)
@@ -18,12 +19,14 @@ class Architecture:
     Attributes:
         name: Short name, such as 'tiny'.
         embed_dim: Channels C of the first stage; stage i has C * 2**i.
-        depths: Blocks of each stage.
-        heads: Attention heads of each stage.
+        depths: Number of blocks of each stage.
+        heads: Number of attention heads of each stage.
         window: Side of an attention window, in tokens.
         decoder_dim: Channels inside a decoder.
-        input_size: Height and width that the network is meant for; any other works too.
-        decoder: Kind of decoder, of `DECODERS`.
+        input_size: Height and width that the network is meant for, in pixels; others work too.
+        patch: Side of a patch, in pixels.
+        mlp_ratio: Hidden channels of an MLP for each of its input channels.
+        decoder: Kind of decoder, of `DECODER_KINDS`.
 
     """
 
@@ -42,7 +45,7 @@ class Architecture:
         """Check that the sizes fit together.
 
         Raises:
-            ValueError: They do not.
+            ValueError: A size that is not positive, or sizes that contradict each other.
 
         """
         sizes = [self.embed_dim, self.window, self.decoder_dim, self.patch, self.mlp_ratio]
@@ -53,9 +56,9 @@ class Architecture:
             raise ValueError(f'one number of heads for each stage, two sides of an input: {self}')
         if any(dim % heads for dim, heads in zip(self.dims, self.heads, strict=True)):
             raise ValueError(f'channels {self.dims} do not divide into heads {self.heads}')
-        if self.decoder not in DECODERS:
+        if self.decoder not in DECODER_KINDS:
             raise ValueError(
-                f"unknown decoder '{self.decoder}', choose from: {', '.join(DECODERS)}"
+                f"unknown decoder '{self.decoder}', choose from: {', '.join(DECODER_KINDS)}"
             )
 
     @property
@@ -70,16 +73,16 @@ class Architecture:
 
     @property
     def block_count(self) -> int:
-        """Blocks of all stages."""
+        """Number of blocks of all stages."""
         return sum(self.depths)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a dictionary that JSON can hold."""
+        """Return a JSON-serializable dictionary."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Architecture:
-        """Build from `to_dict()`'s dictionary.
+        """Create from the dictionary of `to_dict()`.
 
         Raises:
             ValueError: Missing or unknown keys.
@@ -97,9 +100,9 @@ class Architecture:
 ARCHITECTURES = {
     architecture.name: architecture
     for architecture in (
-        # Ours, for small CPUs: 8x8 windows cost 1.35 times less per attention MAC than 7x7.
+        # For small CPUs: 8x8 windows take 1.35 times less time per attention MAC than 7x7.
         Architecture('nano', 24, (1, 2, 6, 1), (1, 2, 4, 8), 8, 24, (192, 256)),
-        # With all on it spends what `nano` spends at budget 0.57; to compare with.
+        # The full network spends what `nano` spends at budget 0.57, for comparison.
         Architecture('pico', 24, (1, 1, 2, 1), (1, 2, 4, 8), 8, 24, (192, 256)),
         # Liu et al. 2021, "Swin Transformer", section 3.3.
         Architecture('tiny', 96, (2, 2, 6, 2), (3, 6, 12, 24), 7, 48, (224, 224)),
@@ -108,11 +111,11 @@ ARCHITECTURES = {
         Architecture('base384', 128, (2, 2, 18, 2), (4, 8, 16, 32), 12, 64, (384, 384)),
     )
 }
-"""Networks by name."""
+"""Architectures by name."""
 
 
 def architecture(name: str) -> Architecture:
-    """Return the architecture of that name.
+    """Return the architecture of a name.
 
     Raises:
         ValueError: An unknown name.

@@ -2,8 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Swin encoder (Liu et al. 2021) for any input size, of which any part can be left out.
 
-Parameter names follow Microsoft's repository; its last norm is `norms.3` here.
-Windows are the leading axis through attention and MLP: (images * windows, slots, channels).
+Parameter names follow Microsoft's repository; its last norm is `norms.3` here. Windows are the
+leading axis through attention and MLP: (n, slots, C), with n = images * windows and `slots`
+tokens in a window. Own code, not timm's, since windows, tokens and hidden channels can be left
+out and the MACs of what is left are exact.
+
+    image -> PatchEmbed -> SwinStage -> PatchMerging -> SwinStage -> ...    SwinEncoder
+                              |                            |
+                           features                     features
+
+    SwinStage:  SwinBlock, SwinBlock (shifted windows), SwinBlock, ...
+    SwinBlock:  x + attn(norm1(x)), then x + mlp(norm2(x)), both under a BlockMask
 """
 
 from __future__ import annotations
@@ -22,19 +31,18 @@ from adamtl_ros.nn.layers import (
     gather_rows,
     gelu,
     scaled,
-    scatter_rows,
+    scatter_add_rows,
 )
-from adamtl_ros.nn.swin.windows import WindowGrid, permutation, window_grid
+from adamtl_ros.nn.swin.windows import reorder, window_grid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from adamtl_ros.nn.adapters.task_lora import Streams, TaskBranches
     from adamtl_ros.nn.swin.architecture import Architecture
     from adamtl_ros.nn.swin.windows import WindowGrid
 
 CACHED_GRIDS = 4
-"""Shifted and unshifted, for two input sizes."""
+"""Grids whose position bias is cached: shifted and unshifted, for two input sizes."""
 
 
 class WindowAttention(nn.Module):
@@ -49,30 +57,30 @@ class WindowAttention(nn.Module):
         self.proj = LoRALinear(dim, dim)
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
         self.register_buffer('relative_position_index', _relative_index(window), persistent=False)
-        self._kept: WeightCache[Tensor] = WeightCache(CACHED_GRIDS)
+        self._cache: WeightCache[Tensor] = WeightCache(CACHED_GRIDS)
 
     def forward(self, x: Tensor, grid: WindowGrid, windows: Tensor | None = None) -> Tensor:
-        """Attend inside each window; the arguments are those of `mix()`."""
-        return self.proj(self.mix(x, grid, windows))
+        """Attend inside each window; the arguments are those of `attend()`."""
+        return self.proj(self.attend(x, grid, windows))
 
-    def mix(self, x: Tensor, grid: WindowGrid, windows: Tensor | None = None) -> Tensor:
-        """Attend inside each window, without the last linear layer.
+    def attend(self, x: Tensor, grid: WindowGrid, windows: Tensor | None = None) -> Tensor:
+        """Attend inside each window, without the output projection.
 
         Args:
             x: (n, slots, C), windows of the grid.
-            grid: How the tokens were cut.
-            windows: (n,) number in the grid of each window of x; if not given, x holds all
-                windows of one image after the other.
+            grid: Partition of the tokens into windows.
+            windows: Index in the grid of each window of x, (n,); None if x holds all windows of
+                one image after the other.
 
         """
         count, slots, dim = x.shape
         qkv = self.qkv(x).view(count, slots, 3, self.heads, dim // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        bias = self._bias_of(grid, windows, q)
-        out = _attend(q, k, v, bias)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # n, heads, slots, C / heads
+        out = _attend(q, k, v, self._bias_of(grid, windows, q))
         return out.transpose(1, 2).reshape(count, slots, dim)
 
     def _bias_of(self, grid: WindowGrid, windows: Tensor | None, queries: Tensor) -> Tensor:
+        """Return the bias of each window that is computed, (n or 1, heads, slots, slots)."""
         bias = self.bias(grid, queries.dtype)
         if len(bias) == 1:
             return bias
@@ -81,40 +89,40 @@ class WindowAttention(nn.Module):
         return bias.repeat(len(queries) // grid.count, 1, 1, 1)
 
     def bias(self, grid: WindowGrid, dtype: torch.dtype) -> Tensor:
-        """Position bias with -inf where attention is not allowed.
+        """Return the position bias, -inf where attention is not allowed.
 
-        Kept between calls for a few grids; see `WeightCache`.
+        Cached for a few grids; see `WeightCache`.
 
         Returns:
-            (windows, heads, slots, slots), or (1, ...) where all windows are alike.
+            (windows, heads, slots, slots), or (1, ...) if all windows are alike.
 
         """
         table = self.relative_position_bias_table
-        return self._kept.get(
-            (grid, dtype), [table], lambda: self._make_bias(grid, dtype).contiguous()
+        return self._cache.get(
+            (grid, dtype), [table], lambda: self._compute_bias(grid, dtype).contiguous()
         )
 
-    def _make_bias(self, grid: WindowGrid, dtype: torch.dtype) -> Tensor:
+    def _compute_bias(self, grid: WindowGrid, dtype: torch.dtype) -> Tensor:
         table = self.relative_position_bias_table
         bias = table[self.relative_position_index].permute(2, 0, 1)[None].to(dtype)
         if grid.mask is None:
-            return bias
+            return bias  # 1, heads, slots, slots
         # -inf, not the customary -100: exp(-100) is subnormal and slow on CPUs.
         return bias.masked_fill(grid.mask.to(table.device)[:, None], float('-inf'))
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-    """Attend under a bias that leaves every query something to attend to."""
+    """Attend under a bias that leaves every query at least one key."""
     if not bias.requires_grad:
         return functional.scaled_dot_product_attention(q, k, v, bias)
-    # With a bias to be learned torch takes its slow way, which looks for queries that may attend
-    # to nothing: a tenth of the time of a training step on a CPU.
+    # With a bias that needs gradients, torch falls back to a slow path that looks for queries
+    # without any key: a tenth of the time of a training step on a CPU.
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1) + bias
     return scores.softmax(-1) @ v
 
 
 def _relative_index(window: int) -> Tensor:
-    """Row of the bias table for each pair of slots, (slots, slots)."""
+    """Return the row of the bias table for each pair of slots, (slots, slots)."""
     axis = torch.arange(window)
     rows, columns = torch.meshgrid(axis, axis, indexing='ij')
     rows, columns = rows.flatten(), columns.flatten()
@@ -125,15 +133,15 @@ def _relative_index(window: int) -> Tensor:
 
 @dataclass(frozen=True)
 class BlockMask:
-    """How much of a block runs on the windows that it is given.
+    """Parts of a block that run on the windows that it is given.
 
     Attributes:
-        width: Share of the MLP's hidden channels.
-        windows: (n,) number in the grid of each window; all in order if not given.
-        tokens: Rows of the input, as (n * slots, C), that pass the MLP; all if not given.
-        attention: Factor on what attention adds, such as (n, 1, 1), for training.
-        mlp: Factor on what the MLP adds.
-        channels: Factor on its hidden channels, such as (n, 1, hidden).
+        width: Fraction of the MLP's hidden channels.
+        windows: Index in the grid of each window, (n,); None for all in order.
+        tokens: Rows of the input, seen as (n * slots, C), that pass the MLP; None for all.
+        attention: Factor on the output of attention, such as (n, 1, 1), for training.
+        mlp: Factor on the output of the MLP, likewise.
+        channels: Factor on the MLP's hidden channels, such as (n, 1, hidden), likewise.
 
     """
 
@@ -144,14 +152,27 @@ class BlockMask:
     mlp: Tensor | None = None
     channels: Tensor | None = None
 
+    def rows(self, x: Tensor) -> Tensor:
+        """Return the tokens that pass the MLP: x itself (n, slots, C), or (k, C) of it."""
+        return gather_rows(x, self.tokens)
+
+    def add_attention(self, x: Tensor, change: Tensor) -> Tensor:
+        """Return x plus the output of attention; `change` may be overwritten."""
+        return add(x, scaled(change, self.attention))
+
+    def add_mlp(self, x: Tensor, change: Tensor) -> Tensor:
+        """Return x plus the output of the MLP on `rows(x)`; `change` may be overwritten."""
+        return scatter_add_rows(x, scaled(change, self.mlp), self.tokens)
+
 
 EVERYTHING = BlockMask()
 
 
 class Mlp(nn.Module):
-    """Two linear layers with GELU between them, whose hidden channels are nested.
+    """Two linear layers with GELU between them and nested hidden channels.
 
-    The first ones can run without the rest (Devvrit et al. 2023, "MatFormer", section 3).
+    The first hidden channels can run without the rest (Devvrit et al. 2023, "MatFormer",
+    section 3).
     """
 
     def __init__(self, dim: int, hidden: int) -> None:
@@ -164,24 +185,25 @@ class Mlp(nn.Module):
 
         Args:
             x: (..., C).
-            width: Share of the hidden channels.
-            channels: Factor on these; none if not given.
+            width: Fraction of the hidden channels.
+            channels: Factor on the hidden channels; None for none.
 
         """
-        return self.fc2(scaled(gelu(self.fc1(x, self.outputs(width))), channels))
+        hidden = gelu(self.fc1(x, self.hidden(width)))  # ..., width * hidden
+        return self.fc2(scaled(hidden, channels))
 
-    def outputs(self, width: float) -> int | None:
-        """Return how many hidden channels a share of them is; None for all."""
+    def hidden(self, width: float) -> int | None:
+        """Return the number of hidden channels at a width; None for all."""
         return None if width == 1 else hidden_channels(self.fc1.out_features, width)
 
 
+def hidden_channels(full: int, width: float) -> int:
+    """Return how many of the hidden channels a fraction of them is, at least one."""
+    return max(1, round(full * width))
+
+
 class SwinBlock(nn.Module):
-    """Window attention and MLP, each normalised first and added to the stream (equation 3).
-
-    Attributes:
-        branches: Low-rank branches of tasks; None if there are none.
-
-    """
+    """Window attention and MLP with pre-normalization and residuals (Swin, equation 3)."""
 
     def __init__(self, dim: int, heads: int, window: int, mlp_ratio: int) -> None:
         super().__init__()
@@ -189,45 +211,18 @@ class SwinBlock(nn.Module):
         self.attn = WindowAttention(dim, heads, window)
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = Mlp(dim, mlp_ratio * dim)
-        self.branches: TaskBranches | None = None
 
-    def forward(
-        self,
-        x: Tensor,
-        grid: WindowGrid,
-        extent: BlockMask = EVERYTHING,
-        tasks: Sequence[str] = (),
-    ) -> tuple[Tensor, Streams | None]:
+    def forward(self, x: Tensor, grid: WindowGrid, mask: BlockMask = EVERYTHING) -> Tensor:
         """Run on windows of tokens.
 
         Args:
             x: (n, slots, C).
-            grid: How the tokens were cut.
-            extent: How much of the block runs.
-            tasks: Those whose branches run, where they have one.
-
-        Returns:
-            The shared stream, as x; and one for each of `branching(tasks)`, or None where there
-            are none.
+            grid: Partition of the tokens into windows.
+            mask: Parts of the block that run.
 
         """
-        mixed = self.attn.mix(self.norm1(x), grid, extent.windows)
-        factors = None if self.branches is None else self.branches.factors(tasks)
-        if factors is not None:
-            return factors.run(self, x, mixed, extent)
-        x = add(x, scaled(self.attn.proj(mixed), extent.attention))
-        rows = gather_rows(x, extent.tokens)
-        change = self.mlp(self.norm2(rows), extent.width, extent.channels)
-        return scatter_rows(x, scaled(change, extent.mlp), extent.tokens), None
-
-    def branching(self, tasks: Sequence[str]) -> list[str]:
-        """Return those of the tasks that have branches here."""
-        return [] if self.branches is None else self.branches.among(tasks)
-
-
-def hidden_channels(full: int, width: float) -> int:
-    """Return the hidden channels that a share of them stands for, at least one."""
-    return max(1, round(full * width))
+        x = mask.add_attention(x, self.attn(self.norm1(x), grid, mask.windows))
+        return mask.add_mlp(x, self.mlp(self.norm2(mask.rows(x)), mask.width, mask.channels))
 
 
 class PatchEmbed(nn.Module):
@@ -242,7 +237,7 @@ class PatchEmbed(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Embed the patches."""
         images = _pad(images.permute(0, 2, 3, 1), self.patch).permute(0, 3, 1, 2)
-        # Channels last, so that the permuted result lies in order for the norm.
+        # Channels last, so that the permuted result is contiguous for the norm.
         images = images.contiguous(memory_format=torch.channels_last)
         return self.norm(self.proj(images).permute(0, 2, 3, 1))
 
@@ -257,21 +252,22 @@ class PatchMerging(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Merge two by two tokens."""
-        return self.reduction(self.side_by_side(x))
+        return self.reduction(self.concatenate(x))
 
-    def side_by_side(self, x: Tensor) -> Tensor:
-        """Return two by two tokens side by side, normalised, (B, H/2, W/2, 4C)."""
-        x = _pad(x, 2)
+    def concatenate(self, x: Tensor) -> Tensor:
+        """Return two by two tokens side by side, normalized, (..., H/2, W/2, 4C)."""
+        leading = x.shape[:-3]
+        x = _pad(x.flatten(0, -4), 2)
         # Order of the official weights: down the column first.
         quarters = [x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
-        return self.norm(torch.cat(quarters, -1))
+        return self.norm(torch.cat(quarters, -1)).unflatten(0, leading)
 
 
 class Execution(Protocol):
-    """What is done with each block; see `execution.py` and `relaxed.py`."""
+    """Strategy that runs the blocks of an encoder; see `gating.execution`."""
 
     def idle(self, stage: int) -> bool:
-        """Whether no block of the stage runs on any image."""
+        """Whether no block of a stage runs on any image."""
 
     def block(
         self,
@@ -282,19 +278,19 @@ class Execution(Protocol):
         grid: WindowGrid,
         tasks: Sequence[str],
     ) -> tuple[Tensor, WindowGrid | None, Tensor | None]:
-        """Do it.
+        """Run one block.
 
         Args:
-            place: Number of the stage, and of the block in it.
+            place: Index of the stage, and of the block in it.
             block: The block.
-            x: (B, padded tokens, C), in the order of `source`, None for row-major.
-            source: That order.
-            grid: The block's own order.
-            tasks: Those in use.
+            x: Tokens (B, padded tokens, C), in the order of `source`.
+            source: Window order of x; None for row-major.
+            grid: The block's own window order.
+            tasks: Tasks in use.
 
         Returns:
-            Tokens of the same shape, and their order; and in the order of these, one stream for
-            each task, (tasks, B, padded tokens, C), or None for tokens that all tasks share.
+            Tokens of the same shape, and their order; and in the same order, the features of
+            each task, (tasks, B, padded tokens, C), or None if all tasks share the tokens.
 
         """
 
@@ -320,12 +316,12 @@ class SwinStage(nn.Module):
 
         Args:
             x: Tokens (B, H, W, C).
-            execution: What is done with each block.
-            tasks: Those in use.
+            execution: Strategy that runs the blocks.
+            tasks: Tasks in use.
 
         Returns:
-            Tokens of the same shape, and for each task its own, (tasks, B, H, W, C), or None if
-            these are all the same.
+            Tokens of the same shape; and the features of each task, (tasks, B, H, W, C), or None
+            if all tasks share the tokens.
 
         """
         if execution.idle(self.stage):
@@ -333,38 +329,44 @@ class SwinStage(nn.Module):
         batch, height, width, dim = x.shape
         x = _pad(x, self.window)
         padded = x.shape[1:3]
-        x, order, streams = x.reshape(batch, -1, dim), None, None
+        # Tokens stay in the window order of the last block that ran, None for row-major.
+        x, order, features = x.reshape(batch, -1, dim), None, None
         for index, block in enumerate(self.blocks):
             grid = window_grid(height, width, self.window, index % 2 == 1)
             place = (self.stage, index)
-            x, order, streams = execution.block(
+            x, order, features = execution.block(
                 place, cast('SwinBlock', block), x, order, grid, tasks
             )
         x = reorder(x, order, None).view(batch, *padded, dim)
-        if streams is not None:
-            streams = reorder(streams.flatten(0, 1), order, None)
-            streams = streams.view(-1, *x.shape)[:, :, :height, :width]
-        return x[:, :height, :width], streams
+        if features is not None:
+            features = reorder(features.flatten(0, 1), order, None)
+            features = features.view(-1, *x.shape)[:, :, :height, :width]
+        return x[:, :height, :width], features
 
 
 class SwinEncoder(nn.Module):
-    """Stages of Swin blocks; gives the normalised features of each.
+    """Stages of Swin blocks, and the features of each for the decoders."""
 
-    For decoders of kind 'hrnet', which take features after the merging, those are of two by two
-    tokens side by side, still to be merged: their first layer does it in the same product.
-    """
+    def __init__(self, arch: Architecture, *, normalized_features: bool = True) -> None:
+        """Create an encoder with random weights.
 
-    def __init__(self, arch: Architecture) -> None:
+        Args:
+            arch: Sizes of the network.
+            normalized_features: Whether features are those of a stage, each with a norm of its
+                own. Otherwise they are those that are to be merged, two by two tokens side by
+                side, for decoders whose first layer also does the merging.
+
+        """
         super().__init__()
         self.patch_embed = PatchEmbed(arch.embed_dim, arch.patch)
         self.layers = nn.ModuleList(SwinStage(arch, stage) for stage in range(len(arch.depths)))
-        dims = arch.dims if arch.decoder == 'pyramid' else ()
+        dims = arch.dims if normalized_features else ()
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for dim in dims)
         self.linears = [part for part in self.modules() if isinstance(part, LoRALinear)]
 
     @property
     def mergings(self) -> list[LoRALinear | None]:
-        """The layer that merges after each stage; None where nothing does."""
+        """The layer that merges after each stage; None after the last."""
         parts = [layer.downsample for layer in self.layers]
         return [part.reduction if isinstance(part, PatchMerging) else None for part in parts]
 
@@ -372,41 +374,30 @@ class SwinEncoder(nn.Module):
         """Encode.
 
         Args:
-            x: Tokens (B, H/4, W/4, C) of the patch embedding.
-            execution: What is done with each block.
-            tasks: Those in use; needed where tasks have low-rank branches.
+            x: Patch embedding, (B, H/4, W/4, C).
+            execution: Strategy that runs the blocks.
+            tasks: Tasks in use; needed where tasks have low-rank branches.
 
         Returns:
-            Features of the stages, (B, H/4, W/4, C) to (B, H/32, W/32, 8C), sides rounded up;
-            where the tasks have their own, (tasks, B, ...).
+            Features of each stage, (B, H/4, W/4, C) to (B, H/32, W/32, 8C), sides rounded up;
+            (tasks, B, ...) where each task has its own. Without `normalized_features`, they are
+            (B, H/8, W/8, 4C) to (B, H/32, W/32, 8C).
 
         """
         features = []
         for number, layer in enumerate(self.layers):
-            x, streams = layer(x, execution, tasks)
+            x, own = layer(x, execution, tasks)
             merging = cast('PatchMerging | None', layer.downsample)
             if self.norms:
-                features.append(self.norms[number](x if streams is None else streams))
+                features.append(self.norms[number](x if own is None else own))
                 x = x if merging is None else merging(x)
             elif merging is None:
-                features.append(x if streams is None else streams)
+                features.append(x if own is None else own)
             else:
-                gathered = merging.side_by_side(x)
-                x = merging.reduction(gathered)
-                features.append(gathered if streams is None else _side_by_side(merging, streams))
+                unmerged = merging.concatenate(x)
+                x = merging.reduction(unmerged)
+                features.append(unmerged if own is None else merging.concatenate(own))
         return features
-
-
-def _side_by_side(merging: PatchMerging, streams: Tensor) -> Tensor:
-    joined = merging.side_by_side(streams.flatten(0, 1))
-    return joined.unflatten(0, streams.shape[:2])
-
-
-def reorder(x: Tensor, source: WindowGrid | None, target: WindowGrid | None) -> Tensor:
-    """Bring tokens (B, padded tokens, C) from one window order to another; None is row-major."""
-    if source == target:
-        return x
-    return x.index_select(1, permutation(source, target, x.device))
 
 
 def _pad(x: Tensor, multiple: int) -> Tensor:

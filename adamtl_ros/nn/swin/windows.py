@@ -1,10 +1,10 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""How a grid of tokens is cut into attention windows, as index vectors.
+"""Partition of a token grid into attention windows, as index vectors.
 
-Tokens travel through a stage in window order. Between an unshifted and a shifted block one
-gather moves them, which takes the place of the usual reverse, roll, roll back and partition.
-Index vectors are kept, so they are made outside of inference mode: training may use them later.
+Tokens stay in window order throughout a stage. Between an unshifted and a shifted block one
+gather reorders them, in place of the usual window_reverse, roll, roll back and window_partition.
+Index vectors are cached, so they are made outside of inference mode: training may use them later.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ def ceil_to(value: int, multiple: int) -> int:
 
 @dataclass(frozen=True)
 class WindowGrid:
-    """A token grid of height x width, padded to whole windows, cut after a cyclic shift.
+    """Token grid of height x width, padded to whole windows and partitioned after a cyclic shift.
 
     Liu et al. 2021, section 3.2. A side that one window covers is not shifted.
 
     Attributes:
         height: Tokens per column, without padding.
         width: Tokens per row, without padding.
-        window: Side of a window.
-        shifted: Shift the cut by half a window.
+        window: Side of a window, in tokens.
+        shifted: Whether the windows are shifted by half a window.
 
     """
 
@@ -42,7 +42,7 @@ class WindowGrid:
 
     @property
     def padded(self) -> tuple[int, int]:
-        """Height and width in whole windows."""
+        """Height and width of the padded grid, in tokens."""
         return ceil_to(self.height, self.window), ceil_to(self.width, self.window)
 
     @property
@@ -53,13 +53,13 @@ class WindowGrid:
 
     @property
     def slots(self) -> int:
-        """Tokens of a window."""
+        """Number of tokens in a window."""
         return self.window**2
 
     @cached_property
     @torch.inference_mode(mode=False)
     def order(self) -> Tensor:
-        """Row-major index into the padded grid of each slot in window order, (tokens,)."""
+        """Row-major index into the padded grid of each token in window order, (tokens,)."""
         height, width = self.padded
         rows, columns = self._axis(height), self._axis(width)
         index = rows[:, None, :, None] * width + columns[None, :, None, :]
@@ -68,10 +68,10 @@ class WindowGrid:
     @cached_property
     @torch.inference_mode(mode=False)
     def mask(self) -> Tensor | None:
-        """Which pairs of slots may not attend, (windows, slots, slots) bool; None for no pair.
+        """Pairs of slots that may not attend, (windows, slots, slots) bool; None if all may.
 
-        Tokens that were neighbours only by the cyclic shift, and padding, are kept apart.
-        Every token may attend to itself, so no row is empty.
+        Tokens that are adjacent only by the cyclic shift do not attend to each other, nor do
+        tokens and padding. Every token may attend to itself, so no row is all True.
         """
         height, width = self.padded
         rows = self._regions(height, self.height)
@@ -96,7 +96,7 @@ class WindowGrid:
 
 @lru_cache(maxsize=256)
 def window_grid(height: int, width: int, window: int, shifted: bool) -> WindowGrid:
-    """Return the grid of that size, kept between calls."""
+    """Return the grid of a size; cached, so that its index vectors are."""
     return WindowGrid(height, width, window, shifted)
 
 
@@ -105,9 +105,9 @@ def window_grid(height: int, width: int, window: int, shifted: bool) -> WindowGr
 def permutation(
     source: WindowGrid | None, target: WindowGrid | None, device: torch.device
 ) -> Tensor:
-    """Index that moves tokens from one window order to another, (tokens,).
+    """Return the index that moves tokens from one window order to another, (tokens,).
 
-    `None` stands for row-major order of the padded grid; at least one side must be a grid.
+    None stands for row-major order of the padded grid; at least one side must be a grid.
     """
     if target is None:
         assert source is not None
@@ -117,3 +117,10 @@ def permutation(
     else:
         index = torch.argsort(source.order)[target.order]
     return index.to(device)
+
+
+def reorder(x: Tensor, source: WindowGrid | None, target: WindowGrid | None) -> Tensor:
+    """Reorder tokens (B, padded tokens, C) from one window order to another; None is row-major."""
+    if source == target:
+        return x
+    return x.index_select(1, permutation(source, target, x.device))

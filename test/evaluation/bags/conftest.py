@@ -4,7 +4,7 @@
 
 import pytest
 from helpers.bag_files import frames, picture, write
-from helpers.desks import BUDGETS, COUNT, ENGINE, true
+from helpers.scoring import BUDGETS, COUNT, ENGINE, true
 
 
 @pytest.fixture(scope='module')

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adamtl_ros.evaluation.bags.scores import Agreement, differing, subsample
+from adamtl_ros.evaluation.bags.scores import Agreement, differing_fraction, subsample
 from adamtl_ros.tasks import TASKS
 
 NAN = float('nan')
@@ -18,8 +18,8 @@ NAN = float('nan')
 def share(task, one, other, kind=np.float32):
     """Return how much two rows of pixels differ, which must be the same in both directions."""
     one, other = np.array([one], kind), np.array([other], kind)
-    found = differing(task, one, other)
-    assert found == pytest.approx(differing(task, other, one))
+    found = differing_fraction(task, one, other)
+    assert found == pytest.approx(differing_fraction(task, other, one))
     return found
 
 
@@ -63,8 +63,8 @@ def test_results_of_other_shapes_cannot_be_compared(task):
     end = (3,) if task == 'normals' else ()
     kind = np.float32 if task in ('depth', 'normals') else np.uint8
     one, other = np.ones((4, 6, *end), kind), np.ones((6, 4, *end), kind)
-    assert math.isnan(differing(task, one, other))
-    assert differing(task, one, one) == 0
+    assert math.isnan(differing_fraction(task, one, other))
+    assert differing_fraction(task, one, one) == 0
 
 
 def test_every_fourth_pixel_is_compared():

@@ -68,7 +68,7 @@ def summary(miou=0.5, error=0.01, rmse=1.0, share=0.6, latency=40.0):
 
 
 def verdicts(before, after, **options):
-    return {c.what: c.verdict for c in compare(before, after, **options)}
+    return {c.name: c.verdict for c in compare(before, after, **options)}
 
 
 def test_the_same_is_the_same():
@@ -95,7 +95,7 @@ def test_a_change_counts_beyond_chance(miou, verdict):
 
 def test_lower_is_better_for_errors_and_compute():
     found = {
-        c.what: c
+        c.name: c
         for c in compare(summary(), summary(rmse=0.8, share=0.5, latency=50.0), times=True)
     }
     assert found['depth rmse'].verdict is Verdict.BETTER
@@ -111,7 +111,7 @@ def test_without_a_standard_error_every_change_counts():
 
 def test_a_regression_is_worse_than_the_threshold():
     changes = compare(summary(), summary(miou=0.45))
-    assert [c.what for c in regressions(changes, 0.05)] == ['semseg miou']
+    assert [c.name for c in regressions(changes, 0.05)] == ['semseg miou']
     assert regressions(changes, 0.11) == []
 
 
@@ -148,7 +148,7 @@ def test_live_nodes_are_compared_whatever_their_mean_budgets():
 def test_what_is_no_longer_known_is_a_regression():
     after = summary()
     del after['results'][0]['truth']['depth']
-    assert [c.what for c in regressions(compare(summary(), after), 0.5)] == ['depth rmse']
+    assert [c.name for c in regressions(compare(summary(), after), 0.5)] == ['depth rmse']
 
 
 def test_without_truth_the_pixels_that_differ_are_compared():
@@ -227,7 +227,7 @@ def paired(drop, wobble=0.0, **others):
 
 
 def semseg(before, after):
-    return next(c for c in compare(before, after) if c.what == 'semseg miou')
+    return next(c for c in compare(before, after) if c.name == 'semseg miou')
 
 
 def test_what_goes_up_and_down_in_both_runs_is_no_chance_between_them():
@@ -237,19 +237,19 @@ def test_what_goes_up_and_down_in_both_runs_is_no_chance_between_them():
     a margin of 2.447 * 0.0913 = 0.223. In pairs nothing is left of it.
     """
     found = semseg(*paired(0.02))
-    assert (found.verdict, found.chance.paired) == (Verdict.WORSE, True)
-    assert found.chance.error == pytest.approx(0, abs=1e-12)
+    assert (found.verdict, found.confidence.paired) == (Verdict.WORSE, True)
+    assert found.confidence.error == pytest.approx(0, abs=1e-12)
     apart = semseg(*paired(0.02, frames_crc32=8))
-    assert (apart.verdict, apart.chance.paired) == (Verdict.NOISE, False)
-    assert apart.chance.margin == pytest.approx(2.4469 * math.sqrt(2 * 0.05 / 12), rel=1e-4)
+    assert (apart.verdict, apart.confidence.paired) == (Verdict.NOISE, False)
+    assert apart.confidence.margin == pytest.approx(2.4469 * math.sqrt(2 * 0.05 / 12), rel=1e-4)
 
 
 @pytest.mark.parametrize(('drop', 'verdict'), [(0.019, Verdict.WORSE), (0.018, Verdict.NOISE)])
 def test_the_margin_of_a_paired_difference_by_hand(drop, verdict):
     """Differences 0.01 up and down: error 0.01 / sqrt(3), times 3.1824 that is 0.018374."""
     found = semseg(*paired(drop, wobble=0.01))
-    assert found.chance.error == pytest.approx(0.01 / math.sqrt(3))
-    assert found.chance.margin == pytest.approx(0.018374, rel=1e-4)
+    assert found.confidence.error == pytest.approx(0.01 / math.sqrt(3))
+    assert found.confidence.margin == pytest.approx(0.018374, rel=1e-4)
     assert found.verdict is verdict
 
 
@@ -279,8 +279,8 @@ def _other_unit(summary):
 def test_runs_that_did_not_score_the_same_are_independent(change):
     before, after = paired(0.02)
     change(after)
-    assert not semseg(before, after).chance.paired
-    assert not semseg(after, before).chance.paired
+    assert not semseg(before, after).confidence.paired
+    assert not semseg(after, before).confidence.paired
     assert 'independent' in comparison_table(compare(before, after))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.bag_files import CAMERA, counts, image, picture, stamp, truth, write
-from helpers.desks import BUDGETS, COUNT, ENGINE, at_desk, chosen
+from helpers.scoring import BUDGETS, COUNT, ENGINE, chosen, score_with_engine
 
 from adamtl_ros.bags.reader import RAW, open_bag
 from adamtl_ros.evaluation.bags.evaluate import evaluate_bag
@@ -32,7 +32,7 @@ def test_what_is_said_of_the_recording(bag, result):
     assert (result.expected, result.frames) == (COUNT, COUNT)
     assert result.origins == {'depth': truth('depth'), 'edges': truth('edges')}
     assert result.labelled == {'depth': COUNT, 'edges': COUNT // 2}
-    assert counts(result.notes) == {
+    assert counts(result.issues) == {
         'no ground truth of edges': COUNT // 2,
         'no normals from the depth camera': 1,
     }
@@ -53,14 +53,14 @@ def test_costs_are_those_of_the_engine_and_fall_with_the_budget(result, answers)
     spent = [np.mean([one.macs for one in part.costs]) for part in result.budgets]
     assert spent == sorted(spent, reverse=True)
     assert spent[0] > 1.2 * spent[-1]
-    assert (result.budgets[0].heat.map == 1).all()
-    assert result.budgets[-1].heat.map.mean() < 1
-    assert {part.heat.frames for part in result.budgets} == {COUNT}
+    assert (result.budgets[0].usage.map == 1).all()
+    assert result.budgets[-1].usage.map.mean() < 1
+    assert {part.usage.frames for part in result.budgets} == {COUNT}
 
 
 def test_a_trained_network_keeps_its_budgets(bag):
     found = evaluate_bag(bag, TRAINED, chosen(budgets=(1.0, 0.5), shown=0.5, tasks=('depth',)))
-    shares = [np.mean([one.share for one in part.costs]) for part in found.budgets]
+    shares = [np.mean([one.mac_fraction for one in part.costs]) for part in found.budgets]
     assert shares[0] == pytest.approx(1, abs=0.03)
     assert shares[1] < 0.6
 
@@ -127,13 +127,13 @@ def test_errors_of_the_desk_come_out(bag, tmp_path, inside):
     settings = chosen(budgets=(1.0,), shown=1.0, tasks=('edges',))
     with pytest.raises(OSError, match=r'video\.mp4') as caught:
         evaluate_bag(bag, ENGINE, replace(settings, out=out))
-    assert 'keep_desk' in str(caught.value.__cause__)
+    assert 'score_recording' in str(caught.value.__cause__)
     assert evaluate_bag(bag, ENGINE, settings).frames == COUNT
 
 
 def test_a_process_of_its_own_changes_nothing(bag):
     found = evaluate_bag(bag, ENGINE, chosen())
-    assert found.to_dict() == at_desk(bag, chosen())[0].to_dict()
+    assert found.to_dict() == score_with_engine(bag, chosen())[0].to_dict()
     assert found.wall_s > 0
 
 
@@ -159,5 +159,5 @@ def test_rubbish_among_the_images(tmp_path):
         write(tmp_path / 'bag', entries), ENGINE, chosen(tasks=('depth',)), lambda: told.append(0)
     )
     assert (found.expected, found.frames, found.failure, len(told)) == (6, 4, '', 4)
-    assert counts(found.notes) == {'image cannot be read': 2}
+    assert counts(found.issues) == {'image cannot be read': 2}
     assert [one.stamp for one in found.budgets[0].costs] == [stamp(n) for n in (0, 1, 4, 5)]

@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adamtl_ros.evaluation.bags import result as examples
-from adamtl_ros.evaluation.bags.result import APART_NS, EACH, Example, Examples, best
+from adamtl_ros.evaluation.bags.result import (
+    EXAMPLES,
+    MIN_GAP_NS,
+    Example,
+    Examples,
+    select_examples,
+)
 from adamtl_ros.tasks import TASKS
 
 CHOSEN = {'edges': TASKS['edges']}
@@ -23,7 +29,7 @@ def chosen(shares):
     for number, share in shares:
         kept.add(seen(number), {'edges': plain(0)}, cost(share, number))
     assert all(one.bag == 'bag' for one in kept.chosen)
-    return [(one.share, (one.stamp - stamp(0)) * SECOND // 10**9) for one in kept.chosen]
+    return [(one.mac_fraction, (one.stamp - stamp(0)) * SECOND // 10**9) for one in kept.chosen]
 
 
 def test_the_hardest_and_the_easiest():
@@ -61,9 +67,15 @@ def test_the_picture_shows_the_frame_and_its_results():
 def test_the_best_of_several_recordings():
     """The same moment of two recordings is not the same."""
     found = (('a', 0, 0.5), ('a', 3, 0.9), ('b', 3, 0.8), ('b', 4, 0.7))
-    all_of_them = [Example(bag, stamp(number), share, b'') for bag, number, share in found]
-    assert [(one.bag, one.share) for one in best(all_of_them, sign=1)] == [('a', 0.9), ('b', 0.8)]
-    assert [(one.bag, one.share) for one in best(all_of_them, sign=-1)] == [('a', 0.5), ('b', 0.7)]
+    every = [Example(bag, stamp(number), share, b'') for bag, number, share in found]
+    assert [(one.bag, one.mac_fraction) for one in select_examples(every, sign=1)] == [
+        ('a', 0.9),
+        ('b', 0.8),
+    ]
+    assert [(one.bag, one.mac_fraction) for one in select_examples(every, sign=-1)] == [
+        ('a', 0.5),
+        ('b', 0.7),
+    ]
 
 
 @settings(deadline=None)
@@ -76,11 +88,11 @@ def test_what_is_kept(frames):
         for number, share in frames:
             kept.add(seen(number, plain(0)), {}, cost(share / 100, number))
     shares = [share / 100 for _, share in frames]
-    assert [one.share for one in kept._hard[:1]] == sorted(shares)[-1:]
-    assert [one.share for one in kept._easy[:1]] == sorted(shares)[:1]
+    assert [one.mac_fraction for one in kept._hard[:1]] == sorted(shares)[-1:]
+    assert [one.mac_fraction for one in kept._easy[:1]] == sorted(shares)[:1]
     for end in (kept._hard, kept._easy):
-        assert len(end) <= EACH
-        assert all(abs(end[0].stamp - one.stamp) >= APART_NS for one in end[1:])
+        assert len(end) <= EXAMPLES
+        assert all(abs(end[0].stamp - one.stamp) >= MIN_GAP_NS for one in end[1:])
 
 
 def test_no_pictures_are_drawn_for_frames_that_are_not_kept(monkeypatch):

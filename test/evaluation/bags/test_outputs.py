@@ -115,7 +115,7 @@ def test_a_floor_above_the_budget_is_said(tmp_path):
     fill(Predictions(tmp_path / 'bag', TASKS, 'pico', 0.01), FRAMES[:1], [answer])
     ((_, _, stats),) = messages(tmp_path / 'bag')['/adamtl/compute_stats']
     assert stats.requested_budget == np.float32(0.01)
-    assert stats.effective_budget == np.float32(answer.cost.share)
+    assert stats.effective_budget == np.float32(answer.cost.fraction)
     assert stats.limit_reason == stats.FLOOR
 
 

@@ -21,24 +21,33 @@ from helpers.bag_files import (
     truth,
     write,
 )
-from helpers.desks import BUDGETS, COUNT, DEPTH, EDGES, ENGINE, Answering, at_desk, chosen
+from helpers.scoring import (
+    BUDGETS,
+    COUNT,
+    DEPTH,
+    EDGES,
+    ENGINE,
+    EngineConnection,
+    chosen,
+    score_with_engine,
+)
 
 from adamtl_ros.bags.ground_truth import ClassMap
 from adamtl_ros.bags.reader import open_bag
-from adamtl_ros.evaluation.bags import pipeline as desk
-from adamtl_ros.evaluation.bags.pipeline import AHEAD
-from adamtl_ros.evaluation.bags.process import SLOTS
-from adamtl_ros.evaluation.bags.scores import differing, subsample
+from adamtl_ros.evaluation.bags import evaluate as pipeline
+from adamtl_ros.evaluation.bags.evaluate import IN_FLIGHT
+from adamtl_ros.evaluation.bags.process import BUFFERS
+from adamtl_ros.evaluation.bags.scores import differing_fraction, subsample
 from adamtl_ros.evaluation.bags.summary import summarise
 from adamtl_ros.evaluation.metrics import metric_for
 from adamtl_ros.tasks import TASKS
 
-COST = desk._cost
+FRAME_COST = pipeline._frame_cost
 
 
 @pytest.fixture(scope='module')
 def result(bag):
-    return at_desk(bag, chosen(realtime=True))[0]
+    return score_with_engine(bag, chosen(realtime=True))[0]
 
 
 def test_scores_are_those_of_the_frames_one_by_one(result, answers):
@@ -54,9 +63,9 @@ def test_scores_are_those_of_the_frames_one_by_one(result, answers):
         thin = [subsample(one) for one in answers[part.budget]]
         full = [subsample(one) for one in answers[1.0]]
         for task in TASKS:
-            apart = np.mean([differing(task, a[task], b[task])
+            apart = np.mean([differing_fraction(task, a[task], b[task])
                              for a, b in zip(thin, full, strict=True)])  # fmt: skip
-            flips = np.mean([differing(task, a[task], b[task])
+            flips = np.mean([differing_fraction(task, a[task], b[task])
                              for a, b in zip(thin[1:], thin[:-1], strict=True)])  # fmt: skip
             assert part.scores.against_full.compute()[task]['pixels'] == pytest.approx(apart)
             assert part.scores.flips.compute()[task]['pixels'] == pytest.approx(flips)
@@ -75,10 +84,10 @@ def test_full_budget_does_not_differ_from_itself(result):
 def test_a_live_node_of_known_speed(bag, monkeypatch, latency_ms, dropped, blind):
     """Images come every 100 ms; decoding takes some time besides."""
     monkeypatch.setattr(
-        desk, '_cost', lambda *arguments: replace(COST(*arguments), decode_ms=0,
+        pipeline, '_frame_cost', lambda *arguments: replace(FRAME_COST(*arguments), decode_ms=0,
             preprocess_ms=0, infer_ms=latency_ms, postprocess_ms=0),
     )  # fmt: skip
-    found = at_desk(bag, chosen(realtime=True, tasks=('depth',)))[0]
+    found = score_with_engine(bag, chosen(realtime=True, tasks=('depth',)))[0]
     for part in found.budgets:
         streaming = part.streaming
         assert (streaming.dropped, streaming.blind) == (dropped, blind)
@@ -89,7 +98,7 @@ def test_a_live_node_of_known_speed(bag, monkeypatch, latency_ms, dropped, blind
     stale = found.budgets[0].streaming.scores.against_full.compute()['depth']['pixels']
     answers = [subsample(ENGINE.run(picture(n), 1.0, ['depth']).results) for n in range(COUNT)]
     known = {1: [0, 1, 2, 3, 4], 99: [0, 1, 2, 3, 4], 250: [0, 0, 2], 10_000: []}[latency_ms]
-    apart = [differing('depth', answers[old]['depth'], answers[new]['depth'])
+    apart = [differing_fraction('depth', answers[old]['depth'], answers[new]['depth'])
              for old, new in zip(known, range(blind, COUNT), strict=True)]  # fmt: skip
     assert stale == pytest.approx(np.mean(apart) if apart else np.nan, nan_ok=True)
 
@@ -102,7 +111,7 @@ def test_realtime_counts_add_up(result):
 
 
 def test_nobody_emulates_a_node_unasked(bag):
-    found = at_desk(bag, chosen(tasks=('depth',)))[0]
+    found = score_with_engine(bag, chosen(tasks=('depth',)))[0]
     assert [part.streaming for part in found.budgets] == [None] * len(BUDGETS)
 
 
@@ -114,9 +123,9 @@ def test_frames_of_changing_size(tmp_path):
     deep = [(stamp(n), truth('depth'), image(stamp(n), plain(2, np.float32, *size)))
             for n, size in enumerate(sizes)]  # fmt: skip
     settings = chosen(tasks=('depth',), realtime=True, out=tmp_path / 'out')
-    found = at_desk(write(tmp_path / 'bag', entries + deep), settings)[0]
+    found = score_with_engine(write(tmp_path / 'bag', entries + deep), settings)[0]
     assert (found.frames, found.labelled) == (4, {'depth': 4})
-    changes = counts(found.notes)
+    changes = counts(found.issues)
     assert changes['frame size changes'] == 2
     assert found.budgets[0].scores.flips._frames == {'depth': 1}
     assert (tmp_path / 'out' / 'bag' / 'video.mp4').stat().st_size > 0
@@ -127,9 +136,9 @@ def test_a_camera_nothing_of_which_can_be_read(tmp_path):
     for _, message in messages:
         message.data = message.data[:-1]
     entries = [(stamp(n), CAMERA, one) for n, one in enumerate(messages)]
-    found = at_desk(write(tmp_path / 'bag', entries), chosen(out=tmp_path / 'out'))[0]
+    found = score_with_engine(write(tmp_path / 'bag', entries), chosen(out=tmp_path / 'out'))[0]
     assert found.failure == f'none of 3 images on {CAMERA} can be read'
-    assert counts(found.notes) == {'image cannot be read': 3}
+    assert counts(found.issues) == {'image cannot be read': 3}
     assert summarise([found], chosen(), TASKS, 1.0)['frames'] == 0
 
 
@@ -140,7 +149,7 @@ def test_a_file_that_was_cut_off_is_a_failure(tmp_path, storage, share):
     file = storage_file(path)
     whole = file.read_bytes()
     file.write_bytes(whole[: round(share * len(whole))])
-    found = at_desk(path, chosen())[0]
+    found = score_with_engine(path, chosen())[0]
     assert str(path) in found.failure
     assert "'mcap recover' or 'sqlite3 FILE .recover', then 'ros2 bag reindex'" in found.failure
     assert (found.frames, found.budgets, found.name) == (0, [], 'bag')
@@ -155,7 +164,7 @@ def test_a_file_that_was_cut_off_is_a_failure(tmp_path, storage, share):
       "semseg 1 is 'kat', which the model does not know")],
 )  # fmt: skip
 def test_what_is_not_there_is_a_failure(bag, others, reason):
-    found = at_desk(bag, chosen(**others))[0]
+    found = score_with_engine(bag, chosen(**others))[0]
     assert reason in found.failure
     assert found.frames == 0
 
@@ -164,40 +173,40 @@ def test_errors_of_what_comes_after_the_engine_come_out(bag, monkeypatch):
     def fail(*_):
         raise RuntimeError('no pictures today')
 
-    monkeypatch.setattr(desk.Examples, 'add', fail)
+    monkeypatch.setattr(pipeline.Examples, 'add', fail)
     with pytest.raises(RuntimeError, match='no pictures today'):
-        at_desk(bag, chosen())
+        score_with_engine(bag, chosen())
 
 
-class Leaving(Answering):
+class Leaving(EngineConnection):
     """Gives up after two answers."""
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
         self._left = 2
 
-    def hear(self):  # noqa: D102
+    def recv(self):  # noqa: D102
         if not self._left:
             raise EOFError
         self._left -= 1
-        return super().hear()
+        return super().recv()
 
 
 def test_outputs_are_closed_when_nobody_answers_any_more(bag, tmp_path):
     with pytest.raises(EOFError):
-        at_desk(bag, chosen(out=tmp_path), Leaving)
+        score_with_engine(bag, chosen(out=tmp_path), Leaving)
     with open_bag(tmp_path / 'run' / 'predictions') as reader:
         assert 0 <= reader.message_count <= 2 * 9
 
 
-@pytest.mark.parametrize('count', [1, AHEAD, AHEAD + 1, 3 * AHEAD])
+@pytest.mark.parametrize('count', [1, IN_FLIGHT, IN_FLIGHT + 1, 3 * IN_FLIGHT])
 def test_no_more_images_wait_than_are_allowed(tmp_path, count):
     """The one that the network is busy with, and those ahead."""
     path = write(tmp_path / 'bag', frames(range(count)))
-    found, answering = at_desk(path, chosen(tasks=('edges',)))
+    found, answering = score_with_engine(path, chosen(tasks=('edges',)))
     assert found.frames == count
-    assert answering.most == min(count, AHEAD + 1)
-    assert answering.most <= SLOTS  # else both could wait for each other
+    assert answering.most == min(count, IN_FLIGHT + 1)
+    assert answering.most <= BUFFERS  # else both could wait for each other
 
 
 @pytest.mark.parametrize('cores', [1, 3])
@@ -206,15 +215,15 @@ def test_threads_where_there_are_cores_for_them_change_nothing(
 ):
     """Cores beside the network's."""
     threads = set()
-    add = desk.Predictions.add
+    add = pipeline.Predictions.add
 
     def noted(*arguments):
         threads.add(threading.get_ident())
         add(*arguments)
 
-    monkeypatch.setattr(desk, 'default_threads', lambda: cores)
-    monkeypatch.setattr(desk.Predictions, 'add', noted)
-    found = at_desk(bag, chosen(out=tmp_path))[0]
+    monkeypatch.setattr(pipeline, 'default_threads', lambda: cores)
+    monkeypatch.setattr(pipeline.Predictions, 'add', noted)
+    found = score_with_engine(bag, chosen(out=tmp_path))[0]
     assert (threads == {threading.get_ident()}) == (cores == 1)
     for part, expected in zip(found.budgets, result.budgets, strict=True):
         # As text, in which NaN is NaN.
@@ -232,7 +241,7 @@ def test_the_energy_is_that_of_the_answer(result):
 
 def test_predictions_and_video_of_the_shown_budget(bag, tmp_path):
     settings = chosen(out=tmp_path, shown=0.7, tasks=('depth', 'semseg'))
-    at_desk(bag, settings, name='mine')
+    score_with_engine(bag, settings, name='mine')
     assert sorted(one.name for one in (tmp_path / 'mine').iterdir()) == ['predictions', 'video.mp4']
     with open_bag(tmp_path / 'mine' / 'predictions') as reader:
         for connection, time, raw in reader.messages():
@@ -246,7 +255,7 @@ def test_predictions_and_video_of_the_shown_budget(bag, tmp_path):
 
 def test_examples_are_of_the_shown_budget(bag, result):
     at = result.budgets[BUDGETS.index(0.4)]
-    shares = {one.stamp: one.share for one in at.costs}
+    shares = {one.stamp: one.mac_fraction for one in at.costs}
     assert result.examples
-    assert all(one.share == shares[one.stamp] for one in result.examples)
-    assert result.examples[0].share == max(shares.values())
+    assert all(one.mac_fraction == shares[one.stamp] for one in result.examples)
+    assert result.examples[0].mac_fraction == max(shares.values())

@@ -144,13 +144,13 @@ def test_a_single_frame_and_no_marks():
     assert '#1' in words(plots.over_time([recording('one', 1)], {}))
 
 
-def test_heat_maps_share_a_scale():
+def test_usage_maps_share_a_scale():
     totals = [
         BudgetResult(b, Scores({}, {}), [], UsageMap(architecture('nano'))) for b in (1.0, 0.37)
     ]
-    totals[0].heat.add(uniform_plan((1, 2, 6, 1)), (64, 64))
-    totals[1].heat.add(uniform_plan((1, 2, 6, 1), OFF), (64, 64))
-    text = svg(plots.heat_maps(totals))
+    totals[0].usage.add(uniform_plan((1, 2, 6, 1)), (64, 64))
+    totals[1].usage.add(uniform_plan((1, 2, 6, 1), OFF), (64, 64))
+    text = svg(plots.usage_maps(totals))
     images = [b64decode(data) for data in re.findall(r'data:image/png;base64,([^"]+)', text)]
     colours = [cv2.imdecode(np.frombuffer(one, np.uint8), cv2.IMREAD_COLOR)[5, 5, ::-1]
                for one in images[:2]]  # fmt: skip

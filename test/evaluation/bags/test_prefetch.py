@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Work beside the network: in order, not too far ahead, and errors come out."""
+"""Prefetching and background calls: in order, bounded, and exceptions are raised."""
 
 import threading
 
@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from adamtl_ros.evaluation.bags.process import BackgroundWriter, prefetch
 
 DEPTHS = st.integers(1, 5)
-PATIENCE = 60  # seconds until a test that hangs fails
+TIMEOUT = 60  # seconds until a test that hangs fails
 
 
 class Counted:
-    """Numbers from 0, of which one may be an error; says how many were made."""
+    """Iterable of numbers that counts them; one may be an error."""
 
     def __init__(self, count, error_at=None):
         self.made, self._count, self._error_at = 0, count, error_at
@@ -40,14 +40,14 @@ def test_items_come_in_order(count, depth):
 
 @settings(deadline=None)
 @given(st.integers(0, 20), DEPTHS)
-def test_never_more_than_so_many_ahead(count, depth):
-    """While somebody looks at an item, so many more may be made, and no others."""
+def test_at_most_depth_items_are_computed_in_advance(count, depth):
+    """While an item is processed, `depth` more may be computed, and no others."""
     items = Counted(count)
     for number in prefetch(items, depth):
         assert number + 1 <= items.made <= number + 1 + depth
 
 
-def test_the_next_item_is_made_while_one_is_looked_at():
+def test_the_next_item_is_computed_while_one_is_processed():
     made = [threading.Event() for _ in range(3)]
 
     def items():
@@ -57,20 +57,20 @@ def test_the_next_item_is_made_while_one_is_looked_at():
 
     found = prefetch(items(), 1)
     next(found)
-    assert made[1].wait(PATIENCE)
+    assert made[1].wait(TIMEOUT)
     assert not made[2].is_set()
     next(found)
-    assert made[2].wait(PATIENCE)
+    assert made[2].wait(TIMEOUT)
 
 
-def test_an_error_of_the_maker_comes_after_the_items_before_it():
+def test_an_exception_comes_after_the_items_before_it():
     items = prefetch(Counted(9, error_at=3), 2)
     assert [next(items), next(items), next(items)] == [0, 1, 2]
     with pytest.raises(ValueError, match='item 3'):
         next(items)
 
 
-def test_who_stops_early_leaves_no_thread_behind():
+def test_stopping_early_ends_the_thread():
     before = threading.active_count()
     items = Counted(100)
     found = prefetch(items, 2)
@@ -80,7 +80,7 @@ def test_who_stops_early_leaves_no_thread_behind():
     assert items.made <= 3
 
 
-def test_nothing_is_made_before_somebody_asks():
+def test_nothing_is_computed_before_the_first_next():
     items = Counted(5)
     found = prefetch(items)
     assert items.made == 0
@@ -96,26 +96,26 @@ def test_calls_are_made_in_order_by_one_thread(count, depth):
         threads.add(threading.get_ident())
         calls.append((number, text))
 
-    with BackgroundWriter(call, depth) as behind:
+    with BackgroundWriter(call, depth) as writer:
         for number in range(count):
-            behind.put(number, str(number))
+            writer.put(number, str(number))
     assert calls == [(number, str(number)) for number in range(count)]
     assert threads.isdisjoint({threading.get_ident()})
     assert len(threads) <= 1
 
 
 @pytest.mark.parametrize('depth', [1, 3])
-def test_who_is_too_far_behind_is_waited_for(depth):
-    """While a call runs, no more than so many have been put that have not ended."""
+def test_put_blocks_while_the_queue_is_full(depth):
+    """While a call runs, at most `depth` calls are pending."""
     full, put, seen = threading.Event(), [], []
 
     def call(number):
-        assert full.wait(PATIENCE)
+        assert full.wait(TIMEOUT)
         seen.append((number, len(put)))
 
-    with BackgroundWriter(call, depth) as behind:
+    with BackgroundWriter(call, depth) as writer:
         for number in range(30):
-            behind.put(number)
+            writer.put(number)
             put.append(number)
             if len(put) == depth:
                 full.set()
@@ -127,16 +127,16 @@ def test_leaving_waits_for_the_last_call():
     release, calls = threading.Event(), []
 
     def call():
-        assert release.wait(PATIENCE)
+        assert release.wait(TIMEOUT)
         calls.append(None)
 
-    with BackgroundWriter(call) as behind:
-        behind.put()
+    with BackgroundWriter(call) as writer:
+        writer.put()
         release.set()
     assert calls == [None]
 
 
-def test_an_error_of_a_call_comes_out_of_a_later_one():
+def test_an_exception_of_a_call_is_raised_by_a_later_put():
     def call(number):
         if number == 1:
             raise ValueError(f'call {number}')
@@ -144,9 +144,9 @@ def test_an_error_of_a_call_comes_out_of_a_later_one():
     accepted = []
 
     def feed():
-        with BackgroundWriter(call, 2) as behind:
+        with BackgroundWriter(call, 2) as writer:
             for number in range(100):
-                behind.put(number)
+                writer.put(number)
                 accepted.append(number)
 
     with pytest.raises(ValueError, match='call 1'):
@@ -155,35 +155,35 @@ def test_an_error_of_a_call_comes_out_of_a_later_one():
 
 
 @pytest.mark.parametrize('failing', [0, 1])
-def test_an_error_of_the_last_calls_comes_out_at_the_end(failing):
+def test_an_exception_of_the_last_calls_is_raised_at_the_end(failing):
     def call(number):
         if number == failing:
             raise ValueError(f'call {number}')
 
     def feed():
-        with BackgroundWriter(call, 3) as behind:
-            behind.put(0)
-            behind.put(1)
+        with BackgroundWriter(call, 3) as writer:
+            writer.put(0)
+            writer.put(1)
 
     with pytest.raises(ValueError, match=f'call {failing}'):
         feed()
 
 
-def test_an_error_in_the_block_goes_before_those_of_calls_and_drops_what_waits():
+def test_an_exception_in_the_block_takes_precedence_and_cancels_pending_calls():
     entered, release, calls = threading.Event(), threading.Event(), []
 
     def call(number):
         calls.append(number)
         entered.set()
-        assert release.wait(PATIENCE)
+        assert release.wait(TIMEOUT)
         raise ValueError('of a call')
 
     def feed():
-        with BackgroundWriter(call, 5) as behind:
+        with BackgroundWriter(call, 5) as writer:
             for number in range(4):
-                behind.put(number)
-            assert entered.wait(PATIENCE)
-            behind._pending[-1].add_done_callback(lambda _: release.set())  # as it is dropped
+                writer.put(number)
+            assert entered.wait(TIMEOUT)
+            writer._pending[-1].add_done_callback(lambda _: release.set())  # as it is dropped
             raise KeyError('of the block')
 
     with pytest.raises(KeyError, match='of the block'):

@@ -157,7 +157,7 @@ def test_images_that_are_rubbish_are_left_out(tmp_path, storage):
     assert [frame.stamp for frame in found] == [stamp(n) for n in (1, 3, 5)]
     assert counts(notes) == {UNREADABLE: 3}
     assert recording.expected == 6
-    assert f'image 0 on {CAMERA}: DataError: 0 bytes' in next(iter(notes))
+    assert f'image 0 on {CAMERA}: ImageError: 0 bytes' in next(iter(notes))
 
 
 def test_raw_images_that_are_rubbish_are_left_out(tmp_path):

@@ -84,7 +84,7 @@ def budget_result(budget, frames, *, truth, live):
     for index in range(frames):
         scorer.add(index / frames, {'semseg': result}, {'semseg': result[::4, ::4] * 0}, label)
         part.costs.append(cost(SECOND * index, budget))
-        part.heat.add(uniform_plan((1, 2, 6, 1)), (64, 64))
+        part.usage.add(uniform_plan((1, 2, 6, 1)), (64, 64))
     return part
 
 
@@ -118,9 +118,9 @@ def usual(tmp_path_factory):
     ]
     more = [Example('run', 0, 0.8, b'dear as well'), Example('run', 2 * SECOND, 0.2, b'and cheap')]
     walk = evaluated(live=True, examples=examples)
-    walk.notes.add('<script>alert("odd")</script>', 'image 3 & 4')
-    walk.notes.add('late', 'the first of two')
-    walk.notes.add('late', 'the second of two')
+    walk.issues.add('<script>alert("odd")</script>', 'image 3 & 4')
+    walk.issues.add('late', 'the first of two')
+    walk.issues.add('late', 'the second of two')
     results = [walk, failed(failure='no <b>camera</b>'), evaluated('run', 3, live=True,
                                                                   examples=more)]  # fmt: skip
     shown = page(tmp_path_factory.mktemp('usual'), *results)
@@ -220,7 +220,7 @@ def test_energy(usual, tmp_path):
     assert 'Energy cannot be measured on this machine' in usual.page.text
     measured = evaluated()
     for part, joules in zip(measured.budgets, (2.5, 1.25), strict=True):
-        part.costs = [cost(one.stamp, one.share, joules) for one in part.costs]
+        part.costs = [cost(one.stamp, one.mac_fraction, joules) for one in part.costs]
     shown = page(tmp_path, measured)
     assert ['0.37', '1.250'] in shown.rows
     assert 'Energy cannot be measured' not in shown.text

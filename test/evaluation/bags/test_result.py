@@ -18,7 +18,7 @@ from adamtl_ros.evaluation.bags.result import (
     UsageMap,
     add_up,
     bag_digest,
-    shares,
+    mac_fractions,
 )
 from adamtl_ros.evaluation.bags.scores import Scores
 from adamtl_ros.nn.gating.plan import OFF, uniform_plan
@@ -59,9 +59,9 @@ def test_settings_travel_to_other_processes(tmp_path):
 
 def test_shares_and_latency_of_a_frame():
     one = cost(0.25, latency_ms=12.5)
-    assert (one.share, one.latency_ms) == (0.25, 12.5)
-    assert shares([one, cost(0.75)]).tolist() == [0.25, 0.75]
-    assert shares([]).shape == (0,)
+    assert (one.mac_fraction, one.latency_ms) == (0.25, 12.5)
+    assert mac_fractions([one, cost(0.75)]).tolist() == [0.25, 0.75]
+    assert mac_fractions([]).shape == (0,)
 
 
 def recording(error, spent, known=('depth',), plan=None, realtime=True):
@@ -76,12 +76,12 @@ def recording(error, spent, known=('depth',), plan=None, realtime=True):
                 results = {'depth': np.full((4, 4), 1 + error, np.float32)}
                 each.truth.add(number / len(spent), results, labels)
         scores.against_full.add('depth', error / 10)
-        heat = UsageMap(PICO)
+        usage = UsageMap(PICO)
         for _ in spent:
-            heat.add(plan or uniform_plan(PICO.depths), (192, 256))
+            usage.add(plan or uniform_plan(PICO.depths), (192, 256))
         streaming = Streaming(late, 1, 2, [float(error)]) if realtime else None
         costs = [cost(share * budget) for share in spent]
-        result.budgets.append(BudgetResult(budget, scores, costs, heat, streaming))
+        result.budgets.append(BudgetResult(budget, scores, costs, usage, streaming))
     return result
 
 
@@ -94,12 +94,12 @@ def test_recordings_add_up():
     totals = add_up(results, CHOSEN)
     assert [total.budget for total in totals] == list(BUDGETS)
     total = totals[1]
-    assert shares(total.costs) == pytest.approx([0.45, 0.4, 0.2, 0.2, 0.05, 0.15])
+    assert mac_fractions(total.costs) == pytest.approx([0.45, 0.4, 0.2, 0.2, 0.05, 0.15])
     assert total.scores.truth.labelled == {'depth': 4, 'edges': 0}
     assert total.scores.truth.compute()['depth']['rmse'] == pytest.approx(np.sqrt((1 + 4) / 2))
     assert total.scores.against_full.compute()['depth']['pixels'] == pytest.approx(0.2)
-    assert total.heat.frames == 6
-    assert total.heat.blocks == pytest.approx([4 / 6] * PICO.block_count)
+    assert total.usage.frames == 6
+    assert total.usage.blocks == pytest.approx([4 / 6] * PICO.block_count)
     assert (total.streaming.dropped, total.streaming.blind) == (3, 6)
     assert total.streaming.ages_ms == [1.0, 3.0, 2.0]
     assert total.streaming.scores.truth.labelled['depth'] == 4
@@ -113,7 +113,7 @@ def test_parts_are_left_as_they_are():
     assert results[0].budgets[0].streaming.ages_ms == [1.0]
     for one, other in zip(first, again, strict=True):
         assert one.scores.truth.compute()['depth'] == other.scores.truth.compute()['depth']
-        assert shares(one.costs).tolist() == shares(other.costs).tolist()
+        assert mac_fractions(one.costs).tolist() == mac_fractions(other.costs).tolist()
     assert first[0].costs is not again[0].costs
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamtl_ros.evaluation.bags.scores import BLOCKS, Scorer, Scores, TruthScores, subsample
+from adamtl_ros.evaluation.bags.scores import SEGMENTS, Scorer, Scores, TruthScores, subsample
 from adamtl_ros.evaluation.metrics import metric_for
 from adamtl_ros.tasks import TASKS, UNLABELLED, Kind
 
@@ -84,7 +84,7 @@ def test_of_several_recordings_each_is_a_unit():
     total = TruthScores({'depth': TASKS['depth']})
     for part in parts:
         total.merge(scored({'depth': TASKS['depth']}, part, 100))
-    spread = total.spread()['depth']
+    spread = total.jackknife()['depth']
     assert (spread.unit, spread.units) == ('recording', 3)
     for index, left_out in enumerate(spread.left_out['rmse']):
         metric = metric_for(TASKS['depth'])
@@ -106,7 +106,7 @@ def test_the_error_of_three_recordings_by_hand():
             result = np.uint8([[1] * wrong + [0] * (4 - wrong)])
             part.add(place, {'semseg': result}, {'semseg': np.zeros((1, 4), np.uint8)})
         total.merge(part)
-    spread = total.spread()['semseg']
+    spread = total.jackknife()['semseg']
     assert spread.left_out['pixel_accuracy'] == [0.25, 0.5, 0.75]
     # sqrt(2/3 * (1/16 + 1/16)), which is also the standard error of the mean of 1, 0.5 and 0.
     assert spread.errors['pixel_accuracy'] == pytest.approx(math.sqrt(1 / 12))
@@ -118,10 +118,10 @@ def test_a_task_that_one_recording_has_labels_of_keeps_its_stretches():
     alone, total = scored(tasks, frames, 50), TruthScores(tasks)
     total.merge(alone)
     total.merge(scored({'depth': tasks['depth']}, drawn({'depth': tasks['depth']}, range(9)), 9))
-    assert (total.spread()['edges'], alone.spread()['edges'].unit) == (
-        alone.spread()['edges'], 'stretch'
+    assert (total.jackknife()['edges'], alone.jackknife()['edges'].unit) == (
+        alone.jackknife()['edges'], 'stretch'
     )  # fmt: skip
-    assert (total.spread()['depth'].unit, total.spread()['depth'].units) == ('recording', 2)
+    assert (total.jackknife()['depth'].unit, total.jackknife()['depth'].units) == ('recording', 2)
 
 
 def test_merging_leaves_the_parts_as_they_are():
@@ -131,8 +131,8 @@ def test_merging_leaves_the_parts_as_they_are():
         total = TruthScores(SEMSEG)
         total.merge(one)
         total.merge(other)
-        total.spread()
-    assert one.spread() == other.spread() == scored(SEMSEG, frames, 20).spread()
+        total.jackknife()
+    assert one.jackknife() == other.jackknife() == scored(SEMSEG, frames, 20).jackknife()
 
 
 def test_a_stretch_that_alone_has_a_class_does_not_change_the_classes_of_the_mean():
@@ -150,7 +150,7 @@ def test_a_stretch_that_alone_has_a_class_does_not_change_the_classes_of_the_mea
     scores.add(0.9, {'semseg': result}, {'semseg': label})
     # Class 0: 14 right, 2 missed, 2 too many; class 1: 2 right, 2 missed, 2 too many.
     assert scores.compute()['semseg']['miou'] == pytest.approx((14 / 18 + 2 / 6) / 2)
-    left_out = scores.spread()['semseg'].left_out['miou']
+    left_out = scores.jackknife()['semseg'].left_out['miou']
     without_one = (10 / 14 + 2 / 6) / 2
     assert left_out == pytest.approx([*[without_one] * 3, (1 + 2 / 6) / 2])
 
@@ -161,7 +161,7 @@ def test_a_class_that_is_only_found_by_mistake_stays_a_class():
     label = np.zeros((1, 4), np.uint8)
     for place, result in ((0.0, [[0, 0, 0, 1]]), (0.6, [[0, 0, 0, 0]])):
         scores.add(place, {'semseg': np.uint8(result)}, {'semseg': label})
-    assert scores.spread()['semseg'].left_out['miou'] == pytest.approx([1 / 2, (3 / 4) / 2])
+    assert scores.jackknife()['semseg'].left_out['miou'] == pytest.approx([1 / 2, (3 / 4) / 2])
 
 
 def test_the_checksum_tells_which_frames_were_scored():
@@ -170,7 +170,7 @@ def test_the_checksum_tells_which_frames_were_scored():
     other = [(n, {'depth': 2 * results['depth']}, labels) for n, results, labels in frames]
 
     def checksum(some, count=40):
-        return scored(tasks, some, count).spread()['depth'].frames_crc32
+        return scored(tasks, some, count).jackknife()['depth'].frames_crc32
 
     assert checksum(frames) == checksum(other)
     assert checksum(frames) != checksum(frames[1:])
@@ -181,7 +181,9 @@ def test_the_order_of_frames_does_not_matter():
     frames = drawn(TASKS, range(20))
     forth, back = scored(TASKS, frames, 20), scored(TASKS, frames[::-1], 20)
     for name in TASKS:
-        assert forth.spread()[name].errors == pytest.approx(back.spread()[name].errors, rel=1e-9)
+        assert forth.jackknife()[name].errors == pytest.approx(
+            back.jackknife()[name].errors, rel=1e-9
+        )
 
 
 def hits(draw, probability, frames, pixels):
@@ -193,24 +195,24 @@ def hits(draw, probability, frames, pixels):
 
 def test_the_jackknife_by_hand():
     """For a mean over stretches of one size it is the usual standard error of the mean."""
-    right, frames = hits(np.random.default_rng(3), 0.7, 4 * BLOCKS, 25)
-    error = scored(SEMSEG, frames, 4 * BLOCKS).spread()['semseg'].errors['pixel_accuracy']
-    means = right.reshape(BLOCKS, -1).mean(1)
-    assert error == pytest.approx(means.std(ddof=1) / math.sqrt(BLOCKS))
+    right, frames = hits(np.random.default_rng(3), 0.7, 4 * SEGMENTS, 25)
+    error = scored(SEMSEG, frames, 4 * SEGMENTS).jackknife()['semseg'].errors['pixel_accuracy']
+    means = right.reshape(SEGMENTS, -1).mean(1)
+    assert error == pytest.approx(means.std(ddof=1) / math.sqrt(SEGMENTS))
 
 
 @pytest.mark.parametrize('count', [5, 37])
 def test_the_jackknife_against_leaving_frames_out(count):
     """With stretches of unequal size, some of them empty, and a value that is no mean."""
     frames = [one for one in drawn(TASKS, range(count)) if one[0] % 3 or one[0] < 4]
-    spread = scored(TASKS, frames, count).spread()
-    stretches = sorted({number * BLOCKS // count for number, _, labels in frames if labels})
+    spread = scored(TASKS, frames, count).jackknife()
+    stretches = sorted({number * SEGMENTS // count for number, _, labels in frames if labels})
     for name, task in TASKS.items():
         values = []
         for left_out in stretches:
             metric = metric_for(task)
             for number, results, labels in frames:
-                if number * BLOCKS // count != left_out and name in labels:
+                if number * SEGMENTS // count != left_out and name in labels:
                     metric.update(results[name], labels[name])
             values.append(metric.compute()[task.metric])
         squares = np.square(np.array(values) - np.mean(values)).sum()
@@ -225,7 +227,7 @@ def test_errors_of_independent_frames_are_those_of_a_coin():
     found = []
     for _ in range(40):
         _, frames = hits(draw, probability, count, pixels)
-        found.append(scored(SEMSEG, frames, count).spread()['semseg'].errors['pixel_accuracy'])
+        found.append(scored(SEMSEG, frames, count).jackknife()['semseg'].errors['pixel_accuracy'])
     expected = math.sqrt(probability * (1 - probability) / (count * pixels))
     assert np.sqrt(np.mean(np.square(found))) == pytest.approx(expected, rel=0.1)
 
@@ -233,14 +235,14 @@ def test_errors_of_independent_frames_are_those_of_a_coin():
 def test_alike_frames_side_by_side_do_not_make_an_error_small():
     """A scene of 8 frames that are all right or all wrong says as much as one frame."""
     draw = np.random.default_rng(5)
-    scenes = draw.permutation([True] * (BLOCKS // 2) + [False] * (BLOCKS // 2))
+    scenes = draw.permutation([True] * (SEGMENTS // 2) + [False] * (SEGMENTS // 2))
     truth = {'semseg': np.zeros(SHAPE, np.uint8)}
     frames = [
         (number, {'semseg': np.full(SHAPE, not scenes[number // 8], np.uint8)}, truth)
-        for number in range(8 * BLOCKS)
+        for number in range(8 * SEGMENTS)
     ]
-    error = scored(SEMSEG, frames, 8 * BLOCKS).spread()['semseg'].errors['pixel_accuracy']
-    assert error == pytest.approx(math.sqrt(0.25 / (BLOCKS - 1)))
+    error = scored(SEMSEG, frames, 8 * SEGMENTS).jackknife()['semseg'].errors['pixel_accuracy']
+    assert error == pytest.approx(math.sqrt(0.25 / (SEGMENTS - 1)))
 
 
 @pytest.mark.parametrize('numbers', [[], [0], [0, 1, 2]])
@@ -248,18 +250,18 @@ def test_nobody_knows_the_error_of_a_single_stretch(numbers):
     frames = drawn(TASKS, [number + 1 for number in numbers])
     scores = scored(TASKS, frames, 1000)
     for name, task in TASKS.items():
-        errors = scores.spread()[name].errors
+        errors = scores.jackknife()[name].errors
         assert set(errors) == set(metric_for(task).compute())
         assert all(math.isnan(error) for error in errors.values())
         assert math.isnan(scores.compute()[name][task.metric]) == (not numbers)
 
 
 def test_a_stretch_of_unknown_labels_says_nothing():
-    right, frames = hits(np.random.default_rng(3), 0.7, BLOCKS, 25)
+    right, frames = hits(np.random.default_rng(3), 0.7, SEGMENTS, 25)
     unknown = {'semseg': np.full((1, 25), UNLABELLED, np.uint8)}
     some = [(n, results, truth if n % 2 else unknown) for n, results, truth in frames]
-    error = scored(SEMSEG, some, BLOCKS).spread()['semseg'].errors['pixel_accuracy']
-    assert error == pytest.approx(right[1::2].mean((1, 2)).std(ddof=1) / math.sqrt(BLOCKS / 2))
+    error = scored(SEMSEG, some, SEGMENTS).jackknife()['semseg'].errors['pixel_accuracy']
+    assert error == pytest.approx(right[1::2].mean((1, 2)).std(ddof=1) / math.sqrt(SEGMENTS / 2))
 
 
 def test_stretches_without_a_true_edge_count_in_the_error():
@@ -267,11 +269,11 @@ def test_stretches_without_a_true_edge_count_in_the_error():
     scores = TruthScores({'edges': TASKS['edges']})
     line = np.zeros((32, 32), np.uint8)
     line[16] = 255
-    for place in range(BLOCKS):
+    for place in range(SEGMENTS):
         truth = (line > 0).astype(np.uint8) * (place % 2)
-        scores.add(place / BLOCKS, {'edges': line}, {'edges': truth})
+        scores.add(place / SEGMENTS, {'edges': line}, {'edges': truth})
     assert scores.compute()['edges']['ods_f'] == pytest.approx(2 / 3)
-    assert scores.spread()['edges'].errors['ods_f'] > 0.05
+    assert scores.jackknife()['edges'].errors['ods_f'] > 0.05
 
 
 def test_a_task_may_be_missing_from_one_frame_to_the_next():
@@ -289,7 +291,7 @@ def test_the_last_frame_lies_in_the_last_stretch():
     truth = {'semseg': np.zeros(SHAPE, np.uint8)}
     for place in (0.0, 1.0):
         scores.add(place, truth, truth)
-    assert scores.spread()['semseg'].errors['pixel_accuracy'] == 0
+    assert scores.jackknife()['semseg'].errors['pixel_accuracy'] == 0
 
 
 def results(value):

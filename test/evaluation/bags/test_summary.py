@@ -41,17 +41,17 @@ def evaluation(latencies=range(1, COUNT + 1), energy=float('nan')):
     )  # fmt: skip
     for budget in (1.0, 0.5):
         scores, late = (Scores(CHOSEN, {'depth': TASKS['depth']}) for _ in range(2))
-        heat, costs = UsageMap(PICO), []
+        usage, costs = UsageMap(PICO), []
         for number, latency in enumerate(latencies):
             off = np.full((4, 4), 1 + 2 * (number % 2), np.float32)
             labels = {'depth': np.ones((4, 4), np.float32)}
             scores.truth.add(number / len(latencies), {'depth': off}, labels)
             scores.against_full.add('depth', (1 - budget) / 2)
-            heat.add(uniform_plan(PICO.depths), (192, 256))
+            usage.add(uniform_plan(PICO.depths), (192, 256))
             costs.append(cost(budget, number, latency_ms=float(latency), energy_j=energy))
         late.truth.add(0.0, {'depth': off}, labels)
         streaming = Streaming(late, 5, 2, [10.0, 20.0, 30.0])
-        result.budgets.append(BudgetResult(budget, scores, costs, heat, streaming))
+        result.budgets.append(BudgetResult(budget, scores, costs, usage, streaming))
     return result
 
 

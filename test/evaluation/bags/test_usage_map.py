@@ -18,10 +18,10 @@ NOTHING = uniform_plan(NANO.depths, OFF)
 
 
 def after(*plans, size=SIZE):
-    heat = UsageMap(NANO)
+    usage = UsageMap(NANO)
     for plan in plans:
-        heat.add(plan, size)
-    return heat
+        usage.add(plan, size)
+    return usage
 
 
 def only(stage, block, windows):
@@ -30,10 +30,10 @@ def only(stage, block, windows):
 
 @pytest.mark.parametrize('size', [SIZE, (160, 288), (224, 224), (32, 1024)])
 def test_a_full_plan_is_one_everywhere(size):
-    heat = after(uniform_plan(NANO.depths), size=size)
-    assert (heat.map.shape, heat.frames) == (MAP, 1)
-    assert (heat.map == 1).all()
-    assert (heat.blocks == 1).all()
+    usage = after(uniform_plan(NANO.depths), size=size)
+    assert (usage.map.shape, usage.frames) == (MAP, 1)
+    assert (usage.map == 1).all()
+    assert (usage.blocks == 1).all()
 
 
 @pytest.mark.parametrize('size', [SIZE, (160, 288), (224, 224), (32, 1024)])
@@ -58,11 +58,11 @@ def test_nothing_ran_without_frames_or_blocks():
 
 @pytest.mark.parametrize(('row', 'column'), [(0, 0), (2, 3), (5, 7)])
 def test_a_window_lights_up_its_place_only(row, column):
-    heat = after(only(0, 0, [row * 8 + column]))
+    usage = after(only(0, 0, [row * 8 + column]))
     expected = np.zeros(MAP)
     expected[4 * row : 4 * row + 4, 4 * column : 4 * column + 4] = 1 / NANO.block_count
-    np.testing.assert_allclose(heat.map, expected)
-    assert heat.blocks.tolist() == [1] + [0] * (NANO.block_count - 1)
+    np.testing.assert_allclose(usage.map, expected)
+    assert usage.blocks.tolist() == [1] + [0] * (NANO.block_count - 1)
 
 
 def test_windows_of_a_shifted_block_lie_half_a_window_further():
@@ -85,10 +85,10 @@ def test_the_last_shifted_window_wraps_around():
 
 def test_blocks_and_frames_are_averaged():
     half = NOTHING.replace(2, 3, FULL)
-    heat = after(uniform_plan(NANO.depths), half, NOTHING, half)
-    assert heat.blocks[1 + 2 + 3] == 0.75
-    assert set(np.delete(heat.blocks, 6)) == {0.25}
-    np.testing.assert_allclose(heat.map, (1 + 0.1 + 0 + 0.1) / 4)
+    usage = after(uniform_plan(NANO.depths), half, NOTHING, half)
+    assert usage.blocks[1 + 2 + 3] == 0.75
+    assert set(np.delete(usage.blocks, 6)) == {0.25}
+    np.testing.assert_allclose(usage.map, (1 + 0.1 + 0 + 0.1) / 4)
 
 
 def test_merging_equals_adding():
@@ -106,12 +106,12 @@ def test_merging_equals_adding():
 
 def test_the_map_does_not_change_with_the_size_of_images():
     """A window in the middle of a wide image, and of a narrow one."""
-    heat = UsageMap(NANO)
-    heat.add(Plan(((BlockPlan(windows=(0,)),), *NOTHING.stages[1:])), (64, 64))
+    usage = UsageMap(NANO)
+    usage.add(Plan(((BlockPlan(windows=(0,)),), *NOTHING.stages[1:])), (64, 64))
     # 16 x 16 tokens: the first of four windows is a quarter of the image.
     expected = np.zeros(MAP)
     expected[: MAP[0] // 2, : MAP[1] // 2] = 1 / NANO.block_count
-    found = heat.map
+    found = usage.map
     assert found[:11, :15] == pytest.approx(1 / NANO.block_count)
     assert not found[13:].any()
     assert not found[:, 17:].any()

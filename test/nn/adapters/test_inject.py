@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adapters on a whole network: folded, trained, saved, taken off."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from helpers import small
 
-from adamtl_ros.nn.adapters.config import LoraConfig, Ranks
 from adamtl_ros.nn.adapters.inject import (
     adapter_state,
     freeze,
@@ -17,6 +19,7 @@ from adamtl_ros.nn.adapters.inject import (
     trainable_parameters,
     unmerge,
 )
+from adamtl_ros.nn.adapters.lora import LoraConfig, Ranks, TaskSwinBlock
 from adamtl_ros.nn.io.checkpoint import Model, load_model, save_model
 from adamtl_ros.nn.network import random_network
 from adamtl_ros.tasks import TASKS
@@ -31,7 +34,7 @@ def test_folding_changes_nothing(name, form):
     image = torch.randn(1, 3, *network.arch.input_size)
     with torch.inference_mode():
         plain = network(image).maps
-    inject(network, LoraConfig.even(4, TASKS, 16, 4, form=form, merging=True))
+    inject(network, LoraConfig.uniform(4, TASKS, 16, 4, form=form, merging=True))
     network.eval()
     with torch.inference_mode():
         small.close(network(image).maps, plain)
@@ -41,7 +44,7 @@ def test_folding_changes_nothing(name, form):
         apart = network(image).maps
         assert (apart['depth'] - plain['depth']).abs().max() > 0.1
         merge(network)
-        assert network.folded
+        assert network.merged
         for key, raw in network(image).maps.items():
             assert (raw - apart[key]).abs().max() <= 1e-5 * apart[key].abs().max()
         assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
@@ -96,7 +99,7 @@ def test_files(tmp_path):
         save_model(Model(network, 'x'), tmp_path / 'x.safetensors')
         loaded = load_model(str(tmp_path / 'x.safetensors')).network
         assert loaded.adapters == network.adapters
-        assert loaded.folded
+        assert loaded.merged
         with torch.inference_mode():
             small.close(loaded(IMAGES).maps, network(IMAGES).maps)
         unmerge(loaded)
@@ -107,12 +110,12 @@ def test_files(tmp_path):
 def test_adapters_that_do_not_fit():
     network = small.network(tasks={'depth': TASKS['depth']})
     with pytest.raises(ValueError, match='shared: 3 ranks for 2 stages'):
-        inject(network, LoraConfig(Ranks.even(2, 3)))
+        inject(network, LoraConfig(Ranks.uniform(2, 3)))
     with pytest.raises(ValueError, match="adapters for unknown task 'edges', known: depth"):
-        inject(network, LoraConfig.even(2, ['edges'], 2, 2))
-    inject(network, LoraConfig.even(2, ['depth'], 2, 2))
+        inject(network, LoraConfig.uniform(2, ['edges'], 2, 2))
+    inject(network, LoraConfig.uniform(2, ['depth'], 2, 2))
     with pytest.raises(ValueError, match='has adapters already'):
-        inject(network, LoraConfig.even(2, ['depth'], 2, 2))
+        inject(network, LoraConfig.uniform(2, ['depth'], 2, 2))
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
@@ -122,10 +125,29 @@ def test_low_precision(dtype):
         for budget in (1.0, 0.7):
             maps = network(IMAGES, budget).maps
             assert all(raw.isfinite().all() for raw in maps.values())
-        maps = network.relaxed(IMAGES, torch.full((3,), 0.7)).maps
+        maps = network.forward_train(IMAGES, torch.full((3,), 0.7)).maps
         assert all(raw.isfinite().all() for raw in maps.values())
     network.to(dtype)
     with torch.inference_mode():
         for budget in (1.0, 0.7):
             maps = network(IMAGES.to(dtype), budget).maps
             assert all(raw.dtype == dtype and raw.isfinite().all() for raw in maps.values())
+
+
+@pytest.mark.parametrize('duplicate', [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])  # noqa: S301
+def test_adapted_blocks_are_copied_and_reverted(duplicate):
+    """The class of a block changes in place; its weights and their names do not."""
+    plain, network = small.network(), small.adapted()
+    with torch.inference_mode():
+        expected = network(IMAGES).maps
+        copied = duplicate(network)
+        small.close(copied(IMAGES).maps, expected)
+    assert list(copied.state_dict()) == list(network.state_dict())
+    assert 'encoder.layers.0.blocks.1.branches.proj.depth.a' in copied.state_dict()
+    for stage in copied.encoder.layers:
+        assert [isinstance(block, TaskSwinBlock) for block in stage.blocks] == [False, True]
+    remove(copied)
+    assert list(copied.state_dict()) == list(plain.state_dict())
+    with torch.inference_mode():
+        small.close(copied(IMAGES).maps, plain(IMAGES).maps)
+        small.close(network(IMAGES).maps, expected)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from adamtl_ros.nn.adapters.config import LoraConfig, Ranks
+from adamtl_ros.nn.adapters.lora import LoraConfig, Ranks
 from adamtl_ros.nn.layers import LoRALayer, LoRALinear
 
 
@@ -32,7 +32,7 @@ def test_the_scale_is_a_plain_factor(folded):
     made, x = linear(), torch.randn(5, 6)
     weight = made.weight + 4 * made.shared.b @ made.shared.a
     if folded:
-        made.fold()
+        made.merge()
     torch.testing.assert_close(made(x), functional.linear(x, weight, made.bias))
     few = functional.linear(x[:, :3], weight[:5, :3], made.bias[:5])
     torch.testing.assert_close(made(x[:, :3], 5), few)
@@ -42,19 +42,19 @@ def test_unfolding_restores_every_bit():
     made = linear()
     before = made.weight.clone()
     for _ in range(3):
-        made.fold()
-        made.fold()
+        made.merge()
+        made.merge()
         assert not torch.equal(made.weight, before)
         assert torch.equal(made.state_dict()['weight'], before)
-        made.unfold()
+        made.unmerge()
         assert torch.equal(made.weight, before)
 
 
 def test_loading_into_a_folded_layer():
     made, other = linear(), LoRALinear(6, 8)
-    made.fold()
+    made.merge()
     made.load_state_dict(other.state_dict(), strict=False)
-    assert not made.folded
+    assert not made.merged
     assert torch.equal(made.weight, other.weight)
 
 
@@ -85,7 +85,7 @@ def test_round_trip():
         0.0,
     )
     assert LoraConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
-    assert config.branching(0) == {'depth': (4, 4.0)}
+    assert config.task_ranks(0) == {'depth': (4, 4.0)}
     assert hash(config) == hash(LoraConfig.from_dict(config.to_dict()))
 
 
@@ -101,7 +101,7 @@ def test_round_trip():
 )
 def test_impossible_values(change, message):
     with pytest.raises(ValueError, match=message):
-        LoraConfig.even(2, ['depth'], 4, 2, **change)
+        LoraConfig.uniform(2, ['depth'], 4, 2, **change)
 
 
 def test_impossible_ranks_and_headers():

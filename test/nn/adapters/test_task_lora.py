@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from adamtl_ros.nn.adapters.config import LoraConfig, Ranks
 from adamtl_ros.nn.adapters.inject import inject, merge
+from adamtl_ros.nn.adapters.lora import LoraConfig, Ranks, TaskSwinBlock
 from adamtl_ros.nn.cost.budget import to_plans
 from adamtl_ros.nn.gating.execution import PlannedExecution
 from adamtl_ros.nn.gating.gates import GRANULARITIES, gumbel_sigmoid
@@ -36,17 +36,17 @@ def test_gates_equal_the_plans_they_stand_for(layers, form, folded, arch):
     names = list(TASKS)[:3]
     with torch.no_grad():
         tokens = network.encoder.patch_embed(IMAGES)
-        votes = network.policy(tokens, torch.full((3,), 0.5), names, own=True)
+        votes = network.policy(tokens, torch.full((3,), 0.5), names, branches=True)
         drawn = gumbel_sigmoid(
             votes.map(lambda s: s - s[s.isfinite()].median()),
             1.0,
             torch.Generator().manual_seed(2),
         )
         plans = to_plans(drawn.map(lambda g: g > 0.5), 3, network.complexity(64, 64), names)
-        planned = network.follow(IMAGES, plans, names).maps
-        small.close(network.under(tokens, drawn, names), planned)
+        planned = network.forward_plans(IMAGES, plans, names).maps
+        small.close(network.forward_gated(tokens, drawn, names), planned)
         for index, plan in enumerate(plans):
-            alone = network.follow(IMAGES[index : index + 1], [plan], names).maps
+            alone = network.forward_plans(IMAGES[index : index + 1], [plan], names).maps
             small.close(alone, {name: raw[index : index + 1] for name, raw in planned.items()})
     assert len(set(plans)) == 3
     assert len({plan.stages[0][1].tasks for plan in plans}) > 1
@@ -69,7 +69,7 @@ def test_macs_are_those_of_the_executed_operators(plans, kind, folded, hrnet, ta
     with torch.inference_mode():
         network(images, 1.0, tasks)  # products of weights are made once
         with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
-            costs = network.follow(images, plans, tasks).costs
+            costs = network.forward_plans(images, plans, tasks).costs
     assert sum(cost.macs for cost in costs) == counter.get_total_flops() // 2
 
 
@@ -79,23 +79,23 @@ def test_budgets_are_kept_and_shares_are_what_plans_cost(gates, folded):
     network = small.adapted(gates)
     if folded:
         merge(network)
-    spending = network.spending((64, 64))
+    model = network.budget_model((64, 64))
     with torch.no_grad():
         for budget in (0.4, 0.7, 0.95):
             prediction = network(IMAGES, budget)
-            least = spending.floor / spending.full
-            assert all(cost.share <= max(budget, least) for cost in prediction.costs)
-        relaxed = network.relaxed(IMAGES, torch.full((3,), 0.5))
-        plans = to_plans(relaxed.gates.map(lambda g: g > 0.5), 3, spending.counts, TASKS)
-    spent = [spending.counts.total(plan, TASKS) + spending.asking for plan in plans]
-    expected = torch.tensor(spent, dtype=torch.double) / spending.full
-    torch.testing.assert_close(relaxed.shares, expected)
+            least = model.floor / model.full
+            assert all(cost.fraction <= max(budget, least) for cost in prediction.costs)
+        relaxed = network.forward_train(IMAGES, torch.full((3,), 0.5))
+        plans = to_plans(relaxed.gates.map(lambda g: g > 0.5), 3, model.complexity, TASKS)
+    spent = [model.complexity.total(plan, TASKS) + model.policy_macs for plan in plans]
+    expected = torch.tensor(spent, dtype=torch.double) / model.full
+    torch.testing.assert_close(relaxed.fractions, expected)
 
 
 def test_folded_costs_exceed_the_plain_networks_by_the_branches_only():
     network = random_network('tiny')
     plain = network.complexity(224, 224)
-    inject(network, LoraConfig.even(4, TASKS, 64, 4, task_layers=('proj', 'fc2')))
+    inject(network, LoraConfig.uniform(4, TASKS, 64, 4, task_layers=('proj', 'fc2')))
     merge(network)
     counts, tasks = network.complexity(224, 224), list(TASKS)[:2]
     # For each token of a last block and each task: codes of attention and of the hidden
@@ -111,15 +111,15 @@ def test_a_skipped_block_leaves_a_task_the_shared_stream():
     network, names = small.adapted(), ['depth', 'edges']
     last_off = uniform_plan(small.ARCH.depths).replace(0, 1, OFF).replace(1, 1, OFF)
     with torch.inference_mode():
-        without = network.follow(IMAGES, [last_off] * 3, names)
+        without = network.forward_plans(IMAGES, [last_off] * 3, names)
         for layer in network.encoder.layers:
-            layer.blocks[-1].branches = None
-        small.close(without.maps, network.follow(IMAGES, [last_off] * 3, names).maps)
+            TaskSwinBlock.revert(layer.blocks[-1])
+        small.close(without.maps, network.forward_plans(IMAGES, [last_off] * 3, names).maps)
 
 
 def test_unwanted_tasks_and_tasks_without_a_branch():
     network = small.network()
-    shared = Ranks.even(2, 2)
+    shared = Ranks.uniform(2, 2)
     inject(network, LoraConfig(shared, (('depth', Ranks((2, 0), (4.0, 4.0))),)))
     with torch.inference_mode():
         plain = network(IMAGES).maps

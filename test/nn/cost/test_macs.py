@@ -52,7 +52,7 @@ def test_any_plan_equal_to_executed_operators(plan):
     network = small.network()
     mapping = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops}
     with torch.inference_mode(), FlopCounterMode(display=False, custom_mapping=mapping) as counter:
-        prediction = network.follow(torch.zeros(1, 3, 64, 64), [plan])
+        prediction = network.forward_plans(torch.zeros(1, 3, 64, 64), [plan])
     assert prediction.costs[0].macs == counter.get_total_flops() // 2
 
 

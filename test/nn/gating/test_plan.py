@@ -21,9 +21,9 @@ def test_replace_leaves_the_original():
 
 
 def test_tasks_whose_branches_run():
-    assert FULL.served(['depth', 'edges']) == ['depth', 'edges']
-    assert BlockPlan(tasks=('edges', 'depth')).served(['depth', 'normals']) == ['depth']
-    assert BlockPlan(tasks=()).served(['depth']) == []
+    assert FULL.branch_tasks(['depth', 'edges']) == ['depth', 'edges']
+    assert BlockPlan(tasks=('edges', 'depth')).branch_tasks(['depth', 'normals']) == ['depth']
+    assert BlockPlan(tasks=()).branch_tasks(['depth']) == []
 
 
 @pytest.mark.parametrize('width', [0, -0.5, 1.01, float('nan')])

@@ -43,7 +43,7 @@ def test_only_the_tasks_in_use_have_a_say():
     network = small.network()
     tokens = network.encoder.patch_embed(torch.randn(1, 3, 64, 64))
     before = network.policy(tokens, HALF, ['depth', 'edges']).flat()
-    heads = network.policy.heads_of(['semseg', 'saliency'])
+    heads = network.policy.head_indices(['semseg', 'saliency'])
     network.policy.heads.weight[heads] = 100
     network.policy.maps.weight[heads] = 100
     assert torch.equal(before, network.policy(tokens, HALF, ['depth', 'edges']).flat())
@@ -86,7 +86,7 @@ def test_windows_follow_their_place():
     bright = cells.clone()
     bright[:, 3, 3] = 1.0
     policy.maps.weight.fill_(1.0)
-    before, after = (policy.votes(c, (16, 16), HALF, TASKS) for c in (cells, bright))
+    before, after = (policy.head_scores(c, (16, 16), HALF, TASKS) for c in (cells, bright))
     # The frame as a whole is seen too: what all windows gain is no matter of place.
     gained = (after.windows - before.windows)[0, ..., 0]
     corner = [gained[0, :16].argmax().item(), gained[2, :4].argmax().item()]
@@ -101,14 +101,14 @@ def test_cheap(name):
     arch = architecture(name)
     for config in (PolicyConfig(), PolicyConfig(GRANULARITIES)):
         counts = complexity(arch, arch.input_size, tuple(TASKS.values()), config)
-        assert counts.asking(TASKS) <= 0.02 * counts.full(TASKS)
+        assert counts.policy_macs(TASKS) <= 0.02 * counts.full(TASKS)
 
 
 def test_what_remains_with_all_gates_shut():
-    assert PolicyConfig(('blocks', 'widths')).least == OFF
-    assert PolicyConfig(('windows', 'tokens')).least == OFF
-    assert PolicyConfig(('widths',), narrow=0.25).least == BlockPlan(width=0.25)
-    assert PolicyConfig(('tokens',)).least == BlockPlan(tokens=())
+    assert PolicyConfig(('blocks', 'widths')).closed_block == OFF
+    assert PolicyConfig(('windows', 'tokens')).closed_block == OFF
+    assert PolicyConfig(('widths',), narrow=0.25).closed_block == BlockPlan(width=0.25)
+    assert PolicyConfig(('tokens',)).closed_block == BlockPlan(tokens=())
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from helpers.made_adapters import save, trained
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from adamtl_ros.nn.adapters.config import LoraConfig
 from adamtl_ros.nn.adapters.inject import (
     adapter_state,
     inject,
@@ -22,15 +21,20 @@ from adamtl_ros.nn.adapters.inject import (
     trainable_parameters,
     unmerge,
 )
+from adamtl_ros.nn.adapters.lora import LoraConfig
 from adamtl_ros.nn.calibrate import calibrate
-from adamtl_ros.nn.io.adapter_file import (
-    HEADER_KEY,
+from adamtl_ros.nn.io.checkpoint import (
+    ADAPTER_KEY,
+    DEFAULT_WEIGHTS,
+    CheckpointError,
+    Model,
     base_digest,
     load_adapted,
-    read_header,
+    load_model,
+    read_adapter_header,
     save_adapter,
+    save_model,
 )
-from adamtl_ros.nn.io.checkpoint import CheckpointError, Model, load_model, save_model
 from adamtl_ros.tasks import TASKS
 
 IMAGES = torch.randn(2, 3, 96, 128, generator=torch.Generator().manual_seed(1))
@@ -50,9 +54,9 @@ def rewrite(path, change):
     """Change header and tensors of a file in place."""
     tensors = load_file(path)
     with safe_open(path, 'pt') as file:
-        header = json.loads(file.metadata()[HEADER_KEY])
+        header = json.loads(file.metadata()[ADAPTER_KEY])
     change(header, tensors)
-    save_file(tensors, path, {HEADER_KEY: json.dumps(header)})
+    save_file(tensors, path, {ADAPTER_KEY: json.dumps(header)})
 
 
 @pytest.mark.parametrize('form', ['matrix', 'foldable'])
@@ -60,7 +64,7 @@ def rewrite(path, change):
 def test_round_trip(tmp_path, form, merging):
     model = trained(form=form, merging=merging)
     read = load_adapted(load_model('scenes_nano'), save(tmp_path / 'a.safetensors', model))
-    assert read.network.folded
+    assert read.network.merged
     plain, before, after = maps(load_model('scenes_nano')), maps(model), maps(read)
     for name, raw in after.items():
         change = (before[name] - plain[name]).abs().mean()
@@ -68,7 +72,7 @@ def test_round_trip(tmp_path, form, merging):
 
 
 def test_it_says_what_it_is(file):
-    header = read_header(file)
+    header = read_adapter_header(file)
     base = load_model('scenes_nano')
     assert header.base == base_digest(base.network)
     assert (header.base_name, header.notes) == ('scenes_nano', {'seed': 7})
@@ -114,7 +118,7 @@ def test_what_adapters_leave_alone_is_not_held_twice(file):
     assert sum(plain[place] for place in shared) > 0.8 * sum(plain.values())
     # Only the base is shared; what learned, and what is folded, is of each network alone.
     assert set(one) & set(two) == shared
-    folded = sum(4 * layer.weight.numel() for layer in read.network.encoder.linears if layer.folded)
+    folded = sum(4 * layer.weight.numel() for layer in read.network.encoder.linears if layer.merged)
     own = sum(size for place, size in one.items() if place not in shared)
     assert own < folded + 1.2 * file.stat().st_size * 2
 
@@ -139,7 +143,7 @@ def test_adapters_go_where_their_base_is(file):
     digest = base_digest(base.network)
     base.network.to('meta')
     made = load_adapted(base, file, digest).network
-    assert made.folded
+    assert made.merged
     places = {tensor.device.type for tensor in (*made.parameters(), *made.buffers())}
     assert places == {'meta'}
 
@@ -147,7 +151,7 @@ def test_adapters_go_where_their_base_is(file):
 def test_digest_knows_nothing_of_adapters():
     network = small.network()
     digest = base_digest(network)
-    inject(network, LoraConfig.even(2, TASKS, 3, 2, merging=True))
+    inject(network, LoraConfig.uniform(2, TASKS, 3, 2, merging=True))
     assert base_digest(network) == digest
     for name, weight in network.named_parameters():
         if name.endswith('.b'):
@@ -212,7 +216,7 @@ def test_another_base_is_refused(file):
         "'nano (random weights)'",
         base_digest(other.network),
         base_digest(load_model('scenes_nano').network),
-        'load that base, or adapt this model anew',
+        'load that base, or adapt this model again',
     ):
         assert part in str(error.value)
 
@@ -263,8 +267,8 @@ def test_files_that_are_none(file, tmp_path):
     with pytest.raises(CheckpointError, match='so it holds no adapters'):
         load_adapted(base, load_path(tmp_path))
     file.write_bytes(file.read_bytes()[:-100])
-    for read in (read_header, lambda path: load_adapted(base, path)):
-        with pytest.raises(CheckpointError, match='not a whole safetensors file'):
+    for read in (read_adapter_header, lambda path: load_adapted(base, path)):
+        with pytest.raises(CheckpointError, match='not a complete safetensors file'):
             read(file)
 
 
@@ -275,3 +279,13 @@ def test_a_model_read_from_a_file_with_adapters_saves_the_same(file, tmp_path):
     again = load_adapted(base, save(tmp_path / 'kitchen.safetensors', model))
     for name, raw in maps(model).items():
         assert torch.equal(maps(again)[name], raw)
+
+
+def test_one_loader_for_weights_and_adapters(tmp_path):
+    """Without a name it gives the default weights."""
+    path = save(tmp_path / 'kitchen.adapter.safetensors', trained())
+    assert load_model().name == DEFAULT_WEIGHTS == 'scenes_nano'
+    for adapter in (path, str(path)):
+        assert load_model(adapter=adapter).name == 'scenes_nano+kitchen'
+    assert load_model('scenes_nano', path).network.merged
+    assert load_model('scenes_nano', '').network.adapters is None

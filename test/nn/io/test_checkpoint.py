@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from adamtl_ros.nn.calibrate import calibrate
 from adamtl_ros.nn.gating.policy import PolicyConfig
 from adamtl_ros.nn.io.checkpoint import (
-    HEADER_KEY,
+    MODEL_KEY,
     CheckpointError,
     Model,
     load_model,
@@ -36,9 +36,9 @@ def rewrite(path, change):
     from safetensors import safe_open
 
     with safe_open(path, 'pt') as file:
-        header = json.loads(file.metadata()[HEADER_KEY])
+        header = json.loads(file.metadata()[MODEL_KEY])
     change(header, tensors)
-    save_file(tensors, path, {HEADER_KEY: json.dumps(header)})
+    save_file(tensors, path, {MODEL_KEY: json.dumps(header)})
 
 
 def test_round_trip(tmp_path):
@@ -83,21 +83,21 @@ def test_missing_file_names_what_is_possible():
 
 def test_truncated_file(saved):
     saved.write_bytes(saved.read_bytes()[:-1000])
-    with pytest.raises(CheckpointError, match='not a whole safetensors file'):
+    with pytest.raises(CheckpointError, match='not a complete safetensors file'):
         read_model(saved)
 
 
 def test_not_a_safetensors_file(tmp_path):
     path = tmp_path / 'model.pth'
     torch.save({'model': {}}, path)
-    with pytest.raises(CheckpointError, match='not a whole safetensors file'):
+    with pytest.raises(CheckpointError, match='not a complete safetensors file'):
         read_model(path)
 
 
 @pytest.mark.parametrize('header', ['{', '[1]', '"x"'])
 def test_header_that_is_no_object(tmp_path, header):
     path = tmp_path / 'odd.safetensors'
-    save_file({'weight': torch.zeros(2)}, path, {HEADER_KEY: header})
+    save_file({'weight': torch.zeros(2)}, path, {MODEL_KEY: header})
     with pytest.raises(CheckpointError, match=r'unusable header|format None'):
         read_model(path)
 

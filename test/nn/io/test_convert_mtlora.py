@@ -17,7 +17,7 @@ from adamtl_ros.nn.io.checkpoint import CheckpointError, load_model
 from adamtl_ros.nn.io.convert import POLICY_NOTE, import_mtlora, released_network
 from adamtl_ros.runtime.engine import Engine
 
-LISTING = Path(__file__).parents[1] / 'files' / 'mtlora_state_dict.txt'
+LISTING = Path(__file__).parents[2] / 'files' / 'mtlora_state_dict.txt'
 THEIRS = {'saliency': 'sal'}
 REDUCTIONS = [f'backbone.layers.{stage}.downsample.reduction' for stage in range(3)]
 
@@ -122,8 +122,8 @@ def test_the_engine_runs_it_from_a_file_of_ours(tmp_path, capsys):
     assert {name: result.shape[:2] for name, result in full.results.items()} == dict.fromkeys(
         ('semseg', 'human_parts', 'normals', 'saliency'), (80, 120)
     )
-    assert full.cost.share == 1
-    assert half.cost.share <= 0.6
+    assert full.cost.fraction == 1
+    assert half.cost.fraction <= 0.6
     direct = released_network(weights, (64, 96))
     raw = torch.randn(1, 3, 64, 96)
     with torch.inference_mode():

@@ -70,7 +70,7 @@ def test_left_out_block_is_the_identity():
             layer.bias.zero_()
         silenced = small.encode(encoder, image)
     for one, other in zip(skipped, silenced, strict=True):
-        torch.testing.assert_close(one, other)
+        torch.testing.assert_close(one, other, atol=5e-5, rtol=1e-4)
 
 
 def test_narrow_mlp_is_the_first_channels():
@@ -79,7 +79,7 @@ def test_narrow_mlp_is_the_first_channels():
     with torch.no_grad():
         narrow = mlp(x, 1 / 3)
         mlp.fc2.weight[:, 8:] = 0
-        torch.testing.assert_close(narrow, mlp(x))
+        torch.testing.assert_close(narrow, mlp(x), atol=5e-5, rtol=1e-4)
         assert mlp(x, 1e-9).shape == (5, 6)
 
 
@@ -107,7 +107,7 @@ def test_position_bias_follows_tables_that_take_its_place():
             attention.load_state_dict(state, assign=True)
             del state
             bias = attention.bias(grid, torch.float)
-            torch.testing.assert_close(bias, attention._make_bias(grid, torch.float))
+            torch.testing.assert_close(bias, attention._compute_bias(grid, torch.float))
 
 
 @pytest.mark.parametrize('shifted', [False, True])

@@ -1,0 +1,128 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Command-line options that several verbs share: recipes, topics of a bag, budgets, tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from adamtl_ros.training.recipe import Recipe
+
+DEFAULT_MODEL = 'scenes_nano'
+"""Name of the shipped weights that verbs use by default."""
+
+
+def add_model_option(parser: argparse.ArgumentParser, name: str = '--model') -> None:
+    """Add the option for the model."""
+    parser.add_argument(
+        name, default=DEFAULT_MODEL, help=f'file or name of a model ({DEFAULT_MODEL})'
+    )
+
+
+def add_recipe_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `recipe_from()` reads."""
+    parser.add_argument('--config', type=Path, required=True, help='recipe, as in config/train/')
+    parser.add_argument(
+        '--set',
+        dest='changes',
+        action='append',
+        default=[],
+        metavar='NAME=VALUE',
+        help='entry of the recipe to replace, such as stages.0.steps=100; may be repeated',
+    )
+
+
+def recipe_from(options: argparse.Namespace) -> Recipe:
+    """Read the recipe, with the changes of `--set`."""
+    from adamtl_ros.training.recipe import read_recipe
+
+    changes = dict(assignment(text, '=', '--set') for text in options.changes)
+    return read_recipe(
+        options.config, {name: _yaml(name, value) for name, value in changes.items()}
+    )
+
+
+def _yaml(name: str, text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"--set {name}: '{text}' is not YAML") from error
+
+
+def add_topic_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the topics of a labelled bag and the meaning of its class ids."""
+    add = parser.add_argument
+    add('--camera', default='', metavar='TOPIC', help='image topic; found if not given')
+    add(
+        '--truth',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='TASK=TOPIC',
+        help='ground truth, in addition to /ground_truth/<task>/image',
+    )
+    add('--classes', type=Path, help='YAML file with the class names of the ids in the bag')
+
+
+def parse_truth(texts: Sequence[str]) -> dict[str, str]:
+    """Return topics by task from texts such as 'depth=/camera/depth/image_raw'.
+
+    Raises:
+        ValueError: A text of another form, or an unknown task.
+
+    """
+    from adamtl_ros.tasks import TASKS, select
+
+    topics = {}
+    for text in texts:
+        task, equals, topic = text.partition('=')
+        if not (equals and topic):
+            raise ValueError(f"--truth takes TASK=TOPIC, got '{text}'")
+        topics[task] = topic
+    select(topics, TASKS)
+    return topics
+
+
+def parse_budgets(text: str, example: Sequence[float]) -> list[float]:
+    """Return the numbers of a `--budgets` option.
+
+    Raises:
+        ValueError: A part that is no number.
+
+    """
+    try:
+        return [float(part) for part in text.split(',')]
+    except ValueError as error:
+        raise ValueError(
+            f"--budgets takes numbers such as '{join(example)}', got '{text}'"
+        ) from error
+
+
+def join(values: Sequence[float]) -> str:
+    """Return numbers as an option takes them, separated by commas."""
+    return ','.join(map(str, values))
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Return the names in a text, separated by commas."""
+    return tuple(part.strip() for part in text.split(',') if part.strip())
+
+
+def assignment(text: str, sign: str, option: str) -> tuple[str, str]:
+    """Return name and value of an option such as `-p budget:=0.5`.
+
+    Raises:
+        ValueError: A text of another form.
+
+    """
+    name, assigned, value = text.partition(sign)
+    if not (name and assigned and value):
+        raise ValueError(f"{option} takes NAME{sign}VALUE, got '{text}'")
+    return name, value

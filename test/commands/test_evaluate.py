@@ -1,0 +1,54 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The verb `evaluate`: a table and a JSON file."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from helpers import small
+
+from adamtl_ros.commands.evaluate import run_evaluation
+from adamtl_ros.nn.io.checkpoint import Model, save_model
+from adamtl_ros.scenes.labels import SCENE_TASKS
+from adamtl_ros.training.recipe import DataConfig, Recipe, Stage
+
+SOURCE = DataConfig(
+    'scenes', options={'scenes': 2, 'frames': 1, 'height': 48, 'width': 64, 'samples': 1}
+)
+RECIPE = Recipe('tiny', DataConfig('scenes'), SOURCE, (Stage('static', 1),))
+TASKS = {name: SCENE_TASKS[name] for name in ('semseg', 'depth')}
+
+
+@pytest.fixture
+def model(tmp_path):
+    """Return the file of a small model with random weights."""
+    network = small.network(tasks=TASKS, arch=replace(small.ARCH, name='speck'))
+    path = tmp_path / 'speck.safetensors'
+    save_model(Model(network, 'speck', notes={'recipe': 'none'}), path)
+    return path
+
+
+def test_evaluation_gives_a_row_for_each_budget(model, tmp_path):
+    out = tmp_path / 'values.json'
+    table = run_evaluation(str(model), RECIPE, [1.0, 0.5], 1, out)
+    head, *lines = table.splitlines()
+    assert head == 'budget | share | MMACs | ms | semseg miou | depth rmse'
+    stored = json.loads(out.read_text())
+    assert stored['model'] == 'speck'
+    for line, row in zip(lines, stored['rows'], strict=True):
+        budget, share, macs, ms, miou, rmse = map(float, line.split(' | '))
+        assert (budget, share) == (row['budget'], pytest.approx(row['share'], abs=1e-3))
+        assert macs == pytest.approx(row['macs'] / 1e6, abs=0.5)
+        assert ms == pytest.approx(row['infer_ms'], abs=0.06)
+        assert miou == pytest.approx(row['metrics']['semseg']['miou'], abs=1e-4)
+        assert rmse == pytest.approx(row['metrics']['depth']['rmse'], abs=1e-4)
+    assert [row['budget'] for row in stored['rows']] == [1.0, 0.5]
+    assert torch.get_num_threads() == 1
+
+
+def test_without_a_file_there_is_only_the_table(model, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    assert len(run_evaluation(str(model), RECIPE, [1.0], 1, None).splitlines()) == 2
+    assert sorted(tmp_path.iterdir()) == before

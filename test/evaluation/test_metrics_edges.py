@@ -1,0 +1,120 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The F measure of edges."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adamtl_ros.evaluation.metrics import EDGE_TOLERANCE, EdgeODS, thin_edges
+
+HEIGHT, WIDTH = 96, 128
+REACH = EDGE_TOLERANCE * math.hypot(HEIGHT, WIDTH)  # 1.2 pixels
+
+
+def line(x, width=1, value=1):
+    """Return an upright line."""
+    image = np.zeros((HEIGHT, WIDTH), np.uint8)
+    image[:, x : x + width] = value
+    return image
+
+
+def score(*pairs):
+    metric = EdgeODS()
+    for result, label in pairs:
+        metric.update(result, label)
+    return metric.compute()['ods_f']
+
+
+def drawing(seed):
+    draw = np.random.default_rng(seed)
+    image = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for _ in range(4):
+        (x, y, x2, y2), radius = draw.integers(10, 90, 4).tolist(), int(draw.integers(8, 30))
+        cv2.line(image, (x, y), (x2, y2), 1, 1)
+        cv2.circle(image, (x2, y), radius, 1, 1)
+    return image
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10_000), level=st.sampled_from([1, 100, 255]))
+def test_the_right_edges_are_perfect_at_any_strength(seed, level):
+    label = drawing(seed)
+    # Strokes that nearly touch flow into one.
+    assert score((label * np.uint8(level), label)) > 0.95
+
+
+def test_a_line_within_tolerance_counts_and_one_beyond_does_not():
+    label = line(60)
+    assert score((line(60 + int(REACH), value=255), label)) == 1
+    assert score((line(60 + int(REACH) + 1, value=255), label)) == 0
+
+
+def test_precision_and_recall_by_hand():
+    one, other, third = line(20), line(60), line(100)
+    # One of two true lines is found, at the strength of a false one.
+    result = np.maximum(one, third) * np.uint8(200)
+    assert score((result, np.maximum(one, other))) == pytest.approx(0.5)
+    # A threshold above the false line drops it: precision 1, recall 1/2.
+    result = one * np.uint8(200) + third * np.uint8(100)
+    assert score((result, np.maximum(one, other))) == pytest.approx(2 / 3)
+
+
+def test_counts_are_added_up_before_the_ratio():
+    empty, label = line(0, 0), line(60)
+    # Found 3, right 1, true 2, recalled 1 in units of a line.
+    false = np.maximum(line(20), line(100)) * np.uint8(255)
+    right = (line(60, value=255), label)
+    assert score(right, (false, label)) == pytest.approx(2 * (1 / 3 * 1 / 2) / (1 / 3 + 1 / 2))
+    assert score(right, (empty, empty)) == 1
+
+
+def test_one_threshold_serves_all_images():
+    label = line(60)
+    # Right only above 150 in the first image, right only at 100 in the second.
+    first = line(60, value=200) + line(20, value=150)
+    second = line(60, value=100)
+    assert score((first, label)) == score((second, label)) == 1
+    assert score((first, label), (second, label)) == pytest.approx(2 * (2 / 3) / (5 / 3))
+
+
+def test_no_edge_in_truth_or_result():
+    nothing = np.zeros((HEIGHT, WIDTH), np.uint8)
+    assert math.isnan(score((line(60, value=255), nothing)))
+    assert score((nothing, line(60))) == 0
+
+
+def test_thick_and_blurred_lines_are_thin_edges():
+    label = line(60)
+    thick = line(58, 5, 255)
+    assert np.count_nonzero(thin_edges(thick)[10]) <= 3
+    assert score((thick, label)) > 0.95
+    soft = cv2.GaussianBlur(line(60, value=255), (0, 0), 3)
+    assert np.count_nonzero(thin_edges(soft)[10] > 3) == 1
+    assert score((soft, label)) == 1
+
+
+def test_slanted_lines_are_thin_edges():
+    drawn = np.zeros((HEIGHT, WIDTH), np.uint8)
+    cv2.line(drawn, (5, 5), (120, 70), 255, 1)
+    soft = cv2.GaussianBlur(drawn, (0, 0), 2)
+    ridge = thin_edges(soft) > 20
+    distance = cv2.distanceTransform((drawn == 0).astype(np.uint8), cv2.DIST_L2, 5)
+    # The ridge of a blurred line is somewhat longer than the line.
+    assert distance[:, 10:115][ridge[:, 10:115]].max() < 1.5
+    assert ridge.sum() < 2 * np.count_nonzero(drawn)
+
+
+def test_the_gap_of_a_double_line_is_its_ridge():
+    assert score((line(59, value=255) + line(61, value=255), line(60))) == 1
+
+
+def test_edges_everywhere_are_worth_little():
+    flood = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    label = line(60)
+    near = (2 * int(REACH) + 1) / WIDTH
+    assert score((flood, label)) == pytest.approx(2 * near / (near + 1))
