@@ -91,7 +91,7 @@ def test_nothing_runs_without_subscribers(graph, monkeypatch):
 
 
 def test_statistics_while_idle(graph):
-    """Somebody who only reads the statistics is told that nothing runs, each second."""
+    """A subscriber of the statistics alone gets one message per second that nothing runs."""
     graph.perception()
     stats = graph.listen(ComputeStats, '/adamtl/compute_stats')
     graph.until(lambda: len(stats) >= 2)
@@ -129,7 +129,7 @@ def test_missing_images_are_logged_with_what_to_check(graph, log):
     graph.until(lambda: len(reports) >= 3)
     (warning,) = messages['warning']
     assert warning.startswith('No image on /image (Image, reliable, volatile) for ')
-    assert 'nobody publishes it: check that the camera runs' in warning
+    assert 'it has no publisher: check that the camera runs' in warning
     camera = graph.client.create_publisher(Image, 'image', RELIABLE)
     send_until(graph, camera, image(), lambda: 'Images arrive on /image' in messages['info'])
     camera.publish(image())
