@@ -170,7 +170,7 @@ class InputMonitor:
         publishers = self._node.get_publishers_info_by_topic(topic)
         if not publishers:
             advice = (
-                'nobody publishes it: check that the camera runs, the name of the topic, '
+                'it has no publisher: check that the camera runs, the name of the topic, '
                 'image_transport and ROS_DOMAIN_ID'
             )
         else:

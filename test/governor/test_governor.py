@@ -124,7 +124,7 @@ def test_a_load_that_comes_and_goes_is_followed_within_30_frames_at_15_hz():
     assert budgets[150] == 1
 
 
-def test_silence_is_told_and_limits_nothing():
+def test_silence_is_reported_and_limits_nothing():
     made = governor()
     made.battery.update(BatteryReading(0.1), 0.0)
     made.decide(1.0, 0.0)
@@ -134,7 +134,7 @@ def test_silence_is_told_and_limits_nothing():
     assert list(decision.input_problems) == ['battery']
 
 
-def test_other_settings_keep_what_was_learnt():
+def test_other_settings_keep_the_state():
     made = governor()
     made.battery.update(BatteryReading(0.3), 0.0)
     made.configure(GovernorSettings(battery=BatterySettings(high=0.3)))

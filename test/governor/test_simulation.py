@@ -124,7 +124,7 @@ def test_three_scenarios_ship():
 
 
 @pytest.mark.parametrize(
-    ('text', 'says'),
+    ('text', 'message'),
     [
         ('name: x\nhours: 0\ndevice: {}', 'hours'),
         ('name: x\nhours: 1\ndevice: {watts: 3}', 'device.watts'),
@@ -139,8 +139,8 @@ def test_three_scenarios_ship():
         ('name: [', 'not YAML'),
     ],
 )
-def test_a_bad_scenario_is_told(text, says, tmp_path):
+def test_a_bad_scenario_is_reported(text, message, tmp_path):
     path = tmp_path / 'bad.yaml'
     path.write_text(text)
-    with pytest.raises(ScenarioError, match=says):
+    with pytest.raises(ScenarioError, match=message):
         read_scenario(path)

@@ -69,7 +69,7 @@ class Graph:
 
     def close(self):
         """Destroy the nodes and end the threads."""
-        # First nobody spins any more: a node must not go while its executor waits on it.
+        # First end the spinning: a node must not be destroyed while its executor waits on it.
         # (Executor.shutdown() from here would take nodes and guards from a thread that is about
         # to wait on them, which then waits for ever.)
         for stop in self.stops:
@@ -106,7 +106,7 @@ class Graph:
 
 @pytest.fixture
 def graph(worker_domain):
-    """Make a graph that nobody else is on."""
+    """Make a graph on a domain of its own."""
     graph = Graph(next(worker_domain))
     yield graph
     graph.close()

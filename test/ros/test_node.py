@@ -127,8 +127,8 @@ def test_overrides_of_one_topic_stay_there(graph):
         node.trigger_activate()
 
 
-def test_colour_pictures(graph):
-    """The colour topic alone makes its task run, and shows what the result says."""
+def test_color_images(graph):
+    """The color topic alone makes its task run, and shows the result."""
     graph.perception()
     pictures = graph.listen(Image, '/adamtl/saliency/color')
     camera = graph.client.create_publisher(Image, 'image', RELIABLE)

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The live node under load, with bad input, and with nobody listening."""
+"""The live node under load, with bad or missing input, and without subscribers."""
 
 import math
 import threading
@@ -9,10 +9,12 @@ import time
 import pytest
 from adamtl_ros.msg import ComputeStats
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from helpers.ros_images import RELIABLE, image, send_until
+from helpers.ros_images import BEST_EFFORT, RELIABLE, image, send_until
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
+
+from adamtl_ros.ros import camera_channel
 
 
 @pytest.mark.parametrize('second', [-5, 2**31 - 1])
@@ -73,23 +75,23 @@ def test_rate_limit(graph):
     send_until(graph, camera, image(), lambda: len(results) >= first + 20)
 
 
-def test_nobody_listens_nothing_runs(graph, monkeypatch):
+def test_nothing_runs_without_subscribers(graph, monkeypatch):
     """Without a subscriber the engine is not called; with one, only that task runs."""
     node = graph.perception()
-    wanted = []
+    computed = []
     run = node.engine.run
-    monkeypatch.setattr(node.engine, 'run', lambda *a: (wanted.append(tuple(a[2])), run(*a))[1])
+    monkeypatch.setattr(node.engine, 'run', lambda *a: (computed.append(tuple(a[2])), run(*a))[1])
     camera = graph.client.create_publisher(Image, 'image', RELIABLE)
     send_until(graph, camera, image(), lambda: node.cameras[''].reporter.counters.counts.idle >= 5)
-    assert not wanted
+    assert not computed
     assert node.cameras[''].reporter.counters.counts.processed == 0
     results = graph.listen(Image, '/adamtl/depth/image')
     send_until(graph, camera, image(), lambda: results)
-    assert set(wanted) == {('depth',)}
+    assert set(computed) == {('depth',)}
 
 
 def test_statistics_while_idle(graph):
-    """Somebody who only reads the statistics is told that nothing runs, each second."""
+    """A subscriber of the statistics alone gets one message per second that nothing runs."""
     graph.perception()
     stats = graph.listen(ComputeStats, '/adamtl/compute_stats')
     graph.until(lambda: len(stats) >= 2)
@@ -97,6 +99,64 @@ def test_statistics_while_idle(graph):
     assert stats[1].sequence == stats[0].sequence + 1
     assert math.isnan(stats[0].infer_ms)
     assert stats[0].requested_budget == 1
+
+
+@pytest.fixture
+def log(graph, monkeypatch):
+    """Return a function that gives the messages of a node's log by severity."""
+    monkeypatch.setattr(camera_channel, 'NO_IMAGE_AFTER_S', 0.2)
+
+    def record(node):
+        found, kind = {'warning': [], 'info': []}, type(node.get_logger())
+        for severity, messages in found.items():
+            monkeypatch.setattr(
+                kind, severity, lambda _self, text, to=messages, **_: to.append(text)
+            )
+        return found
+
+    return record
+
+
+def test_missing_images_are_logged_with_what_to_check(graph, log):
+    """Once and not every second, and again what arrives and what stays away after that."""
+    node = graph.perception(
+        activate=False, **{'qos_overrides./image.subscription.reliability': 'reliable'}
+    )
+    messages = log(node)
+    node.trigger_configure()
+    node.trigger_activate()
+    reports = graph.listen(DiagnosticArray, '/diagnostics')
+    graph.until(lambda: len(reports) >= 3)
+    (warning,) = messages['warning']
+    assert warning.startswith('No image on /image (Image, reliable, volatile) for ')
+    assert 'it has no publisher: check that the camera runs' in warning
+    camera = graph.client.create_publisher(Image, 'image', RELIABLE)
+    send_until(graph, camera, image(), lambda: 'Images arrive on /image' in messages['info'])
+    camera.publish(image())
+    graph.until(lambda: len(messages['warning']) == 2)
+    assert 'published as (Image, reliable, volatile, from client)' in messages['warning'][1]
+    assert messages['info'].count('Images arrive on /image') == 1
+    send_until(
+        graph, camera, image(), lambda: messages['info'].count('Images arrive on /image') == 2
+    )
+
+
+def test_a_publisher_with_incompatible_qos_is_named(graph, log):
+    node = graph.perception(
+        activate=False, **{'qos_overrides./image.subscription.reliability': 'reliable'}
+    )
+    messages = log(node)
+    camera = graph.client.create_publisher(Image, 'image', BEST_EFFORT)
+    graph.until(lambda: node.count_publishers('/image'))
+    node.trigger_configure()
+    node.trigger_activate()
+
+    def missing():
+        return [text for text in messages['warning'] if text.startswith('No image on /image')]
+
+    send_until(graph, camera, image(), missing)
+    assert 'published as (Image, best effort, volatile, from client)' in missing()[0]
+    assert 'check that the camera sends, and that type and QoS are compatible' in missing()[0]
 
 
 def test_slow_network_drops_old_frames(graph, monkeypatch):

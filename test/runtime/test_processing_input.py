@@ -15,7 +15,7 @@ MODEL = load_model('nano')
 
 
 def test_values_by_hand():
-    """A plain colour must come out normalised, channel by channel, in RGB order."""
+    """A plain color must come out normalized, channel by channel, in RGB order."""
     image = np.full((480, 640, 3), (255, 0, 51), np.uint8)
     batch = Preprocessor(MODEL, torch.device('cpu'))(image)
     assert batch.shape == (1, 3, 192, 256)

@@ -55,7 +55,7 @@ def test_period_is_kept_and_may_change():
 
 
 def test_a_shorter_period_takes_effect_at_once():
-    """As when somebody lifts a rate limit of one frame an hour, or of one in 300 years."""
+    """As when a rate limit of one frame an hour is lifted, or of one in 300 years."""
     period, handled = [1e10], threading.Semaphore(0)
     worker = Worker(lambda _item: handled.release(), lambda: period[0])
     worker.start()

@@ -166,7 +166,7 @@ def test_a_watched_sensor_that_sends_nothing_is_silent():
     assert allowed(limiter, 50.0, 12.0).input is Input.RECEIVED
 
 
-def test_one_silent_sensor_of_two_is_told_while_the_other_counts():
+def test_one_silent_sensor_of_two_is_reported_while_the_other_counts():
     limiter = ThermalLimiter(SETTINGS)
     limiter.update('gpu', 60.0, 0.0)
     limiter.update('cpu', 85.0, 15.0)
