@@ -108,7 +108,7 @@ def _number(parser: argparse.ArgumentParser, name: str, default: float, help_: s
 
 
 def run(options: argparse.Namespace) -> None:
-    """Adapt, and print what was trained and the comparison.
+    """Adapt, and print a summary and the comparison.
 
     Raises:
         ValueError: An option that cannot be used, or see `run_adaptation()`.
@@ -163,11 +163,11 @@ def run_adaptation(config: AdaptConfig) -> str:
         config: Settings of the adaptation.
 
     Returns:
-        Human-readable: what was trained, and a table of before and after.
+        Human-readable summary of the training, and a table of before and after.
 
     Raises:
         ValueError: No labels for any task of the base, or other classes; a base that has
-            adapters already; or what `train()` refuses.
+            adapters already; or an error of `train()`.
 
     """
     from adamtl_ros.nn.io.checkpoint import base_digest, load_model, save_adapter
@@ -193,8 +193,8 @@ def run_adaptation(config: AdaptConfig) -> str:
 def _recipe(config: AdaptConfig, base: Model) -> Recipe:
     """Return the recipe: half of each batch at full compute, half under random gates.
 
-    Adapters that are trained at full compute only lose what the base had learned about running
-    without some of its blocks. The policy stays that of the base.
+    Adapters trained at full compute alone would lower the accuracy at smaller budgets. The policy
+    stays that of the base.
     """
     from adamtl_ros.runtime.processing import network_size
     from adamtl_ros.training.build import build_dataset

@@ -25,7 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Calibrate, and print what was written."""
+    """Calibrate, and print a summary."""
     print(run_calibration(options.model, options.bag, options.topic, options.images, options.out))
 
 
@@ -36,7 +36,7 @@ def run_calibration(model: str, bag: Path, topic: str, images: int, out: Path) -
         model: File or name of the model.
         bag: Path of the bag.
         topic: Image topic of the bag; found by its type if empty.
-        images: Greatest number of images, evenly spaced over the bag.
+        images: Largest number of images, evenly spaced over the bag.
         out: Model file to write.
 
     Returns:

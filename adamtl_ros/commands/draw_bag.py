@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> None:
     from adamtl_ros.scenes.domains import apply_domain
 
     if options.bag.exists():
-        raise ValueError(f'{options.bag} is there already; choose another folder or remove it')
+        raise ValueError(f'{options.bag} exists already; choose another folder or remove it')
     if options.frames < 1:
         raise ValueError(f'--frames takes 1 or more, got {options.frames}')
     seconds = options.frames / RATE_HZ

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The verb `adamtl evaluate-bag`: scores a model on recordings."""
+"""The verb `adamtl evaluate-bag`: score a model on recordings."""
 
 from __future__ import annotations
 
@@ -128,14 +128,16 @@ def _jobs(bags: Sequence[Path], out: Path | None) -> list[Job]:
     paths = [bag.resolve() for bag in bags]
     twice = [str(path) for path, count in Counter(paths).items() if count > 1]
     if twice:
-        raise ValueError(f'named twice: {", ".join(twice)}')
+        raise ValueError(f'given twice: {", ".join(twice)}')
     jobs, seen = [], Counter[str]()
     for path in paths:
         name = bag_name(path)
         seen[name] += 1
         job = Job(path, name if seen[name] == 1 else f'{name}_{seen[name]}')
         if out and _is_inside(out.resolve() / job.name, path):
-            raise ValueError(f'{path} would get its own results; choose an --out outside of it')
+            raise ValueError(
+                f'the results would be written into {path}; choose an --out outside of it'
+            )
         jobs.append(job)
     return jobs
 
@@ -173,7 +175,7 @@ def table(summary: Mapping[str, Any], tasks: Mapping[str, Task]) -> str:
     if over and not over[0]['live']:
         budgets = ', '.join(f'{row["budget"]:g}' for row in over)
         lines.append(
-            f'spent more than asked for at {budgets}: these images are unlike those that the '
+            f'MACs above the budget at {budgets}: these images are unlike those that the '
             "model's budgets were fitted to; adamtl calibrate fits them to yours"
         )
     return '\n'.join(lines)

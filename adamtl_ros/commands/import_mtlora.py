@@ -29,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Convert, and print what was written."""
+    """Convert, and print a summary."""
     size = (options.input_size[0], options.input_size[1])
     print(run_import(options.file, options.out, size, options.scale, options.task_scale))
 

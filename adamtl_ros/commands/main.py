@@ -19,7 +19,7 @@ class Verb(NamedTuple):
     Attributes:
         help: Line in `adamtl --help`.
         extra: Optional dependencies of the package (`pyproject.toml`) that it needs.
-        also: What else it needs.
+        also: Further requirements.
         failure: Exit status when it fails.
 
     """
@@ -50,7 +50,7 @@ VERBS = {
     ),
     'draw-bag': Verb('write a bag of a synthetic room with ground truth', 'scenes'),
     'compare': Verb(
-        'list what got better or worse between two evaluations of bags', 'bags', failure=2
+        'list improvements and regressions between two evaluations of bags', 'bags', failure=2
     ),
 }
 """The verbs by name; the module of each is `adamtl_ros.commands.<name>`, '-' replaced by '_'."""

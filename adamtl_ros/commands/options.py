@@ -13,14 +13,13 @@ if TYPE_CHECKING:
 
     from adamtl_ros.training.recipe import Recipe
 
-DEFAULT_MODEL = 'scenes_nano'
-"""Name of the shipped weights that verbs use by default."""
-
 
 def add_model_option(parser: argparse.ArgumentParser, name: str = '--model') -> None:
     """Add the option for the model."""
+    from adamtl_ros.nn.io.checkpoint import DEFAULT_WEIGHTS
+
     parser.add_argument(
-        name, default=DEFAULT_MODEL, help=f'file or name of a model ({DEFAULT_MODEL})'
+        name, default=DEFAULT_WEIGHTS, help=f'file or name of a model ({DEFAULT_WEIGHTS})'
     )
 
 

@@ -25,10 +25,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train, and print where the model is."""
+    """Train, and print the folder of the model."""
     from adamtl_ros.training.run import train
 
     recipe = recipe_from(options)
     folder = options.out or Path('runs') / recipe.name
     model = train(recipe, folder, options.steps)
-    print(f'in {folder}: {model.name if model else "a checkpoint; the same command goes on"}')
+    print(f'in {folder}: {model.name if model else "a checkpoint; the same command continues"}')

@@ -78,7 +78,7 @@ def run_demo(
     work.rmdir()
     print(f'\n{summary}\n\nin {out}: {", ".join(RESULTS)}')
     if bag:
-        print(f'how good the answers were: adamtl evaluate-bag {bag} --recorded {out / "bag"}')
+        print(f'to score the results: adamtl evaluate-bag {bag} --recorded {out / "bag"}')
 
 
 def _run(
@@ -92,7 +92,7 @@ def _run(
 ) -> str:
     """Run the demo in a working folder and return the summary."""
     if bag is None:
-        print('drawing a room that fills with people and things')
+        print('rendering a synthetic room with people and objects')
         bag = work / 'room'
         write_synthetic_bag(bag, workers=os.cpu_count() or 1)
     camera = find_camera(bag, topic)
@@ -103,7 +103,7 @@ def _run(
     run = record(bag, camera, work, overrides, color=color, scenario=scenario)
     frames = processed_stats(run)
     if not frames:
-        raise DemoError(f'no frame came through; see {work / "logs"}')
+        raise DemoError(f'no frame was processed; see {work / "logs"}')
     write_table(run, work / 'compute_stats.csv')
     write_plot(run, work / 'plot.png')
     write_video(bag, camera, work / 'bag', frames, work / 'demo.mp4', work / 'sheet.png')
@@ -119,7 +119,7 @@ def _check(bag: Path | None, out: Path, overrides: dict[str, str]) -> None:
         if name not in names and not name.startswith('qos_overrides.'):
             raise DemoError(f"unknown parameter '{name}', choose from: {', '.join(names)}")
     if bag is not None and bag.resolve().is_relative_to((out / 'bag').resolve()):
-        raise DemoError(f'{bag} is where the results go; choose another OUT')
+        raise DemoError(f'the results would overwrite {bag}; choose another OUT')
     there = [name for name in RESULTS if (out / name).exists()]
     if there and not (out / MARK).exists():
         raise DemoError(f'{out} holds {there[0]}, which no demo made; choose another OUT')

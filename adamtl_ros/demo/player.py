@@ -63,7 +63,7 @@ def main(args: Sequence[str] | None = None) -> int:
             publishers[camera.info] = node.create_publisher(CameraInfo, 'camera_info', PLAYER_QOS)
         spinner.start()
         if not matched.wait(MATCH_TIMEOUT_S):
-            print(f'bag_player: nobody subscribed to image{suffix} in {MATCH_TIMEOUT_S:g} s')
+            print(f'bag_player: no subscriber of image{suffix} within {MATCH_TIMEOUT_S:g} s')
             return 1
         play(options.bag, publishers, camera.image, options.log)
         publishers[camera.image].wait_for_all_acked(Duration(seconds=2))

@@ -93,15 +93,15 @@ class Summary:
                 f' ({lost} lost on the way), {self.processed} processed,'
                 f' {self.dropped} dropped for a newer one, {self.refused} refused',
                 f'complete    {self.complete} of {self.processed} processed frames'
-                ' came out on all tasks with equal stamps',
+                ' have results of all tasks with equal stamps',
                 f'rate        {self.rate_hz:.1f} frames/s',
                 _times('work', self.work_ms, 'decode to publish'),
-                _times('latency', self.latency_ms, 'work and waiting for it, in the node'),
+                _times('latency', self.latency_ms, 'work and waiting time in the node'),
                 _times('result age', self.age_ms, 'from the player to the recorder'),
                 f'compute     {self.macs / 1e6:.1f} million MACs a frame,'
                 f' {100 * self.mac_fraction:.1f} % of full'
                 f' at a budget of {100 * self.requested:.0f} %'
-                + (' (what always runs costs more)' if self.floored else ''),
+                + (' (the fixed cost is higher)' if self.floored else ''),
                 *self._budget_lines(),
             ]
         )
@@ -210,7 +210,7 @@ def write_plot(run: DemoRun, path: Path) -> None:
     top.plot(times, [s.macs / s.macs_full for s in frames], '.', color='tab:green', label='spent')
     top.step(times, [s.requested_budget for s in frames], label='requested', where='post')
     top.step(times, [s.effective_budget for s in frames], '--', label='effective', where='post')
-    top.set(ylabel='share of the full MACs', ylim=(0, 1.05))
+    top.set(ylabel='fraction of the full MACs', ylim=(0, 1.05))
     middle.plot(times, [s.macs / 1e6 for s in frames], '.', color='tab:green', label='spent')
     middle.plot(times, [s.macs_full / 1e6 for s in frames], '--', color='black', label='full')
     middle.set(ylabel='million MACs per frame', ylim=(0, None))

@@ -185,7 +185,7 @@ def _await_active(recorder: Recorder, process: subprocess.Popen[bytes], log: Pat
             raise DemoError(f'the node ended: {_last_line(log)}')
         problem = re.search(r'Cannot (configure|activate): .*', log.read_text(errors='replace'))
         if problem:
-            raise DemoError(f'the node says: {problem[0]}')
+            raise DemoError(f'the node failed: {problem[0]}')
         if time.monotonic() > deadline:
             raise DemoError(f'the node was not active within {START_TIMEOUT_S:g} s; see {log}')
 

@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Thermal zones and energy counters of Linux, read from sysfs.
 
-Containers and virtual machines often have neither: then reading raises an error that says so, or
-returns NaN.
+Containers and virtual machines often have neither; reading then raises an error or returns NaN.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from adamtl_ros.runtime.worker import Mailbox
 
 NO_IMAGE_AFTER_S = 5.0
-"""Time without an image after which the log says so [s]."""
+"""Time without an image before a warning is logged [s]."""
 REPEAT_S = 60.0
 """Period of repeating that warning [s]."""
 
@@ -123,7 +123,7 @@ class CameraChannel:
 
 
 class InputMonitor:
-    """Log messages about images that do not arrive, with what to check, and that do again."""
+    """Monitor that logs missing images, with what to check, and images that arrive again."""
 
     def __init__(self, node: LifecycleNode) -> None:
         self._node = node
@@ -132,7 +132,7 @@ class InputMonitor:
         self._missing = True
 
     def start(self, subscription: Subscription[Any]) -> None:
-        """Expect images from now on.
+        """Start to expect images.
 
         Args:
             subscription: Subscription to the images.
@@ -144,7 +144,7 @@ class InputMonitor:
         self._missing = True
 
     def image_arrived(self, now: float) -> None:
-        """Note an image; log the first one, and the first one after a warning.
+        """Record an image; log the first one, and the first one after a warning.
 
         Args:
             now: Steady clock [s].
@@ -156,7 +156,7 @@ class InputMonitor:
             self._node.get_logger().info(f'Images arrive on {self._subscription.topic_name}')
 
     def check(self) -> None:
-        """Warn if there was no image for a while; repeated once a minute."""
+        """Log a warning if images are missing, then once a minute."""
         now = time.monotonic()
         if self._subscription is None or now < self._next_warning_s:
             return
@@ -170,7 +170,7 @@ class InputMonitor:
         publishers = self._node.get_publishers_info_by_topic(topic)
         if not publishers:
             advice = (
-                'it has no publisher: check that the camera runs, the name of the topic, '
+                'the topic has no publisher: check that the camera runs, the name of the topic, '
                 'image_transport and ROS_DOMAIN_ID'
             )
         else:

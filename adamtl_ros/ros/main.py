@@ -24,7 +24,7 @@ USAGE = 'usage: perception_node [--ros-args -p NAME:=VALUE ... --params-file FIL
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until it is asked to stop.
+    """Run the node until a signal stops it.
 
     Returns:
         Exit status: 0, 1 if the node could not start, 2 for arguments that are not ROS arguments.
@@ -48,7 +48,7 @@ def run(args: list[str]) -> int:
         node = PerceptionNode()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-    except Exception as error:  # noqa: BLE001  whatever it is, one line says it
+    except Exception as error:  # noqa: BLE001  any failure becomes one line
         reason = str(error).partition('\n')[0] or type(error).__name__
         print(f'perception_node: {reason}', file=sys.stderr)
         return 1
@@ -63,7 +63,7 @@ def run(args: list[str]) -> int:
     except Exception:
         if rclpy.ok():
             raise
-        # Asked to stop just before it would wait again.
+        # A signal shut the context down just before the executor waited again.
     finally:
         node.destroy_node()
     return 0
@@ -76,7 +76,7 @@ class StopRequest:
     then fail or crash. Once they are installed, they end the spinning, and this one does no harm.
 
     Attributes:
-        requested: Whether the process was asked to end.
+        requested: Whether a signal was received.
 
     """
 

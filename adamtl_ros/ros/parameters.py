@@ -25,6 +25,7 @@ from adamtl_ros.governor.governor import GovernorSettings
 from adamtl_ros.governor.limiters.battery import BatterySettings
 from adamtl_ros.governor.limiters.deadline import DeadlineSettings
 from adamtl_ros.governor.limiters.thermal import ThermalSettings
+from adamtl_ros.nn.io.checkpoint import DEFAULT_WEIGHTS
 from adamtl_ros.tasks import TASKS, select
 
 if TYPE_CHECKING:
@@ -57,19 +58,28 @@ class Spec:
 
 STRUCTURE = (
     Spec('autostart', 'Configure and activate the node when it starts.'),
-    Spec('model', 'Weights: scenes_nano (shipped), or the path of a .safetensors file.'),
+    Spec('model', f'Weights: {DEFAULT_WEIGHTS} (shipped), or the path of a .safetensors file.'),
     Spec('adapter', 'Path of an adapter file for this model; empty: none.', live=True),
     Spec('device', "Torch device such as cpu or cuda:0, or 'auto': the GPU if there is one."),
     Spec('threads', 'CPU threads of the network; 0 leaves one core to the robot.', 0, 1024),
-    Spec('cameras', 'Names before the topics of several cameras; one empty name: only one.'),
-    Spec('image_transport', 'Input is a raw or a compressed image.'),
-    Spec('output_size', 'Results have the size of the input image or of the network input.'),
+    Spec(
+        'cameras',
+        'Names of several cameras, the prefixes of their topics; one empty name: one camera.',
+    ),
+    Spec('image_transport', 'Transport of the input image: raw or compressed.'),
+    Spec('output_size', 'Size of the results: that of the input image or of the network input.'),
     Spec(
         'budget', 'Fraction of the full MACs that frames may cost on average.', 0.01, 1.0, live=True
     ),
     Spec('tasks', 'Enabled tasks; each runs only while it has a subscriber.', live=True),
-    Spec('max_rate_hz', 'Most frames per second to process; 0: no limit.', 0.0, 1000.0, live=True),
-    Spec('deadline_ms', 'Latency that frames may have; 0: any.', 0.0, 60000.0, live=True),
+    Spec(
+        'max_rate_hz',
+        'Largest number of frames processed per second [Hz]; 0: no limit.',
+        0.0,
+        1000.0,
+        live=True,
+    ),
+    Spec('deadline_ms', 'Latency allowed for a frame [ms]; 0: any.', 0.0, 60000.0, live=True),
 )
 
 
@@ -81,31 +91,66 @@ GOVERNOR = (
     _live('governor.floor', 'Lowest budget that the limiters can enforce.', 0.01, 1.0),
     _live('governor.fall_per_s', 'Fastest fall of the limit [1/s].', 0.01, 1000.0),
     _live('governor.rise_per_s', 'Fastest rise of the limit [1/s].', 0.001, 1000.0),
-    _live('governor.deadband', 'A rise of the limit smaller than this waits.', 0.0, 0.5),
-    _live('battery.enabled', 'The charge of the battery limits the budget.'),
-    _live('battery.high', 'Charge above which it does not, 0..1.', 0.0, 1.0),
-    _live('battery.low', 'Charge at which the budget is down to battery.floor_budget.', 0.0, 1.0),
+    _live('governor.deadband', 'Rise of the limit that is ignored.', 0.0, 0.5),
+    _live('battery.enabled', 'Whether the charge of the battery limits the budget.'),
+    _live('battery.high', 'Charge above which the full budget is allowed, 0..1.', 0.0, 1.0),
+    _live('battery.low', 'Charge at which only battery.floor_budget is allowed, 0..1.', 0.0, 1.0),
     _live('battery.floor_budget', 'Budget at battery.low and below.', 0.01, 1.0),
-    _live('battery.full_scale', 'What the driver sends for a full battery, 1 or 100.', 1.0, 100.0),
-    _live('battery.timeout_s', 'A battery state this old counts no longer [s].', 0.1, 86400.0),
-    _live('battery.hysteresis', 'Rise of the charge that is taken for noise.', 0.0, 0.5),
-    _live('thermal.enabled', 'Heat limits the budget.'),
+    _live(
+        'battery.full_scale',
+        'Value that the driver sends for a full battery, 1 or 100.',
+        1.0,
+        100.0,
+    ),
+    _live('battery.timeout_s', 'Age from which a battery state is ignored [s].', 0.1, 86400.0),
+    _live('battery.hysteresis', 'Rise of the charge that is treated as noise.', 0.0, 0.5),
+    _live('thermal.enabled', 'Whether the temperature limits the budget.'),
     _live('thermal.zone', "Thermal zone of Linux by name, or 'hottest'; empty: none."),
-    _live('thermal.diagnostics', 'Listen to jetson_stats temperatures on /diagnostics.'),
-    _live('thermal.target_c', 'Temperature that is held [degrees Celsius].', -50.0, 150.0),
-    _live('thermal.max_c', 'Temperature at which the budget drops to its floor.', -50.0, 150.0),
-    _live('thermal.floor_budget', 'Lowest limit of the thermal limiter.', 0.01, 1.0),
-    _live('thermal.gain', 'Budget taken for each degree near the target and above it.', 0.0, 1.0),
-    _live('thermal.band_c', 'So far below the target thermal.gain begins to act.', 0.0, 50.0),
-    _live('thermal.integral', 'Budget taken for each second and degree too much.', 0.0, 1.0),
-    _live('thermal.timeout_s', 'A temperature this old counts no longer [s].', 0.1, 86400.0),
-    _live('thermal.hysteresis_c', 'So far below thermal.max_c it must cool again.', 0.0, 50.0),
-    _live('thermal.margin_c', 'So far below a passive trip point is the target.', 0.0, 50.0),
-    _live('deadline.floor_budget', 'Lowest limit of the deadline limiter.', 0.01, 1.0),
+    _live('thermal.diagnostics', 'Whether to read jetson_stats temperatures from /diagnostics.'),
+    _live('thermal.target_c', 'Target temperature [degrees Celsius].', -50.0, 150.0),
+    _live(
+        'thermal.max_c',
+        'Temperature from which only thermal.floor_budget is allowed [degrees Celsius].',
+        -50.0,
+        150.0,
+    ),
+    _live('thermal.floor_budget', 'Lowest limit by temperature.', 0.01, 1.0),
+    _live('thermal.gain', 'Proportional gain: reduction of the budget per degree.', 0.0, 1.0),
+    _live(
+        'thermal.band_c',
+        'Width of the band below the target in which thermal.gain acts [degrees].',
+        0.0,
+        50.0,
+    ),
+    _live(
+        'thermal.integral',
+        'Integral gain: reduction of the budget per second and degree above the target.',
+        0.0,
+        1.0,
+    ),
+    _live('thermal.timeout_s', 'Age from which a temperature is ignored [s].', 0.1, 86400.0),
+    _live(
+        'thermal.hysteresis_c',
+        'Distance below thermal.max_c to cool down to before more is allowed [degrees].',
+        0.0,
+        50.0,
+    ),
+    _live(
+        'thermal.margin_c',
+        'Distance of the target below a passive trip point [degrees].',
+        0.0,
+        50.0,
+    ),
+    _live('deadline.floor_budget', 'Lowest limit by deadline_ms.', 0.01, 1.0),
     _live('deadline.quantile', 'Fraction of the frames that have to meet deadline_ms.', 0.5, 1.0),
     _live('deadline.headroom', 'Fraction of deadline_ms that is left free.', 0.0, 0.5),
-    _live('deadline.window', 'Latest frames that count for deadline.quantile.', 5, 1000),
-    _live('deadline.recovery', 'So many faster frames in a row: the load is gone.', 2, 1000),
+    _live('deadline.window', 'Number of latest frames for deadline.quantile.', 5, 1000),
+    _live(
+        'deadline.recovery',
+        'Number of consecutive faster frames after which a load counts as gone.',
+        2,
+        1000,
+    ),
 )
 SPECS = STRUCTURE + GOVERNOR
 

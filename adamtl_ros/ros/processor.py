@@ -122,7 +122,7 @@ class Processor:
         return scaled(self.camera_info, frame.header, y, x)
 
     def _report(self, arrived: CameraFrame, frame: ProcessedFrame, publish_ms: float) -> None:
-        """Count a published frame, update the governor, and publish what is not urgent."""
+        """Count a published frame, update the governor, and publish color images and statistics."""
         latency_ms = 1000 * (time.monotonic() - arrived.arrival_s)
         work_s = time.perf_counter() - frame.start_s
         settings = self._context.settings

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NAN = math.nan
 OLDEST_S = 60.0
-"""Age above which a stamp belongs to another clock, such as that of a bag [s]."""
+"""Age above which a stamp is taken to be of another clock, such as that of a bag [s]."""
 COST_FIELDS = (
     *('macs', 'macs_full'),
     *('blocks_run', 'blocks_total'),
@@ -71,13 +71,13 @@ def frame_stats(frame: ProcessedFrame, times: FrameTimes) -> ComputeStats:
 
 
 def idle_stats(model: str, decision: Decision) -> ComputeStats:
-    """Return the statistics of a moment without a frame: every time is unknown."""
+    """Return statistics without a frame; all times are NaN."""
     times = dataclasses.asdict(FrameTimes())
     return ComputeStats(model=model, **_budget_fields(decision), **times)
 
 
 def complete(stats: ComputeStats, sequence: int, device: str, counts: FrameCounts) -> ComputeStats:
-    """Fill in what is common to both kinds of statistics, except for the sensors."""
+    """Fill in the fields common to both kinds of statistics, except for the sensors."""
     stats.sequence = sequence
     stats.device = device
     for name, count in dataclasses.asdict(counts).items():

@@ -195,7 +195,7 @@ class TaskTopics:
         return self._subscribed('info')
 
     def publish(self, result: NDArray[np.generic], header: Header, info: CameraInfo | None) -> None:
-        """Publish the result, and its calibration if known, as far as there are subscribers.
+        """Publish the result, and its calibration if known, to topics with a subscriber.
 
         Args:
             result: Result of the task.

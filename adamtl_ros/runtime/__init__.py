@@ -1,10 +1,10 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""From an RGB image to the results of the tasks, shared by node and offline evaluation.
+"""Inference on RGB images, shared by node and offline evaluation.
 
 Start with `engine.Engine`: it resizes and normalizes an image (`preprocess`), runs the network
 and turns raw maps into results (`postprocess`). `adapter_manager` replaces the engine between
-two frames, `worker` runs work on a thread of its own, `counters` counts frames and latencies,
+two frames, `worker` has the mailbox, the worker thread and the counters of frames and latencies,
 `threads` sets the number of threads. The package imports `nn` and `tasks`, no ROS.
 """
 

@@ -42,7 +42,7 @@ class AdapterManager:
         """Create the engines of the base and of the first adapter.
 
         Args:
-            base: Model without adapters; one with adapters cannot be given others.
+            base: Model without adapters.
             make_engine: Function that creates an engine for a model.
             adapter: Path of an adapter file; empty for the base.
             on_change: Function called after every change and every failure with the requested
@@ -97,7 +97,7 @@ class AdapterManager:
         """Load an engine and switch to it, on the thread of the worker."""
         try:
             engine = self._load_engine(adapter)
-        except Exception as error:  # noqa: BLE001  whatever it is, the old engine stays
+        except Exception as error:  # noqa: BLE001  after any failure the old engine stays
             reason = str(error) if isinstance(error, ValueError) else repr(error)
             notify = self._refuse(adapter, reason)
         else:

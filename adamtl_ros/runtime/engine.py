@@ -70,7 +70,7 @@ class Engine:
         backend: Callable that runs the network.
 
     Example:
-        >>> engine = Engine(load_model('scenes_nano'), 'cpu')
+        >>> engine = Engine(load_model(), 'cpu')
         >>> inference = engine.run(image, budget=0.5, tasks=['depth'])  # image: (H, W, 3) uint8
         >>> inference.results['depth'].shape  # metres, (H, W) float32
         (480, 640)

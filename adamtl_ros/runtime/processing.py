@@ -53,7 +53,7 @@ def network_size(height: int, width: int, target: tuple[int, int], stride: int) 
     """Return the input size for an image: its aspect ratio and about the target's area.
 
     Sides are multiples of the stride, so that nothing is padded, and lie between one stride and
-    four times the longer side of the target; a narrow strip is squeezed to that.
+    four times the longer side of the target; the aspect ratio of narrow strips is reduced to that.
 
     Args:
         height: Height of the image [pixels].
@@ -94,7 +94,7 @@ def labels(logits: Planes, size: Size) -> NDArray[np.uint8]:
     """Return the class of the largest bilinearly resized logit, (H, W).
 
     The maximum is taken at half of the output's resolution where that is still finer than the
-    map itself: a quarter of the time, and borders move by a pixel at most.
+    map itself. This takes a quarter of the time and moves borders by a pixel at most.
     """
     height, width = size
     coarse = (height + 1) // 2 < logits.shape[1] or (width + 1) // 2 < logits.shape[2]

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Threads and memory settings of a process that runs the engine beside others."""
+"""Thread and memory settings of a process that runs the engine."""
 
 from __future__ import annotations
 

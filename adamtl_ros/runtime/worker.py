@@ -103,7 +103,7 @@ class Worker(Generic[T]):
             handle: Function called with each item. It must not raise: an exception ends the
                 thread.
             min_period: Function that returns the shortest time between two calls of `handle`
-                [s]; read again all the time.
+                [s]; evaluated before every call.
             name: Name of the thread.
 
         """

@@ -65,7 +65,7 @@ def test_bags_of_one_name_get_numbers(room, tmp_path, capsys):
     summary = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
     assert [bag['name'] for bag in summary['bags']] == ['room', 'room_2']
     assert evaluate(room, room, '--out', tmp_path / 'out') == 2
-    assert f'named twice: {room}' in capsys.readouterr().err
+    assert f'given twice: {room}' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('out', ['room', 'room/results', '.'])
@@ -74,7 +74,8 @@ def test_a_bag_does_not_get_its_own_results(room, tmp_path, capsys, out):
     shutil.copytree(room, bag)
     before = sorted(path.name for path in bag.iterdir())
     assert evaluate(bag, '--out', tmp_path / out) == 2
-    assert 'would get its own results; choose an --out outside of it' in capsys.readouterr().err
+    message = f'the results would be written into {bag}; choose an --out outside of it'
+    assert message in capsys.readouterr().err
     file = next(bag.glob('*.mcap'))
     assert evaluate(file, '--out', bag) == 2
     assert sorted(path.name for path in bag.iterdir()) == before
@@ -135,7 +136,7 @@ def test_ids_missing_in_the_class_map_are_reported(room, tmp_path, capsys):
 
 def test_a_drawn_bag_is_not_written_over(room, capsys, tmp_path):
     assert main(['draw-bag', str(room)]) == 1
-    assert f'{room} is there already' in capsys.readouterr().err
+    assert f'{room} exists already' in capsys.readouterr().err
     assert main(['draw-bag', str(tmp_path / 'none'), '--frames', '0']) == 1
     assert '--frames takes 1 or more, got 0' in capsys.readouterr().err
 
@@ -155,4 +156,4 @@ def test_a_bag_can_show_another_room_in_another_world(tmp_path, capsys):
 def test_spending_above_the_budget_is_reported(room, tmp_path, capsys):
     arguments = [str(room), '--budgets', '0.01', '--out', str(tmp_path / 'out')]
     assert main(['evaluate-bag', *arguments]) == 0
-    assert 'spent more than asked for at 0.01' in capsys.readouterr().out
+    assert 'MACs above the budget at 0.01' in capsys.readouterr().out

@@ -46,7 +46,7 @@ def test_train_evaluate_and_calibrate(tmp_path, capsys):
     train = ['train', '--config', 'recipe.yaml', '--set', 'stages.0={kind: joint, steps: 2}']
     train += ['--set', 'stages.0.batch=2', '--set', 'stages.0.size=[64, 64]']
     assert main([*train, '--steps', '1']) == 0
-    assert capsys.readouterr().out == 'in runs/tiny: a checkpoint; the same command goes on\n'
+    assert capsys.readouterr().out == 'in runs/tiny: a checkpoint; the same command continues\n'
     assert main(train) == 0
     assert capsys.readouterr().out == 'in runs/tiny: model.safetensors\n'
     model = 'runs/tiny/model.safetensors'

@@ -43,7 +43,7 @@ def run_demo(out, *arguments):
 
 
 def check_bag(counts, stamps, rows):
-    """Check that processed frames came out on all six topics, with equal stamps.
+    """Check that processed frames have results on all six topics, with equal stamps.
 
     On a busy machine a later frame may overwrite one that is still to be sent.
     """

@@ -44,7 +44,7 @@ class BudgetLimit:
 
 
 class SteppedClock:
-    """Time given by the caller; it may jump back or be garbage, as when a bag is rewound.
+    """Clock set by the caller; times may jump back, as in a rewound bag, or be invalid.
 
     Attributes:
         now: Latest finite time [s]; minus infinity before the first.

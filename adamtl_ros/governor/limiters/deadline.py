@@ -19,10 +19,10 @@ MAX_LATENCY_MS = 600_000.0
 CAUTION_GAIN = 0.05
 """Increase of the caution, in the logarithm of the latency, for each late frame."""
 MAX_CAUTION = 0.15
-"""Largest caution: still slower frames are not worth the budget of all others."""
+"""Largest caution; to make room for still slower frames would cost all others too much budget."""
 LATE_TARGET = 0.6
-"""Late frames aimed at, as a fraction of those allowed: aiming at as many as allowed gives too
-many half of the time."""
+"""Target for the number of late frames, as a fraction of those allowed; a target of 1 would be
+exceeded half of the time."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class LatencyCurve:
 class DeadlineLimiter:
     """Largest budget that keeps a quantile of the latency under the deadline.
 
-    The quantile of a few frames says little about the rare slow ones, so the fraction of late
+    The quantile of a few frames does not show the rare slow ones, so the fraction of late
     frames is controlled as well: a late frame increases the caution, one in time decreases it a
     little (adaptive conformal inference, Gibbs and Candes 2021, equation 2). Of consecutive late
     frames only the first counts: the others indicate a load, which the quantile follows.
