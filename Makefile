@@ -35,7 +35,7 @@ test: setup
 	@$(RUN) ADAMTL_REQUIRE_ROS=1 pytest -n 2 --dist loadfile --timeout 600
 
 lint: setup
-	@$(RUN) ruff check . && ruff format --check . && mypy && codespell
+	@$(RUN) ruff check . && ruff format --check . && mypy && mypy --config-file test/mypy.ini && codespell
 
 coverage: setup
 	@$(RUN) ADAMTL_REQUIRE_ROS=1 pytest --cov --cov-report=term --cov-report=xml

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Labels of dense tasks as arrays: sizes, units, and what is unknown."""
+"""Helpers for label arrays: sizes, units, and unknown pixels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
 
 def resize_nearest(label: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """Bring a label to the size of its image by taking the nearest pixel."""
+    """Resize a label to the size of its image by nearest neighbor.
+
+    Args:
+        label: (H, W) or (H, W, C).
+        height: Height of the result [px].
+        width: Width of the result [px].
+
+    """
     if label.shape[:2] == (height, width):
         return label
     rows = ((np.arange(height) + 0.5) * label.shape[0] / height).astype(int)
@@ -25,9 +32,9 @@ def resize_nearest(label: NDArray[Any], height: int, width: int) -> NDArray[Any]
 
 
 def unit_vectors(vectors: NDArray[Any]) -> NDArray[np.float32]:
-    """Give (H, W, 3) vectors the length 1; those that are far from it become NaN.
+    """Normalize (H, W, 3) vectors; NaN where the length is not between 0.5 and 1.5.
 
-    That leaves out both grey and black pixels of an image of normals, which stand for nothing.
+    Grey and black pixels of an image of normals have other lengths: they mark unknown normals.
     """
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     near = (length > 0.5) & (length < 1.5)
@@ -41,7 +48,7 @@ def valid_depth(depth: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def binary_mask(mask: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return 1 above the middle of the scale, which is 0..255 if a value is above 1, else 0..1."""
+    """Return 1 above half of the scale, which is 0..255 if a value is above 1, else 0..1."""
     middle = 127.5 if mask.max(initial=0) > 1 else 0.5
     return (mask > middle).astype(np.uint8)
 
@@ -49,16 +56,21 @@ def binary_mask(mask: NDArray[Any]) -> NDArray[np.uint8]:
 def class_ids(label: NDArray[Any], count: int, source: object) -> NDArray[np.uint8]:
     """Return (H, W) class ids as uint8.
 
+    Args:
+        label: (H, W) integers.
+        count: Number of classes.
+        source: File or topic, for errors.
+
     Raises:
         DataError: Not one channel, or ids that are neither below `count` nor 255.
 
     """
     if label.ndim != 2:
         raise DataError(f'{source}: class ids are (height, width), not {label.shape}')
-    strange = np.unique(label[(label >= count) & (label != UNLABELLED) | (label < 0)])
-    if strange.size:
+    invalid = np.unique(label[(label >= count) & (label != UNLABELLED) | (label < 0)])
+    if invalid.size:
         raise DataError(
-            f'{source}: class id {strange[0]}, but there are {count} classes, '
+            f'{source}: class id {invalid[0]}, but there are {count} classes, '
             f'0 to {count - 1} and {UNLABELLED} for unlabelled'
         )
     return label.astype(np.uint8)

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""One labelled image, the same whatever data set it comes from."""
+"""Labelled image, in one form for all data sets, and the data set protocol."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 class DataError(ValueError):
-    """Data that is missing, damaged or of another layout; says which file, and what to do."""
+    """Data that is missing, damaged or of another layout."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """An image and what is known of it.
+    """Image with labels.
 
     Labels have the form in which the node publishes results, so that one metric serves both:
 
@@ -36,9 +36,9 @@ class Sample:
 
     Attributes:
         image: (H, W, 3) uint8, RGB.
-        labels: By task name; a task without a label is not there.
-        name: For people, and to find the source again.
-        difficulty: How much there is to see, 0..1; NaN where nobody knows.
+        labels: Labels by task name; a task without a label is missing.
+        name: Human-readable source of the image.
+        difficulty: Complexity of the scene, 0..1; NaN if unknown.
 
     """
 
@@ -53,7 +53,7 @@ class Dataset(Protocol):
 
     @property
     def tasks(self) -> Mapping[str, Task]:
-        """The tasks that can have labels, in table order, with the class names of this data."""
+        """Tasks that can have labels, in table order, with the class names of this data set."""
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -68,7 +68,14 @@ class Dataset(Protocol):
 
 
 def unknown_label(task: str, height: int, width: int) -> NDArray[np.generic]:
-    """Return the label of an image of which nothing is known for a task."""
+    """Return a label of a task that is unknown at all pixels.
+
+    Args:
+        task: Name of the task.
+        height: Height of the image [px].
+        width: Width of the image [px].
+
+    """
     kind = TASKS[task].kind
     if kind is Kind.NORMALS:
         return np.full((height, width, 3), np.nan, np.float32)

@@ -1,10 +1,10 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The task table: every dense prediction that the network can make, in one place."""
+"""Task table: all dense predictions of the network."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 LOG_DEPTH_LIMIT = 6.9
-"""The depth decoder gives the logarithm of metres, kept between 1 mm and 1 km."""
+"""Limit of the depth decoder, which predicts the logarithm of metres: 1 mm to 1 km."""
 UNLABELLED = 255
 """Class id of a pixel without a class, in PASCAL and in vision_msgs."""
 PASCAL_CLASSES = (
@@ -29,7 +29,7 @@ PASCAL_PARTS = ('background', 'head', 'torso', 'upper_arm', 'lower_arm', 'upper_
 
 
 class Kind(Enum):
-    """What the pixels of a task's result are."""
+    """Kind of the pixels of a result."""
 
     LABELS = 'labels'
     """Class ids, uint8, 255 = unlabelled."""
@@ -52,14 +52,14 @@ ENCODINGS = {
 
 @dataclass(frozen=True)
 class Task:
-    """One dense prediction.
+    """Dense prediction.
 
     Attributes:
         name: Key in checkpoints and dictionaries, part of the topic names.
-        kind: What the pixels of its result are.
+        kind: Kind of the pixels of its result.
         loss: Training loss.
         loss_weight: Weight of that loss in the sum over tasks (AdaMTL's published weights).
-        metric: Metric that stands for the task in comparisons.
+        metric: Main metric in comparisons.
         higher_is_better: Direction of that metric.
         classes: Class names by id, for label tasks; empty otherwise.
 
@@ -93,10 +93,7 @@ class Task:
         if (self.kind is Kind.LABELS) != (len(classes) > 0) or len(classes) > UNLABELLED:
             limit = f'1 to {UNLABELLED}' if self.kind is Kind.LABELS else 'no'
             raise ValueError(f"task '{self.name}' takes {limit} classes, got {len(classes)}")
-        return Task(
-            self.name, self.kind, self.loss, self.loss_weight, self.metric,
-            self.higher_is_better, tuple(classes),
-        )  # fmt: skip
+        return replace(self, classes=tuple(classes))
 
 
 TASKS = {
@@ -114,23 +111,27 @@ TASKS = {
 
 
 def select(names: Iterable[str], available: Iterable[str] = tuple(TASKS)) -> tuple[str, ...]:
-    """Return the wanted task names in table order, each once.
+    """Return task names in table order, each once.
+
+    Args:
+        names: Requested tasks.
+        available: Allowed tasks, in table order.
 
     Raises:
         ValueError: A name that is not available.
 
     """
     available = tuple(available)
-    wanted = list(names)
-    for name in wanted:
+    requested = list(names)
+    for name in requested:
         if name not in available:
             allowed = ', '.join(available)
             raise ValueError(f"unknown task '{name}', choose from: {allowed}")
-    return tuple(name for name in available if name in wanted)
+    return tuple(name for name in available if name in requested)
 
 
 def label_palette(count: int) -> NDArray[np.uint8]:
-    """Colours of class ids, (256, 3) RGB, by PASCAL VOC's rule; 255 (unlabelled) is grey.
+    """Return the colors of class ids, (256, 3) RGB, as in PASCAL VOC; 255 (unlabelled) is grey.
 
     The bits of the id, three at a time, become the high bits of red, green and blue.
 

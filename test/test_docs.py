@@ -40,7 +40,7 @@ def launch_arguments():
     for call in ast.walk(tree):
         if isinstance(call, ast.Call) and getattr(call.func, 'id', '') == 'DeclareLaunchArgument':
             default = next(k.value for k in call.keywords if k.arg == 'default_value')
-            found[call.args[0].value] = getattr(default, 'value', None)
+            found[getattr(call.args[0], 'value', None)] = getattr(default, 'value', None)
     return found
 
 

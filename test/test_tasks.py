@@ -37,7 +37,7 @@ def test_classes_of_a_checkpoint():
 
 def test_palette_is_the_published_one():
     palette = label_palette(21)
-    # Colours of the PASCAL VOC development kit.
+    # Colors of the PASCAL VOC development kit.
     assert palette[0].tolist() == [0, 0, 0]
     assert palette[1].tolist() == [128, 0, 0]
     assert palette[15].tolist() == [192, 128, 128]

@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     Planes = NDArray[np.float32]
 
 REACH = 4
-"""Pixels between a point and the neighbours that span its surface; noise asks for some."""
+"""Distance from a pixel to the neighbors that span its surface [px]; more is less noisy."""
 FAR = np.float32(1e6)
-"""Stands for an unknown depth where the least is looked for [m]."""
+"""Value of unknown depths when the minimum is taken [m]."""
 JUMP = 0.05
-"""Depths that differ by more than this share belong to two surfaces."""
+"""Relative difference of depths that separates two surfaces."""
 
 
 def normals_from_depth(
     depth: NDArray[np.generic], matrix: NDArray[np.generic]
 ) -> NDArray[np.float32]:
-    """Return the normals of the surfaces that a depth image shows.
+    """Return the surface normals of a depth image.
 
-    The cross product of the vectors between the neighbours of a point, left and right, above and
-    below, of the smoothed depth, turned towards the camera.
+    A normal is the cross product of the vectors between the left and right, and the upper and
+    lower neighbors of a point of the smoothed depth, oriented towards the camera.
 
     Args:
         depth: (H, W) metres along the optical axis, NaN = unknown.
@@ -36,7 +36,7 @@ def normals_from_depth(
 
     Returns:
         (H, W, 3) float32 unit vectors in the camera optical frame. NaN at the border, and where
-        a depth near by is unknown or of another surface.
+        a depth nearby is unknown or belongs to another surface.
 
     """
     metres = depth.astype(np.float32)
@@ -50,11 +50,11 @@ def normals_from_depth(
     down = points[:, far:, inner] - points[:, :-far, inner]
     across = points[:, inner, far:] - points[:, inner, :-far]
     found = _cross(down, across)
-    # Towards the camera or away from it, which the second factor tells.
+    # The second factor is the sign that orients the normal towards the camera.
     length = np.sqrt(_dot(found, found)) * -np.sign(_dot(found, points[:, inner, inner]))
-    whole = _whole(metres, known)[inner, inner] & (length != 0)
+    valid = _one_surface(metres, known)[inner, inner] & (length != 0)
     with np.errstate(divide='ignore', invalid='ignore'):
-        scale = np.where(whole, 1 / length, np.float32(np.nan))
+        scale = np.where(valid, 1 / length, np.float32(np.nan))
     normals = np.full((height, width, 3), np.nan, np.float32)
     normals[inner, inner] = np.moveaxis(found * scale, 0, -1)
     return normals
@@ -72,17 +72,17 @@ def _dot(one: Planes, other: Planes) -> Planes:
 
 
 def _smooth(metres: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Average over what is known around each pixel."""
+    """Return the mean of the known depths around each pixel."""
     size = (REACH + 1, REACH + 1)
     total = cv2.boxFilter(metres, -1, size, normalize=False)
     count = cv2.boxFilter(known.astype(np.float32), -1, size, normalize=False)
     return total / np.maximum(count, 1)
 
 
-def _whole(metres: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return where all depths near by are known and of one surface.
+def _one_surface(metres: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the mask of pixels whose surroundings are known and on one surface.
 
-    A slope changes the depth evenly, so what counts is the change between next pixels.
+    A slope changes the depth evenly, so only the change between adjacent pixels counts.
     """
     block = np.ones((3, 3), np.uint8)
     low = cv2.erode(np.where(known, metres, FAR), block)

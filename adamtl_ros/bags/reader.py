@@ -30,24 +30,24 @@ RAW = 'sensor_msgs/msg/Image'
 COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 TRIES = 5
-"""So many images of a topic are looked at: the first ones of a recording may be damaged."""
+"""Number of images of a topic to look at: the first ones of a recording may be damaged."""
 
 
 class BagError(ValueError):
-    """A bag that cannot be read, or has no camera."""
+    """Bag that cannot be read, or has no camera."""
 
 
 @dataclass(frozen=True)
 class CameraTopics:
-    """A camera in a bag.
+    """Topics of a camera in a bag.
 
     Attributes:
         image: Topic of the images.
-        compressed: They are `CompressedImage`.
+        compressed: Whether the images are `CompressedImage`.
         info: Topic of the calibration; None if there is none.
         frames: Number of images.
-        duration_s: Length of the bag.
-        others: Image topics that would have done as well.
+        duration_s: Duration of the bag [s].
+        others: Other topics with camera images.
 
     """
 
@@ -60,7 +60,7 @@ class CameraTopics:
 
 
 def typestore() -> Typestore:
-    """Return the types for bags that do not bring their own definitions."""
+    """Return the message types for bags that do not define their own."""
     return get_typestore(Stores.ROS2_JAZZY)
 
 
@@ -101,8 +101,8 @@ def find_camera(path: Path, topic: str = '') -> CameraTopics:
 
     Args:
         path: Folder of the bag, or a single .mcap file.
-        topic: Name of the image topic; by default colour goes before grey, then the topic
-            with the most images.
+        topic: Name of the image topic; by default a color camera, else a grey one, and of
+            several the one with the most images.
 
     Raises:
         BagError: The bag cannot be read, or holds no such topic.
@@ -112,11 +112,11 @@ def find_camera(path: Path, topic: str = '') -> CameraTopics:
         images = [c for c in reader.connections if c.msgtype in (RAW, COMPRESSED) and c.msgcount]
         if topic:
             images = [c for c in images if c.topic == topic]
-        ranked = sorted(images, key=lambda c: (-_colours(reader, c), -c.msgcount, c.topic))
-        if not ranked or not _colours(reader, ranked[0]):
+        ranked = sorted(images, key=lambda c: (-_channels(reader, c), -c.msgcount, c.topic))
+        if not ranked or not _channels(reader, ranked[0]):
             found = ', '.join(sorted({f'{c.topic} ({c.msgtype})' for c in reader.connections}))
-            wanted = f'no images on {topic}' if topic else 'no camera images'
-            raise BagError(f'{path}: {wanted}; it holds: {found or "nothing"}')
+            missing = f'no images on {topic}' if topic else 'no camera images'
+            raise BagError(f'{path}: {missing}; it holds: {found or "nothing"}')
         best = ranked[0]
         return CameraTopics(
             image=best.topic,
@@ -124,7 +124,7 @@ def find_camera(path: Path, topic: str = '') -> CameraTopics:
             info=find_info(reader, best.topic),
             frames=best.msgcount,
             duration_s=reader.duration / 1e9,
-            others=tuple(c.topic for c in ranked[1:] if _colours(reader, c)),
+            others=tuple(c.topic for c in ranked[1:] if _channels(reader, c)),
         )
 
 
@@ -136,13 +136,13 @@ def bag_name(path: Path) -> str:
 
 def header_stamp(raw: bytes | memoryview) -> int:
     """Return the stamp [ns] of a serialised message that begins with a header."""
-    # CDR: four bytes of encapsulation, the second of which tells the byte order; then the stamp.
+    # CDR: four bytes of encapsulation, the second of which is the byte order; then the stamp.
     seconds, nanoseconds = struct.unpack_from('<iI' if raw[1] & 1 else '>iI', raw, 4)
     return int(seconds) * 1_000_000_000 + int(nanoseconds)
 
 
 def read_valid(reader: AnyReader, connection: Connection) -> Iterator[Any]:
-    """Yield the messages of a topic; those that are damaged are left out."""
+    """Yield the messages of a topic, without damaged ones."""
     try:
         for _, _, raw in reader.messages([connection]):
             try:
@@ -173,13 +173,13 @@ def find_info(reader: AnyReader, image: str) -> str | None:
 
 
 def common_prefix(one: str, other: str) -> int:
-    """Return how many leading parts of two topics are the same, the empty first one included."""
+    """Return the number of equal leading parts of two topics, the empty first one included."""
     pairs = zip(one.split('/'), other.split('/'), strict=False)
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _files(path: Path) -> list[Path]:
-    """Return what to open: files say themselves what they hold, and need no metadata."""
+    """Return the files to open; bag files can be read without metadata.yaml."""
     if path.is_file() or (path / 'metadata.yaml').exists():
         return [path]
     inside = sorted([*path.glob('*.mcap'), *path.glob('*.db3')])
@@ -188,11 +188,11 @@ def _files(path: Path) -> list[Path]:
     return inside
 
 
-def _colours(reader: AnyReader, connection: Connection) -> int:
-    """Return 3 for a colour camera, 1 for a grey one, 0 for depth and the like."""
+def _channels(reader: AnyReader, connection: Connection) -> int:
+    """Return 3 for a color camera, 1 for a grey one, 0 for depth and the like."""
     for message in itertools.islice(read_valid(reader, connection), TRIES):
         if connection.msgtype == RAW:
-            return _colours_of(message.encoding)
+            return _channels_of(message.encoding)
         flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
         image = cv2.imdecode(message.data, flags) if message.data.size else None
         if image is not None:
@@ -200,35 +200,35 @@ def _colours(reader: AnyReader, connection: Connection) -> int:
     return 0
 
 
-def _colours_of(encoding: str) -> int:
+def _channels_of(encoding: str) -> int:
     if encoding in ('mono8', 'mono16'):
         return 1
     return 3 if encoding.startswith(('rgb', 'bgr', 'yuv', 'uyvy', 'bayer')) else 0
 
 
 class IssueLog:
-    """Messages by kind, how often each came, and what the first one said."""
+    """Log of issues of a recording: count and first example by kind."""
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[int, str]] = {}
 
     def add(self, kind: str, example: str) -> None:
-        """Count a message.
+        """Count an issue.
 
         Args:
-            kind: What happened, the same words each time.
-            example: Where, and what to do.
+            kind: Description, the same text each time.
+            example: Where it happened, and what to do about it.
 
         """
         count, first = self._found.get(kind, (0, example))
         self._found[kind] = (count + 1, first)
 
     def count(self, kind: str) -> int:
-        """Return how often a message came."""
+        """Return how often an issue was added."""
         return self._found.get(kind, (0, ''))[0]
 
     def __iter__(self) -> Iterator[str]:
-        """Give a line for each kind."""
+        """Yield a line of text for each kind."""
         for kind, (count, first) in self._found.items():
             yield f'{kind} ({count}x): {first}' if count > 1 else f'{kind}: {first}'
 
@@ -236,7 +236,7 @@ class IssueLog:
         return len(self._found)
 
     def to_list(self) -> list[dict[str, Any]]:
-        """Return what JSON can hold."""
+        """Return the issues as JSON values."""
         return [
             {'what': kind, 'count': count, 'example': first}
             for kind, (count, first) in self._found.items()
@@ -247,7 +247,7 @@ class StampIndex:
     """Index of messages by topic and header stamp; of messages with the same stamp, the first.
 
     Building it reads the topics once. A message is then read from its place, together with the
-    messages of the other topics that have its stamp; those of one stamp are kept.
+    messages of the other topics that have its stamp; those of the last stamp stay in memory.
 
     Attributes:
         damage: What could not be read, or stopped the reading before the end of the bag; empty

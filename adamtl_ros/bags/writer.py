@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Results and labels as the messages of a bag, without ROS."""
+"""Messages for bags: results, labels and class names, as the node publishes them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def header(stamp: int, frame_id: str) -> object:
 
 
 def task_image(head: object, task: Task, result: NDArray[Any]) -> object:
-    """Return a result of a task as the node publishes it."""
+    """Return the `Image` of a result, (H, W) or (H, W, 3), in the encoding of its task."""
     data = np.ascontiguousarray(result)
     height, width = data.shape[:2]
     pixels = data.view(np.uint8).ravel()
@@ -72,7 +72,7 @@ def task_image(head: object, task: Task, result: NDArray[Any]) -> object:
 
 
 def label_info(head: object, task: Task) -> object:
-    """Return the class names of a task as the node publishes them."""
+    """Return the `LabelInfo` with the class names of a task."""
     types = own_typestore().types
     entry = types['vision_msgs/msg/VisionClass']
     names = [entry(number, name) for number, name in enumerate(task.classes)]

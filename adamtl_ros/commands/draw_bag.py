@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> None:
     """
     from adamtl_ros.data.synthetic import RATE_HZ, write_synthetic_bag
     from adamtl_ros.scenes.compose import demo_scene, random_scene
-    from adamtl_ros.scenes.domains import in_domain
+    from adamtl_ros.scenes.domains import apply_domain
 
     if options.bag.exists():
         raise ValueError(f'{options.bag} exists already; choose another folder or remove it')
@@ -37,6 +37,6 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError(f'--frames takes 1 or more, got {options.frames}')
     seconds = options.frames / RATE_HZ
     room = demo_scene(seconds) if options.seed is None else random_scene(options.seed)
-    scene = in_domain(room, options.domain)
+    scene = apply_domain(room, options.domain)
     write_synthetic_bag(options.bag, scene, frames=options.frames, truth=True)
     print(f'in {options.bag}: {options.frames} images, and ground truth of all tasks')

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Samples to batches of tensors, in an order that depends on seed and step alone."""
+"""Samples to batches of tensors, in an order that depends only on seed and step."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images and labels.
+    """Batch of images and labels.
 
     Attributes:
         images: (B, 3, H, W) uint8, RGB.
-        labels: By task, (B, H, W), normals (B, 3, H, W); 255 and NaN are unknown.
+        labels: Labels by task, (B, H, W), normals (B, 3, H, W); 255 and NaN are unknown.
 
     """
 
@@ -40,13 +40,19 @@ class Batch:
     labels: dict[str, Tensor]
 
     def to(self, device: torch.device) -> Batch:
-        """Move to a device."""
+        """Return the batch on a device."""
         labels = {name: label.to(device) for name, label in self.labels.items()}
         return Batch(self.images.to(device), labels)
 
 
 def collate(samples: Sequence[Sample], tasks: Iterable[str]) -> Batch:
-    """Join samples of one size; tasks that a sample has no label for are unknown."""
+    """Stack samples of one size.
+
+    Args:
+        samples: Samples of the batch.
+        tasks: Tasks of the batch; where a sample has no label, it is unknown.
+
+    """
     images = torch.from_numpy(np.stack([sample.image for sample in samples]))
     labels = {}
     for name in tasks:
@@ -63,18 +69,18 @@ def collate(samples: Sequence[Sample], tasks: Iterable[str]) -> Batch:
 
 @dataclass(frozen=True)
 class ResumableBatchSampler:
-    """Which images a stage of a training sees, and in which batches.
+    """Sampler of the batches of a training stage, which can start at any step.
 
-    Everything follows from the numbers here, so a training that was interrupted goes on with
-    the very batch that it would have seen next.
+    The order depends only on the fields, so an interrupted training continues with exactly the
+    batch that would have been next.
 
     Attributes:
         images: Number of images in the data set.
-        batch: Images of a step, of all processes together.
+        batch: Images per step, over all processes.
         steps: Number of steps.
-        seed: Of the order and of the augmentation.
-        first: Step to start with.
-        rank: Number of this process.
+        seed: Random seed of the order and of the augmentation.
+        first: First step.
+        rank: Index of this process.
         world: Number of processes.
 
     """
@@ -88,28 +94,28 @@ class ResumableBatchSampler:
     world: int = 1
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        """Yield, for each step, the images of this process, each with its number in the order."""
+        """Yield (image, position in the order) pairs of this process, a list for each step."""
         for step in range(self.first, self.steps):
-            places = range(step * self.batch + self.rank, (step + 1) * self.batch, self.world)
-            yield [(self._image(place), place) for place in places]
+            positions = range(step * self.batch + self.rank, (step + 1) * self.batch, self.world)
+            yield [(self._image(position), position) for position in positions]
 
     def __len__(self) -> int:
-        """Return the number of steps to go."""
+        """Return the number of remaining steps."""
         return self.steps - self.first
 
-    def _image(self, place: int) -> int:
-        epoch, position = divmod(place, self.images)
-        return int(_shuffled(self.images, self.seed, epoch)[position])
+    def _image(self, position: int) -> int:
+        epoch, offset = divmod(position, self.images)
+        return int(_permutation(self.images, self.seed, epoch)[offset])
 
 
 @lru_cache(maxsize=4)
-def _shuffled(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Return the order of an epoch."""
+def _permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return the order of the images in an epoch."""
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
 class AugmentedDataset(TorchDataset[object]):
-    """A data set, augmented by the number of an image in the order."""
+    """Data set whose items are augmented by their position in the order."""
 
     def __init__(
         self, dataset: Dataset, augmentation: Augmentation, size: tuple[int, int], seed: int
@@ -117,8 +123,8 @@ class AugmentedDataset(TorchDataset[object]):
         self.dataset, self.augmentation, self.size, self.seed = dataset, augmentation, size, seed
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
-        index, place = key
-        return self.augmentation(self.dataset[index], self.size, [self.seed, place])
+        index, position = key
+        return self.augmentation(self.dataset[index], self.size, [self.seed, position])
 
 
 def batches(
@@ -132,15 +138,18 @@ def batches(
     """Return the batches of a stage.
 
     Args:
-        dataset: The images.
-        augmentation: How they vary.
-        size: Height and width of a batch.
-        order: Which, and when.
-        tasks: Whose labels are wanted.
-        workers: Processes that prepare them; 0 for none beside this one.
+        dataset: Data set to sample from.
+        augmentation: Random transform of each sample.
+        size: Height and width of the images of a batch [px].
+        order: Sampler of the batches.
+        tasks: Tasks whose labels are needed.
+        workers: Number of worker processes; 0 to load in this process.
 
     """
-    varied = AugmentedDataset(dataset, augmentation, size, order.seed)
+    augmented = AugmentedDataset(dataset, augmentation, size, order.seed)
     return DataLoader(
-        varied, batch_sampler=order, collate_fn=partial(collate, tasks=tasks), num_workers=workers
+        augmented,
+        batch_sampler=order,
+        collate_fn=partial(collate, tasks=tasks),
+        num_workers=workers,
     )

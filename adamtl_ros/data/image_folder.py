@@ -1,6 +1,9 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Folders with an image and a label file for each task, as the published data sets are packed."""
+"""Base class of data sets in folders, with image files and label files for each task.
+
+Published data sets are packed like this; `nyud.Nyud` is an example of a subclass.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +30,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where an archive keeps its files, as paths below its root.
+class FolderLayout:
+    """Places of the files of an archive, as paths below its root.
 
     Attributes:
-        archive: Where to get it, for people.
+        archive: Name and URL of the archive, for errors.
         splits: Folder of the lists of image names, one .txt for each split.
         images: Folder of the images.
-        labels: Folders that a task cannot do without, by task.
+        labels: Required folders by task.
 
     """
 
@@ -44,25 +47,30 @@ class Layout:
     labels: Mapping[str, tuple[str, ...]]
 
 
-class LabelledFolder(ABC):
-    """Images of one split with the labels of the wanted tasks; a `Dataset`.
+class ImageFolder(ABC):
+    """Images of one split with the labels of the requested tasks; a `Dataset`.
 
-    A subclass sets `layout` and `table`, and reads the labels. Folders and images must be there;
-    where a label file is missing, its task is not in the sample.
+    A subclass sets `layout` and `available`, and reads the labels. Folders and images must exist;
+    a task whose label file is missing is not in the sample.
 
     Attributes:
-        layout: Where the files are.
-        table: All tasks that it has labels for, with its class names.
-        tasks: Those of them that are wanted.
+        layout: Places of the files.
+        available: All tasks of the data set, with its class names.
+        tasks: Requested tasks.
         names: Image names in the order of the split.
 
     """
 
-    layout: ClassVar[Layout]
-    table: ClassVar[Mapping[str, Task]]
+    layout: ClassVar[FolderLayout]
+    available: ClassVar[Mapping[str, Task]]
 
     def __init__(self, root: Path, split: str, tasks: Iterable[str]) -> None:
-        """Look at the folders.
+        """Check the folders.
+
+        Args:
+            root: Folder of the unpacked archive.
+            split: Name of the list of images, without .txt.
+            tasks: Tasks to read the labels of.
 
         Raises:
             DataError: A folder, the list of the split or an image is missing.
@@ -70,8 +78,8 @@ class LabelledFolder(ABC):
 
         """
         self.root = root
-        chosen = select(tasks, self.table)
-        self.tasks: Mapping[str, Task] = {name: self.table[name] for name in chosen}
+        selected = select(tasks, self.available)
+        self.tasks: Mapping[str, Task] = {name: self.available[name] for name in selected}
         folders = [folder for task in self.tasks for folder in self.layout.labels[task]]
         for folder in ('', self.layout.images, self.layout.splits, *folders):
             self._require(root / folder)
@@ -103,13 +111,19 @@ class LabelledFolder(ABC):
 
     @abstractmethod
     def read_label(self, task: str, name: str) -> NDArray[np.generic] | None:
-        """Return the label of an image in any size, None if there is no file of it."""
+        """Return the label of an image in any size; None if it has no file.
+
+        Args:
+            task: Name of the task.
+            name: Name of the image.
+
+        """
 
     def _require(self, path: Path) -> None:
         if not path.exists():
-            wanted = ', '.join(self.tasks) or 'none'
+            tasks = ', '.join(self.tasks) or 'none'
             raise DataError(
-                f'{path} is missing, which the tasks {wanted} need; unpack {self.layout.archive} '
+                f'{path} is missing, which the tasks {tasks} need; unpack {self.layout.archive} '
                 f'and give the folder that holds {self.layout.images}/, or leave tasks out'
             )
 
@@ -125,10 +139,10 @@ class LabelledFolder(ABC):
 
     def _find_images(self) -> list[Path]:
         folder = self.root / self.layout.images
-        # One listing instead of ten thousand questions: folders of data sets are often remote.
-        there = set(os.listdir(folder))  # noqa: PTH208  names, not paths
+        # One listing instead of ten thousand checks: folders of data sets are often remote.
+        files = set(os.listdir(folder))  # noqa: PTH208  names, not paths
         paths = [folder / f'{name}.jpg' for name in self.names]
-        missing = [path for path in paths if path.name not in there]
+        missing = [path for path in paths if path.name not in files]
         if missing:
             raise DataError(
                 f'{missing[0]} is missing, and with it {len(missing)} of {len(paths)} images of '
@@ -137,68 +151,68 @@ class LabelledFolder(ABC):
         return paths
 
 
-def find(folder: Path, name: str, suffixes: Sequence[str]) -> Path | None:
-    """Return the file of that name with the first suffix that exists, None if there is none."""
+def find_file(folder: Path, name: str, suffixes: Sequence[str]) -> Path | None:
+    """Return the file with a name and the first suffix that exists; None if there is none."""
     paths = (folder / f'{name}{suffix}' for suffix in suffixes)
     return next((path for path in paths if path.is_file()), None)
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """Read an image, (H, W, 3) uint8, RGB, as it is stored: labels know of no rotation flag."""
+    """Read an image, (H, W, 3) uint8, RGB, as stored: labels ignore the EXIF orientation, too."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
-        raise damaged(path, 'it is no image')
+        raise unreadable(path, 'it is no image')
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def read_normals(path: Path) -> NDArray[np.float32]:
-    """Read vectors from an array, or from an image in which 0..255 stands for -1..1."""
+    """Read (H, W, 3) unit vectors from an array, or from an image where 0..255 means -1..1."""
     stored = read_map(path) if path.suffix == '.npy' else read_rgb(path)
     if stored.ndim != 3 or stored.shape[2] != 3:
-        raise damaged(path, f'normals are (height, width, 3), not {stored.shape}')
+        raise unreadable(path, f'normals are (height, width, 3), not {stored.shape}')
     vectors = unit_vectors(stored * np.float32(2 / 255) - 1 if stored.dtype == np.uint8 else stored)
     if not np.isfinite(vectors).any():
-        raise damaged(path, 'no vector has a length near 1')
+        raise unreadable(path, 'no vector has a length near 1')
     return vectors
 
 
 def read_map(path: Path, key: str = '') -> NDArray[Any]:
-    """Read a .npy, the array `key` of a .mat, or the numbers in the pixels of an image."""
+    """Read a .npy file, the array `key` of a .mat file, or the pixel values of an image."""
     if path.suffix == '.mat':
         return read_mat(path, key)
     try:
         if path.suffix == '.npy':
             return np.load(path)
-        # OpenCV turns the numbers of a palette image into colours.
+        # OpenCV would replace the indices of a palette image by colors.
         return np.asarray(_optional('PIL.Image', 'pillow').open(path))
     except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise damaged(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def read_mat(path: Path, key: str) -> NDArray[Any]:
     """Read an array of a MATLAB file.
 
     Raises:
-        DataError: Damaged, without that array, or scipy is missing.
+        DataError: A damaged file, no such array, or scipy is missing.
 
     """
     scipy_io = _optional('scipy.io', 'scipy')
     try:
         content = scipy_io.loadmat(path)
-    except Exception as error:  # scipy raises whatever its parser stumbles over
-        raise damaged(path, error) from error
+    except Exception as error:  # the parser of scipy raises anything
+        raise unreadable(path, error) from error
     if key not in content:
         found = ', '.join(name for name in content if not name.startswith('__')) or 'nothing'
-        raise damaged(path, f"there is no '{key}', it holds: {found}")
+        raise unreadable(path, f"there is no '{key}', it holds: {found}")
     return np.asarray(content[key])
 
 
-def damaged(path: Path, reason: object) -> DataError:
+def unreadable(path: Path, reason: object) -> DataError:
     """Return the error for a file that cannot be used."""
     return DataError(f'{path} cannot be read: {reason}; take it from the archive again')
 
 
-def _optional(module: str, package: str) -> Any:  # noqa: ANN401  a module without types
+def _optional(module: str, package: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:

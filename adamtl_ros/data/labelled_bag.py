@@ -40,9 +40,9 @@ class LabelledBag:
 
     Opening reads the bag once, for the stamps (0.1 to 0.2 s for 24 raw images with labels in
     SQLite3, or 180 compressed ones with depth in MCAP); an image and its labels are then read
-    from their place, at about 1 ms, and decoded. Only the messages of the last image are kept.
-    Each process opens the bag again, so that it works in data loaders; two threads must not
-    share one.
+    from their place, at about 1 ms, and decoded. Only the messages of the last image stay in
+    memory. Each process opens the bag again, so that it works in data loaders; two threads must
+    not share one.
 
     Masks (saliency, edges) are 0 and 1, or else 0..255. In one with a 1 and no values but
     0, 1 and 255, 255 is unknown.

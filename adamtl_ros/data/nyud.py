@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""NYUDv2: indoor images with 40 classes, depth, surface normals and edges."""
+"""NYUDv2 data set: indoor images with 40 classes, depth, surface normals and edges."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from adamtl_ros.data.image_folder import (
-    LabelledFolder,
-    Layout,
-    damaged,
-    find,
+    FolderLayout,
+    ImageFolder,
+    find_file,
     read_map,
     read_normals,
+    unreadable,
 )
 from adamtl_ros.labels import binary_mask, class_ids, valid_depth
 from adamtl_ros.tasks import TASKS, UNLABELLED
@@ -34,12 +34,12 @@ NYU_CLASSES = (
     'shower curtain', 'box', 'whiteboard', 'person', 'night stand', 'toilet', 'sink', 'lamp',
     'bathtub', 'bag', 'other structure', 'other furniture', 'other prop',
 )  # fmt: skip
-"""The 40 classes of Gupta et al. (CVPR 2013) in their order; their 0, background, is unlabelled."""
+"""The 40 classes of Gupta et al. (CVPR 2013) in order, without their 0, the background."""
 
 NYUD_TASKS = ('semseg', 'normals', 'depth', 'edges')
 
-# Two archives of the same images are about: images and .mat files (ASTMT, 2019), and arrays and
-# .png files (what AdaMTL reads). Their folders have the same names.
+# There are two archives of the same images: images and .mat files (ASTMT, 2019), and arrays and
+# .png files (AdaMTL). Their folders have the same names.
 _FILES = {
     'semseg': ('segmentation', ('.png', '.mat')),
     'normals': ('normals', ('.npy', '.png', '.jpg')),
@@ -48,14 +48,13 @@ _FILES = {
 }
 
 
-class Nyud(LabelledFolder):
+class Nyud(ImageFolder):
     """NYUDv2 in the packaging of the multi-task literature, 795 train and 654 val images.
 
-    Labels as `Sample` says; the depth is in metres, the normals come from it, the edges are
-    those of the segmentation.
+    Depth is in metres, the normals are computed from it, the edges are those of the segmentation.
     """
 
-    layout: ClassVar[Layout] = Layout(
+    layout: ClassVar[FolderLayout] = FolderLayout(
         archive=(
             'NYUD_MT.tgz (https://data.vision.ee.ethz.ch/kmaninis/share/MTL/NYUD_MT.tgz or '
             'https://drive.google.com/file/d/14EAEMXmd3zs2hIMY63UhHPSFPDAkiTzw)'
@@ -64,13 +63,13 @@ class Nyud(LabelledFolder):
         images='images',
         labels={task: (folder,) for task, (folder, _) in _FILES.items()},
     )
-    table: ClassVar[Mapping[str, Task]] = {
+    available: ClassVar[Mapping[str, Task]] = {
         'semseg': TASKS['semseg'].with_classes(NYU_CLASSES),
         **{name: TASKS[name] for name in NYUD_TASKS[1:]},
     }
 
     def __init__(self, root: Path, split: str = 'train', tasks: Iterable[str] = NYUD_TASKS) -> None:
-        """Look at the folders.
+        """Check the folders.
 
         Args:
             root: Folder that holds images/, gt_sets/, segmentation/ and so on.
@@ -85,31 +84,31 @@ class Nyud(LabelledFolder):
         super().__init__(root, split, tasks)
 
     def read_label(self, task: str, name: str) -> NDArray[np.generic] | None:
-        """Return the label of an image, None if there is no file of it."""
+        """Return the label of an image; None if it has no file."""
         folder, suffixes = _FILES[task]
-        path = find(self.root / folder, name, suffixes)
+        path = find_file(self.root / folder, name, suffixes)
         if path is None:
             return None
         if task == 'semseg':
             return _without_background(read_map(path, 'segmentation'), path)
         if task == 'normals':
-            return _facing_the_camera(path)
+            return _read_normals(path)
         label = read_map(path, 'depth')
         if label.ndim != 2:
-            raise damaged(path, f'a label of {task} is (height, width), not {label.shape}')
+            raise unreadable(path, f'a label of {task} is (height, width), not {label.shape}')
         return valid_depth(label) if task == 'depth' else binary_mask(label)
 
 
 def _without_background(stored: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
-    """Move the classes from 1..40 to 0..39; 0 is background, which nobody trains on."""
+    """Move the classes from 1..40 to 0..39; background (0) becomes unlabelled."""
     ids = class_ids(stored, len(NYU_CLASSES) + 1, path)
     return np.where((ids == 0) | (ids == UNLABELLED), UNLABELLED, ids - 1).astype(np.uint8)
 
 
-def _facing_the_camera(path: Path) -> NDArray[np.float32]:
-    """Turn stored normals, x left, y up, z towards the camera, into the optical frame.
+def _read_normals(path: Path) -> NDArray[np.float32]:
+    """Convert stored normals (x left, y up, z towards the camera) to the optical frame.
 
-    Methods that train on the normals of this data set call them outward ones in the optical
-    frame (baegwangbin/DSINE, issues 8 and 12), which is the same: a wall in front has z = 1.
+    Methods that train on this data set describe them as outward normals in the optical frame
+    (baegwangbin/DSINE, issues 8 and 12), which is the same: a wall in front has z = 1.
     """
     return -read_normals(path)

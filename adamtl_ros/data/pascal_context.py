@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""PASCAL-Context: photographs with classes, human parts, normals, saliency and edges."""
+"""PASCAL-Context data set: photographs with classes, human parts, normals, saliency, edges."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 
 from adamtl_ros.data.image_folder import (
-    LabelledFolder,
-    Layout,
-    damaged,
-    find,
+    FolderLayout,
+    ImageFolder,
+    find_file,
     read_map,
     read_mat,
     read_normals,
+    unreadable,
 )
 from adamtl_ros.labels import class_ids, resize_nearest
 from adamtl_ros.tasks import PASCAL_CLASSES, TASKS, UNLABELLED
@@ -45,9 +45,9 @@ PART_IDS = {part: i for i, group in enumerate(_PART_GROUPS, 1) for part in group
 
 _PERSON = 15
 
-# The normals were predicted by a network that saw NYUDv2 only, so they are believed where the
-# class, of the 459 of PASCAL-Context, has a name that NYUDv2 also has, and on tvmonitor (427),
-# which is television there. 'unknown' does not count.
+# The normals were predicted by a network trained on NYUDv2 only, so they are used only for those of
+# the 459 classes of PASCAL-Context that NYUDv2 has by the same name, and for tvmonitor (427), its
+# television; not for 'unknown'.
 NORMALS_CLASSES = (
     3, 4, 6, 9, 10, 11, 13, 15, 17, 18, 22, 23, 29, 30, 33, 34, 36, 37, 38, 39, 41, 43, 46, 49, 50,
     51, 53, 55, 56, 59, 61, 62, 65, 66, 68, 69, 72, 73, 78, 83, 84, 85, 87, 88, 95, 96, 101, 104,
@@ -69,15 +69,15 @@ _FILES = {
 }
 
 
-class PascalContext(LabelledFolder):
+class PascalContext(ImageFolder):
     """PASCAL-Context in the packaging of ASTMT (CVPR 2019), 4998 train and 5105 val images.
 
-    Labels as `Sample` says. The classes are the 21 of PASCAL VOC. An image without any human
-    part is unlabelled for that task as a whole, not background. Normals and saliency were
+    The classes are the 21 of PASCAL VOC. An image without any human part is unlabelled for that
+    task as a whole, not background. Normals and saliency were
     predicted by networks, not measured.
     """
 
-    layout: ClassVar[Layout] = Layout(
+    layout: ClassVar[FolderLayout] = FolderLayout(
         archive='PASCAL_MT.tgz (https://data.vision.ee.ethz.ch/kmaninis/share/MTL/PASCAL_MT.tgz)',
         splits='ImageSets/Context',
         images='JPEGImages',
@@ -87,12 +87,12 @@ class PascalContext(LabelledFolder):
             'normals': (_FILES['normals'], _MAPS),
         },
     )
-    table: ClassVar[Mapping[str, Task]] = {name: TASKS[name] for name in PASCAL_TASKS}
+    available: ClassVar[Mapping[str, Task]] = {name: TASKS[name] for name in PASCAL_TASKS}
 
     def __init__(
         self, root: Path, split: str = 'train', tasks: Iterable[str] = PASCAL_TASKS
     ) -> None:
-        """Look at the folders.
+        """Check the folders.
 
         Args:
             root: Folder that holds JPEGImages/, ImageSets/, semseg/ and so on.
@@ -107,10 +107,10 @@ class PascalContext(LabelledFolder):
         super().__init__(root, split, tasks)
 
     def read_label(self, task: str, name: str) -> NDArray[np.generic] | None:
-        """Return the label of an image, None if there is no file of it."""
+        """Return the label of an image; None if it has no file."""
         if task == 'semseg':
             return self._semseg(name)
-        path = find(self.root / _FILES[task], name, ('.mat', '.png'))
+        path = find_file(self.root / _FILES[task], name, ('.mat', '.png'))
         if path is None:
             return None
         if task == 'normals':
@@ -118,21 +118,20 @@ class PascalContext(LabelledFolder):
         return _READ[task](path)
 
     def _semseg(self, name: str) -> NDArray[np.uint8] | None:
-        # Those of VOC are finer, but not every image has one.
+        # The labels of VOC are finer, but not every image has one.
         for folder in ('VOC12', 'pascal-context'):
-            path = find(self.root / 'semseg' / folder, name, ['.png'])
+            path = find_file(self.root / 'semseg' / folder, name, ['.png'])
             if path:
                 return class_ids(read_map(path), len(PASCAL_CLASSES), path)
         return None
 
     def _normals(self, name: str, path: Path) -> NDArray[np.float32] | None:
-        areas = find(self.root / _MAPS, name, ['.mat'])
+        areas = find_file(self.root / _MAPS, name, ['.mat'])
         if areas is None:
             return None
-        # Stored with x left, y up and z towards the camera. No document says so. It shows in the
-        # figures that ASTMT publishes: red grows to the left of a head, green to its top and on
-        # the ground, blue is high everywhere. Only so does its rotation augmentation, too, turn
-        # the normals with the image.
+        # Stored with x left, y up and z towards the camera. This is not documented, but visible in
+        # the figures of ASTMT: red grows to the left of a head, green to its top and on the
+        # ground, blue is high everywhere. Its rotation augmentation is consistent only with this.
         normals = -read_normals(path)
         normals[~np.isin(resize_nearest(_areas(areas), *normals.shape[:2]), NORMALS_CLASSES)] = (
             np.nan
@@ -144,7 +143,7 @@ def label_edges(labels: NDArray[Any]) -> NDArray[np.uint8]:
     """Return the boundaries between areas of different labels, thinned to a pixel.
 
     Args:
-        labels: (H, W) of any integer type.
+        labels: (H, W) labels of any integer type.
 
     Returns:
         (H, W) uint8, 1 on a boundary.
@@ -163,13 +162,13 @@ def label_edges(labels: NDArray[Any]) -> NDArray[np.uint8]:
 def _human_parts(path: Path) -> NDArray[np.uint8]:
     annotation = read_mat(path, 'anno')
     try:
-        return _paint_parts(annotation)
+        return _draw_parts(annotation)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise damaged(path, f'it is not laid out like PASCAL-Part ({error!r})') from error
+        raise unreadable(path, f'it is not laid out like PASCAL-Part ({error!r})') from error
 
 
-def _paint_parts(annotation: NDArray[Any]) -> NDArray[np.uint8]:
-    """Paint the parts of all persons in their order; one unlabelled pixel if there are none."""
+def _draw_parts(annotation: NDArray[Any]) -> NDArray[np.uint8]:
+    """Draw the parts of all persons in order; one unlabelled pixel if there are none."""
     objects = annotation.ravel()[0][1].ravel()
     # An object is its class name, class number, mask and parts; a part is its name and mask.
     persons = [thing for thing in objects if thing[1].item() == _PERSON and thing[3].size]
@@ -182,7 +181,7 @@ def _paint_parts(annotation: NDArray[Any]) -> NDArray[np.uint8]:
 def _saliency(path: Path) -> NDArray[np.uint8]:
     stored = read_map(path)
     if stored.ndim != 2:
-        raise damaged(path, f'saliency is (height, width), not {stored.shape}')
+        raise unreadable(path, f'saliency is (height, width), not {stored.shape}')
     return (stored > 127.5).astype(np.uint8)
 
 
@@ -199,7 +198,7 @@ _READ = {'human_parts': _human_parts, 'saliency': _saliency, 'edges': _edges}
 
 def _thin(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Thin lines to a pixel as Guo and Hall do (Communications of the ACM 32, 1989)."""
-    # The neighbours of a pixel, clockwise from above, as the bits of a number.
+    # The neighbors of a pixel, clockwise from above, as the bits of a number.
     weights = np.array([[128, 1, 2], [64, 0, 4], [32, 16, 8]], np.float32)
     before = -1
     while before != (before := int(mask.sum())):
@@ -211,7 +210,7 @@ def _thin(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=1)
 def _removable() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return 1 for the neighbourhoods that let a pixel go, for the two halves of a round."""
+    """Return 1 for neighborhoods whose pixel is removed, for both sub-iterations."""
     bits = ((np.arange(256)[:, None] >> np.arange(8)) & 1).astype(bool)
     n, ne, e, se, s, sw, w, nw = bits.T
     corners = ((n, ne, e), (e, se, s), (s, sw, w), (w, nw, n))

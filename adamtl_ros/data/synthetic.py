@@ -20,7 +20,7 @@ from adamtl_ros.bags.reader import CAMERA_INFO, COMPRESSED, RAW
 from adamtl_ros.bags.writer import LABEL_INFO, header, label_info, own_typestore, task_image
 from adamtl_ros.sample import DataError, Sample
 from adamtl_ros.scenes.compose import demo_scene, random_scene
-from adamtl_ros.scenes.domains import DOMAINS, check_domain, in_domain
+from adamtl_ros.scenes.domains import DOMAINS, apply_domain, check_domain
 from adamtl_ros.scenes.labels import SCENE_TASKS
 from adamtl_ros.tasks import TASKS, Kind
 
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from adamtl_ros.tasks import Task
 
 VERSION = 2
-"""Of how scenes are drawn; sets that were written by another one are drawn anew."""
-STORED = {
+"""Version of the renderer; sets that another version wrote are rendered again."""
+ARRAYS = {
     'image': ((3,), np.uint8),
     'semseg': ((), np.uint8),
     'human_parts': ((), np.uint8),
@@ -47,23 +47,23 @@ STORED = {
     'depth': ((), np.float16),
     'edges': ((), np.uint8),
 }
-"""Trailing shape and type on disk; half floats are off by 0.03 degrees and 4 mm at 8 m."""
+"""Trailing shape and type of the arrays; half floats are off by 0.03 degrees, 4 mm at 8 m."""
 
 
 @dataclass(frozen=True)
 class ScenesConfig:
-    """Which scenes, and how they are seen.
+    """Configuration of a set of rendered scenes.
 
     Attributes:
         scenes: Number of scenes.
-        frames: Images of each scene.
-        height: Of an image [px].
-        width: Of an image [px].
-        first_seed: Seed of the first scene; those of two sets must not overlap.
+        frames: Images per scene.
+        height: Height of an image [px].
+        width: Width of an image [px].
+        first_seed: Seed of the first scene; the seeds of two sets must not overlap.
         step: Time between two images of a scene [s].
         samples: Rays per pixel and axis.
-        difficulty: Of all scenes, 0..1; drawn for each if not given.
-        domain: World that they are in, of `DOMAINS`.
+        difficulty: Difficulty of all scenes, 0..1; random for each scene by default.
+        domain: Visual domain, one of `DOMAINS`.
 
     """
 
@@ -90,9 +90,9 @@ class ScenesConfig:
 
 
 class SyntheticScenes:
-    """Labelled images of drawn scenes, the same for the same configuration.
+    """Labelled images of rendered scenes, the same for the same configuration.
 
-    The images of a scene follow each other.
+    The images of a scene are consecutive.
     """
 
     def __init__(
@@ -103,31 +103,31 @@ class SyntheticScenes:
         workers: int = 1,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        """Prepare; draw all images now if they are to be written.
+        """Open the set, and render all images if a folder is given and does not hold them.
 
         Args:
-            config: Which scenes.
-            folder: Where the images are kept, some 0.7 MB each at 192x256; drawn each time
-                they are asked for if not given.
-            workers: Processes that draw.
-            progress: Called with scenes drawn so far and scenes in all.
+            config: Configuration of the set.
+            folder: Folder of the images, about 0.7 MB each at 192x256; by default, an image
+                is rendered whenever it is read.
+            workers: Processes that render.
+            progress: Callback with the number of rendered scenes and of all scenes.
 
         Raises:
-            DataError: The folder holds something else.
+            DataError: A folder with other content.
 
         """
         self.config = config
         self._planes: dict[str, NDArray[np.generic]] = {}
         if folder is not None:
-            _write(config, folder, workers, progress or (lambda _done, _all: None))
+            _write(config, folder, workers, progress or (lambda _done, _total: None))
             self._planes = {
                 name: np.load(folder / f'{name}.npy', mmap_mode='r')
-                for name in (*STORED, 'difficulty')
+                for name in (*ARRAYS, 'difficulty')
             }
 
     @property
     def tasks(self) -> Mapping[str, Task]:
-        """All six tasks; semantic classes are those of the scenes."""
+        """All six tasks, with the semantic classes of the scenes."""
         return SCENE_TASKS
 
     def __len__(self) -> int:
@@ -144,8 +144,8 @@ class SyntheticScenes:
         if not 0 <= index < len(self):
             raise IndexError(f'image {index} of {len(self)}')
         if not self._planes:
-            return draw(self.config, index)
-        planes = {name: np.array(self._planes[name][index]) for name in STORED}
+            return render_sample(self.config, index)
+        planes = {name: np.array(self._planes[name][index]) for name in ARRAYS}
         image = planes.pop('image')
         for name in ('normals', 'depth'):
             planes[name] = planes[name].astype(np.float32)
@@ -153,8 +153,8 @@ class SyntheticScenes:
         return Sample(image, planes, name, float(self._planes['difficulty'][index]))
 
 
-def draw(config: ScenesConfig, index: int) -> Sample:
-    """Draw one image of a set."""
+def render_sample(config: ScenesConfig, index: int) -> Sample:
+    """Render one image of a set."""
     scene = _scene(_seed(config, index), config.difficulty, config.domain)
     time = (index % config.frames) * config.step
     return scene.frame(time, (config.height, config.width), config.samples)
@@ -162,7 +162,7 @@ def draw(config: ScenesConfig, index: int) -> Sample:
 
 @lru_cache(maxsize=4)
 def _scene(seed: int, difficulty: float | None, domain: str) -> Scene:
-    return in_domain(random_scene(seed, difficulty), domain)
+    return apply_domain(random_scene(seed, difficulty), domain)
 
 
 def _seed(config: ScenesConfig, index: int) -> int:
@@ -172,19 +172,19 @@ def _seed(config: ScenesConfig, index: int) -> int:
 def _write(
     config: ScenesConfig, folder: Path, workers: int, progress: Callable[[int, int], None]
 ) -> None:
-    """Draw all images into a folder, unless they are there."""
-    mark = folder / 'scenes.json'
-    wanted = {'version': VERSION, **asdict(config)}
-    if _read_mark(mark) == wanted:
+    """Render all images into a folder, unless it holds them."""
+    metadata = folder / 'scenes.json'
+    expected = {'version': VERSION, **asdict(config)}
+    if _read_metadata(metadata) == expected:
         return
     if folder.exists() and any(folder.iterdir()):
-        if not (mark.is_file() or (folder / 'unfinished').is_file()):
-            raise DataError(f'{folder} holds something else than drawn scenes; choose another')
+        if not (metadata.is_file() or (folder / 'unfinished').is_file()):
+            raise DataError(f'{folder} holds something else than rendered scenes; choose another')
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / 'unfinished').touch()
     count = config.scenes * config.frames
-    for name, (shape, kind) in STORED.items():
+    for name, (shape, kind) in ARRAYS.items():
         _map(folder, name, (count, config.height, config.width, *shape), kind)
     _map(folder, 'difficulty', (count,), np.float32)
     with ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as pool:
@@ -192,25 +192,25 @@ def _write(
         for done, job in enumerate(jobs, 1):
             job.result()
             progress(done, config.scenes)
-    mark.write_text(json.dumps(wanted, sort_keys=True))
+    metadata.write_text(json.dumps(expected, sort_keys=True))
     (folder / 'unfinished').unlink()
 
 
-def _read_mark(mark: Path) -> dict[str, Any]:
-    """Return what is drawn in a folder; nothing if the mark is missing or damaged."""
+def _read_metadata(metadata: Path) -> dict[str, Any]:
+    """Return the configuration of the set in a folder; empty if it is missing or damaged."""
     try:
-        # Sets that were drawn before there were domains do not name theirs.
-        return {'domain': DOMAINS[0], **json.loads(mark.read_text())}
+        # The first version had no domains.
+        return {'domain': DOMAINS[0], **json.loads(metadata.read_text())}
     except (OSError, TypeError, ValueError):
         return {}
 
 
 def _write_scene(config: ScenesConfig, folder: Path, scene: int) -> None:
-    """Draw the images of one scene into the files."""
-    planes = {name: np.load(folder / f'{name}.npy', mmap_mode='r+') for name in STORED}
+    """Render the images of one scene into the arrays."""
+    planes = {name: np.load(folder / f'{name}.npy', mmap_mode='r+') for name in ARRAYS}
     difficulty = np.load(folder / 'difficulty.npy', mmap_mode='r+')
     for index in range(scene * config.frames, (scene + 1) * config.frames):
-        sample = draw(config, index)
+        sample = render_sample(config, index)
         planes['image'][index] = sample.image
         for name, label in sample.labels.items():
             planes[name][index] = label
@@ -239,13 +239,13 @@ def write_synthetic_bag(
     """Write an MCAP bag with JPEG images of a scene and the camera's calibration.
 
     Args:
-        path: Folder to make; must not exist.
-        scene: What is seen; the story of the demo, as long as the bag, if not given.
+        path: Folder of the bag; must not exist.
+        scene: Scene to render; by default `demo_scene`, as long as the bag.
         frames: Number of images, at 15 Hz.
-        size: Their height and width [px].
-        truth: Write the labels of all tasks too, on `/ground_truth/<task>/image`, and the names
-            of their classes beside them.
-        workers: Processes that draw.
+        size: Height and width of the images [px].
+        truth: Whether to write the labels of all tasks, on `/ground_truth/<task>/image`, and
+            the class names beside them.
+        workers: Processes that render.
 
     """
     scene = scene or demo_scene(frames / RATE_HZ)
@@ -254,7 +254,7 @@ def write_synthetic_bag(
         image = writer.add_connection(IMAGE, COMPRESSED, typestore=store)
         info = writer.add_connection(INFO, CAMERA_INFO, typestore=store)
         labels = _add_truth(writer) if truth else {}
-        for index, sample in enumerate(_draw(scene, frames, size, workers)):
+        for index, sample in enumerate(_render(scene, frames, size, workers)):
             stamp = START_NS + index * 1_000_000_000 // RATE_HZ
             head = header(stamp, FRAME_ID)
             writer.write(image, stamp, store.serialize_cdr(_jpeg(store, head, sample), COMPRESSED))
@@ -266,7 +266,7 @@ def write_synthetic_bag(
 
 
 def _add_truth(writer: Writer) -> dict[str, Connection]:
-    """Add the topics of the labels, and write the names of their classes."""
+    """Add the topics of the labels, and write the class names."""
     store = own_typestore()
     topics = {}
     for name, task in SCENE_TASKS.items():
@@ -279,10 +279,10 @@ def _add_truth(writer: Writer) -> dict[str, Connection]:
     return topics
 
 
-def _draw(scene: Scene, frames: int, size: tuple[int, int], workers: int) -> Iterator[Sample]:
-    """Draw the images of a scene in order.
+def _render(scene: Scene, frames: int, size: tuple[int, int], workers: int) -> Iterator[Sample]:
+    """Render the images of a scene in order.
 
-    With one ray per pixel: who looks at them reduces them to the size of the network.
+    One ray per pixel is enough: the images are resized to the smaller network input.
     """
     times: Iterable[float] = [index / RATE_HZ for index in range(frames)]
     frame = partial(scene.frame, size=size, samples=1)
@@ -303,7 +303,7 @@ def _label(name: str, label: NDArray[Any]) -> NDArray[Any]:
 
 
 def _calibration(store: Typestore, head: object, camera: Camera) -> object:
-    f, (cx, cy) = camera.focal, camera.middle
+    f, (cx, cy) = camera.focal, camera.principal_point
     return store.types[CAMERA_INFO](
         header=head,
         height=camera.height,

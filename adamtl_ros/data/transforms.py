@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training images vary.
+    """Random crop, zoom, mirror and color jitter of training images.
 
     Attributes:
-        scale: Least and greatest zoom; the depth shrinks as the zoom grows, as if the camera
-            had come closer with the same lens.
-        flip: Mirror every second image.
-        color: Greatest change of brightness, contrast and color balance, as a factor - 1.
+        scale: Minimum and maximum zoom; depth is divided by the zoom, as if the camera were
+            closer with the same lens.
+        flip: Whether to mirror every second image, at random.
+        color: Maximum change of brightness, contrast and color balance, as a factor - 1.
 
     """
 
@@ -54,12 +54,12 @@ class Augmentation:
             )
 
     def __call__(self, sample: Sample, size: tuple[int, int], seed: list[int]) -> Sample:
-        """Cut a random window out of a sample, zoom it to a size, and vary it.
+        """Return a randomly augmented crop of a sample.
 
         Args:
-            sample: The sample.
-            size: Height and width of the result.
-            seed: The same numbers give the same result.
+            sample: Sample of any size.
+            size: Height and width of the result [px].
+            seed: Random seed.
 
         """
         random = np.random.default_rng(seed)
@@ -71,13 +71,13 @@ class Augmentation:
 
 
 def resize(sample: Sample, size: tuple[int, int]) -> Sample:
-    """Return a sample at another height and width; its aspect may change."""
+    """Return a sample at another height and width; the aspect ratio may change."""
     height, width = sample.image.shape[:2]
-    return sample if (height, width) == size else _cut(sample, (0, 0, height, width), size)
+    return sample if (height, width) == size else _crop(sample, (0, 0, height, width), size)
 
 
 def mirror(sample: Sample) -> Sample:
-    """Return a sample with left and right exchanged; normals turn with it."""
+    """Return a sample with left and right exchanged, also in the direction of normals."""
     labels = {}
     for name, label in sample.labels.items():
         flipped = np.ascontiguousarray(label[:, ::-1])
@@ -90,25 +90,33 @@ def mirror(sample: Sample) -> Sample:
 def _window(
     sample: Sample, size: tuple[int, int], zoom: float, at: NDArray[np.float64]
 ) -> Sample:  # fmt: skip
-    """Cut the window that has a size once it is zoomed, as far as the image reaches."""
+    """Crop the window that has a size after zooming, limited to the image.
+
+    Args:
+        sample: Sample of any size.
+        size: Height and width of the result [px].
+        zoom: Factor of the zoom; raised if the window would exceed the image.
+        at: Relative position of the window, (y, x) in 0..1.
+
+    """
     height, width = sample.image.shape[:2]
     zoom = max(zoom, size[0] / height, size[1] / width)
     rows, columns = (
-        max(1, min(round(side / zoom), most))
-        for side, most in zip(size, (height, width), strict=True)
+        max(1, min(round(side / zoom), limit))
+        for side, limit in zip(size, (height, width), strict=True)
     )
     top, left = int(at[0] * (height - rows + 1)), int(at[1] * (width - columns + 1))
-    cut = _cut(sample, (top, left, rows, columns), size)
+    crop = _crop(sample, (top, left, rows, columns), size)
     depths = {
         name: label.astype(np.float32) / np.float32(zoom)
-        for name, label in cut.labels.items()
+        for name, label in crop.labels.items()
         if TASKS[name].kind is Kind.DEPTH
     }
-    return replace(cut, labels={**cut.labels, **depths})
+    return replace(crop, labels={**crop.labels, **depths})
 
 
-def _cut(sample: Sample, window: tuple[int, int, int, int], size: tuple[int, int]) -> Sample:
-    """Cut a window (top, left, rows, columns) and resize it, labels without mixing them."""
+def _crop(sample: Sample, window: tuple[int, int, int, int], size: tuple[int, int]) -> Sample:
+    """Crop a window (top, left, rows, columns) and resize it, labels by nearest neighbor."""
     top, left, rows, columns = window
     inside = np.s_[top : top + rows, left : left + columns]
     image = sample.image[inside]
@@ -127,13 +135,14 @@ def _cut(sample: Sample, window: tuple[int, int, int, int], size: tuple[int, int
 
 
 def _color_jitter(
-    image: NDArray[np.uint8], most: float, random: np.random.Generator
+    image: NDArray[np.uint8], strength: float, random: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Change brightness, contrast and the balance of the channels."""
-    if not most:
+    """Change brightness, contrast and the balance of the channels at random."""
+    if not strength:
         return image
-    gain = random.uniform(1 - most, 1 + most) * random.uniform(1 - most / 3, 1 + most / 3, 3)
-    contrast = random.uniform(1 - most, 1 + most)
+    brightness = random.uniform(1 - strength, 1 + strength)
+    gain = brightness * random.uniform(1 - strength / 3, 1 + strength / 3, 3)
+    contrast = random.uniform(1 - strength, 1 + strength)
     levels = np.arange(256)[:, None] * gain
     middle = float(image.mean())
     table = np.clip((levels - middle) * contrast + middle, 0, 255).astype(np.uint8)

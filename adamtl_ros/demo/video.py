@@ -17,7 +17,7 @@ from tqdm import tqdm
 from adamtl_ros.bags.reader import header_stamp, open_bag, read_images
 from adamtl_ros.tasks import TASKS
 from adamtl_ros.viz.colorize import colorize
-from adamtl_ros.viz.mosaic import add_stream, page, row, tile
+from adamtl_ros.viz.mosaic import add_stream, grid, strip, tile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,8 +87,8 @@ def _frames(
                 pending = next(outputs, None)
             shown = tile(image, 'camera')
             yield (
-                page(shown, tiles, TASKS, _lines(newest)),
-                row(shown, tiles, TASKS, _short(newest)),
+                grid(shown, tiles, TASKS, _lines(newest)),
+                strip(shown, tiles, TASKS, _short(newest)),
             )
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adamtl_ros.scenes.labels import Meaning
+from adamtl_ros.scenes.labels import SceneClass
 from adamtl_ros.scenes.objects import (
-    MAKERS,
+    FURNITURE,
     Person,
     ball,
     box,
     chair,
-    colour,
+    color,
     column,
     lamp,
     material,
@@ -24,34 +24,35 @@ from adamtl_ros.scenes.objects import (
 )
 from adamtl_ros.scenes.render import Light, Lighting
 from adamtl_ros.scenes.scene import Scene, View, Walker
-from adamtl_ros.scenes.solids import Pattern, Shape, Solid, Surface, turned
+from adamtl_ros.scenes.solids import Pattern, Shape, Solid, Surface, transform
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Point = NDArray[np.float64]
 
-MOST_THINGS, MOST_PEOPLE, MOST_PICTURES = 14, 5, 7
+MAX_THINGS, MAX_PEOPLE, MAX_PICTURES = 14, 5, 7
 CLEAR_M = 0.9
-"""Nothing comes closer than that to where the camera is on average; it sways by 0.3 m."""
+"""Minimum distance of anything from the mean position of the camera, which sways by 0.3 m."""
 
 
 def random_scene(seed: int, difficulty: float | None = None) -> Scene:
-    """Draw a scene.
+    """Return a random scene.
 
     Args:
-        seed: The same seed gives the same scene.
-        difficulty: 0 (a bare, bright room) to 1 (five people, fourteen things, busy patterns,
-            dim light); drawn too if not given. It sets number of people and things, share of
-            patterned surfaces, light and noise; all of them vary around it.
+        seed: Random seed; the same seed gives the same scene.
+        difficulty: From 0 (a bare, bright room) to 1 (five people, fourteen things, busy
+            patterns, dim light); random by default. It sets the mean of the number of people
+            and things, the fraction of patterned surfaces, light and noise.
 
     Raises:
         ValueError: A difficulty outside 0..1.
 
     """
     random = np.random.default_rng(seed)
-    drawn = random.random()
-    level = drawn if difficulty is None else difficulty
+    # Sampled in any case, so that the difficulty does not change what follows.
+    sampled = random.random()
+    level = sampled if difficulty is None else difficulty
     if not 0 <= level <= 1:
         raise ValueError(f'difficulty must lie in 0..1, got {level}')
     size = np.array([random.uniform(4.5, 9), random.uniform(4.5, 9), random.uniform(2.4, 3.2)])
@@ -59,17 +60,15 @@ def random_scene(seed: int, difficulty: float | None = None) -> Scene:
     floor = _Floor(random, size, view)
     things = _things(random, level, floor, size[2])
     walkers = tuple(_walker(random, level, floor) for _ in range(_people(random, level)))
-    room = Solid(Shape.ROOM, size / 2, size / 2, Surface((1, 1, 1)), Meaning.FLOOR)
+    room = Solid(Shape.ROOM, size / 2, size / 2, Surface((1, 1, 1)), SceneClass.FLOOR)
     decoration = tuple(_decoration(random, level, size))
     surfaces = _surfaces(random, level)
     lighting = _lighting(random, level, size)
-    return Scene(
-        seed, level, room, surfaces, things, decoration, walkers, view, lighting
-    )  # fmt: skip
+    return Scene(seed, level, room, surfaces, things, decoration, walkers, view, lighting)
 
 
 class _Floor:
-    """Finds free places on the floor, most of them in view."""
+    """Sampler of free places on the floor, most of them in view."""
 
     def __init__(self, random: np.random.Generator, size: Point, view: View) -> None:
         self.random, self.size = random, size
@@ -80,7 +79,7 @@ class _Floor:
         self.taken: list[tuple[Point, float]] = []
 
     def place(self, radius: float, *, keep: bool = True) -> Point | None:
-        """Return a free place for a disc of that radius, or None if none was found."""
+        """Return a free place for a disc of a radius [m]; None if none was found."""
         for _ in range(30):
             point = self._draw()
             inside = (point > radius + 0.05).all() and (point < self.size[:2] - radius - 0.05).all()
@@ -103,7 +102,7 @@ class _Floor:
 
 
 def _view(random: np.random.Generator, size: Point) -> View:
-    """Put the camera near a wall, as high as eyes or as a robot, looking across the room."""
+    """Return a camera near a wall, at the height of eyes or of a robot, looking across the room."""
     along = random.uniform(0.25, 0.75) * size[0]
     height = random.uniform(1.45, 1.8) if random.random() < 0.6 else random.uniform(0.4, 1.1)
     eye = np.array([along, random.uniform(0.5, 1.0), height])
@@ -112,54 +111,56 @@ def _view(random: np.random.Generator, size: Point) -> View:
     middle = size / 2 + random.uniform(-0.8, 0.8, 3) * (1, 1, 0)
     middle[2] = height - random.uniform(-0.1, 0.5)
     return View(
-        eye, middle, sway=random.uniform(0.05, 0.3), pan=random.uniform(0.05, 0.35),
-        period=random.uniform(8, 20), fov=random.uniform(0.95, 1.35),
+        eye,
+        middle,
+        sway=random.uniform(0.05, 0.3),
+        pan=random.uniform(0.05, 0.35),
+        period=random.uniform(8, 20),
+        fov=random.uniform(0.95, 1.35),
         phase=random.uniform(0, 2 * np.pi),
-    )  # fmt: skip
+    )
 
 
 def _things(
     random: np.random.Generator, level: float, floor: _Floor, ceiling: float
 ) -> tuple[tuple[Solid, ...], ...]:
     things = []
-    count = round(random.uniform(0, 1.5) + MOST_THINGS * level * random.uniform(0.7, 1))
-    for _ in range(min(count, MOST_THINGS)):
+    count = round(random.uniform(0, 1.5) + MAX_THINGS * level * random.uniform(0.7, 1))
+    for _ in range(min(count, MAX_THINGS)):
         if random.random() < 0.08:
             solids, radius = column(random, level, ceiling)
         else:
-            solids, radius = MAKERS[random.integers(len(MAKERS))](random, level)
+            solids, radius = FURNITURE[random.integers(len(FURNITURE))](random, level)
         place = floor.place(radius)
         if place is not None:
-            solids = turned(solids, random.uniform(0, 2 * np.pi), (*place, 0))
+            solids = transform(solids, random.uniform(0, 2 * np.pi), (*place, 0))
             things.append(tuple(solids))
     return tuple(things)
 
 
 def _people(random: np.random.Generator, level: float) -> int:
-    return round(random.uniform(0, 1) + (MOST_PEOPLE - 1) * level * random.uniform(0.6, 1))
+    return round(random.uniform(0, 1) + (MAX_PEOPLE - 1) * level * random.uniform(0.6, 1))
 
 
 def _walker(random: np.random.Generator, level: float, floor: _Floor) -> Walker:
-    """Draw a person and a way that keeps clear of the camera; most of them walk."""
+    """Return a random person on a path clear of the camera; most of them walk."""
     person = Person.random(random, 0.2 + 0.8 * level)
     start = floor.place(0.3, keep=False)
     end = floor.place(0.3, keep=False)
     if start is None or end is None or np.linalg.norm(end - start) < 0.5:
         start = floor.eye + floor.gaze * 2.2
         end = floor.eye + floor.gaze * 3
-    share = np.linspace(0, 1, 12)[:, None]
-    nearest = np.linalg.norm(start + share * (end - start) - floor.eye, axis=1).min()
+    fraction = np.linspace(0, 1, 12)[:, None]
+    nearest = np.linalg.norm(start + fraction * (end - start) - floor.eye, axis=1).min()
     walks = nearest > CLEAR_M and random.random() < 0.7
     speed = random.uniform(0.6, 1.5) if walks else 0.0
-    return Walker(person, start, end, speed, ahead=random.uniform(0, 6) if walks else 0.0)
+    return Walker(person, start, end, speed, offset=random.uniform(0, 6) if walks else 0.0)
 
 
-def _decoration(
-    random: np.random.Generator, level: float, size: Point
-) -> list[tuple[int, Solid]]:  # fmt: skip
-    """Hang pictures on the walls; they belong to their wall, and are there to distract."""
-    hung = []
-    for _ in range(round(MOST_PICTURES * level * random.uniform(0.3, 1))):
+def _decoration(random: np.random.Generator, level: float, size: Point) -> list[tuple[int, Solid]]:
+    """Return pictures on the walls, as distractors: they are labelled as their wall."""
+    pictures = []
+    for _ in range(round(MAX_PICTURES * level * random.uniform(0.3, 1))):
         side = int(random.integers(4))
         across = 1 - side // 2
         centre, half = np.empty(3), np.empty(3)
@@ -169,13 +170,13 @@ def _decoration(
         centre[side // 2] = size[side // 2] if side % 2 else 0
         half[side // 2] = 0.015
         look = material(random, 0.3 + level)
-        hung.append((side, Solid(Shape.BOX, centre, half, look, Meaning.WALL)))
-    return hung
+        pictures.append((side, Solid(Shape.BOX, centre, half, look, SceneClass.WALL)))
+    return pictures
 
 
 def _surfaces(random: np.random.Generator, level: float) -> tuple[Surface, Surface, Surface]:
     pale = tuple(float(c) for c in random.uniform(0.55, 0.9) * random.uniform(0.85, 1, 3))
-    walls = Surface(pale, colour(random), _pattern(random, 0.6 * level), random.uniform(0.3, 1.2))  # type: ignore[arg-type]
+    walls = Surface(pale, color(random), _pattern(random, 0.6 * level), random.uniform(0.3, 1.2))  # type: ignore[arg-type]
     floor = wood(random) if random.random() < 0.4 else material(random, 0.2 + 0.6 * level, 0.6)
     white = random.uniform(0.7, 0.95)
     return floor, walls, Surface((white, white, white))
@@ -188,7 +189,7 @@ def _pattern(random: np.random.Generator, texture: float) -> Pattern:
 
 
 def _lighting(random: np.random.Generator, level: float, size: Point) -> Lighting:
-    """One or two lamps; dimmer, more one-sided and noisier the more difficult."""
+    """Return one or two lamps; dimmer, more one-sided and noisier with the difficulty."""
     lights = tuple(
         Light(
             size * (random.uniform(0.15, 0.85), random.uniform(0.15, 0.85), 0.92),
@@ -211,15 +212,15 @@ PLACES = (
     (box, 7.2, 3.2), (box, 6.6, 5.9), (ball, 4.6, 2.9), (ball, 6.9, 2.5), (table, 8.0, 4.4),
     (chair, 7.5, 5.0), (lamp, 4.4, 6.2), (box, 8.3, 2.9),
 )  # fmt: skip
-"""What stands where on the floor [m]; the left of the room is bare."""
-WAYS = (
+"""Things and their places on the floor, x and y [m]; the left of the room is bare."""
+PATHS = (
     (0.0, (-0.6, 4.2), (5.6, 3.3), 1.1),
     (3.6, (9.6, 3.6), (3.8, 3.6), 1.0),
     (4.8, (9.6, 2.2), (4.2, 4.2), 0.9),
     (5.6, (9.6, 5.2), (4.0, 5.0), 1.1),
     (6.4, (9.6, 2.9), (5.2, 2.7), 0.8),
 )
-"""Who comes when [s], from where, to where [m], and how fast [m/s]; all from behind a wall."""
+"""Time of entering [s], start and end [m] and speed [m/s] of people, all from behind a wall."""
 
 
 def demo_scene(duration: float = 10.0, seed: int = 2) -> Scene:
@@ -227,11 +228,11 @@ def demo_scene(duration: float = 10.0, seed: int = 2) -> Scene:
 
     Args:
         duration: Time in which the camera turns from the bare side to the full one [s].
-        seed: Of colours, patterns and people.
+        seed: Random seed of colors, patterns and people.
 
     """
     random = np.random.default_rng(seed)
-    room = Solid(Shape.ROOM, ROOM / 2, ROOM / 2, Surface((1, 1, 1)), Meaning.FLOOR)
+    room = Solid(Shape.ROOM, ROOM / 2, ROOM / 2, Surface((1, 1, 1)), SceneClass.FLOOR)
     wall = Surface((0.75, 0.72, 0.64))
     view = View(
         np.array([4.2, 0.6, 1.6]), np.array([4.6, 4.6, 1.25]), sway=0.12, pan=0.55,
@@ -249,26 +250,26 @@ def _demo_things(random: np.random.Generator) -> tuple[tuple[Solid, ...], ...]:
     things = []
     for maker, x, y in PLACES:
         solids, _ = maker(random, 0.6)
-        things.append(tuple(turned(solids, random.uniform(0, 2 * np.pi), (x, y, 0))))
+        things.append(tuple(transform(solids, random.uniform(0, 2 * np.pi), (x, y, 0))))
     pillar, _ = column(random, 0.6, ROOM[2])
-    return (*things, tuple(turned(pillar, 0, (8.4, 6.3, 0))))
+    return (*things, tuple(transform(pillar, 0, (8.4, 6.3, 0))))
 
 
 def _pictures(random: np.random.Generator) -> tuple[tuple[int, Solid], ...]:
-    """Hang pictures on the far wall, towards the full side."""
-    hung = []
+    """Return pictures on the far wall, towards the full side."""
+    pictures = []
     for x in (4.4, 5.9, 7.3):
         half: NDArray[np.float64] = np.array([random.uniform(0.25, 0.5), 0.015, 0.3])
         look = material(random, 1)
-        hung.append((3, Solid(Shape.BOX, (x, ROOM[1], 1.6), half, look, Meaning.WALL)))
-    return tuple(hung)
+        pictures.append((3, Solid(Shape.BOX, (x, ROOM[1], 1.6), half, look, SceneClass.WALL)))
+    return tuple(pictures)
 
 
 def _demo_people(random: np.random.Generator, duration: float) -> tuple[Walker, ...]:
     return tuple(
         Walker(
             Person.random(random, 0.5), np.array(start), np.array(end), speed,
-            enters=duration / 10 * when,
+            enters=duration / 10 * enters,
         )
-        for when, start, end, speed in WAYS
+        for enters, start, end, speed in PATHS
     )  # fmt: skip

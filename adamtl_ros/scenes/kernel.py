@@ -1,6 +1,9 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The compiled inner loops of the ray caster: which solid each ray meets first, and where.
+"""Compiled loops of the ray caster: intersection, surface colors, lamps with soft shadows.
+
+`trace()` finds the solid that each ray meets first, `paint()` its color and normal, and
+`illuminate()` adds the light of a lamp.
 
 Everything is in the camera's optical frame (x right, y down, z forward, REP-103), with rays
 (x, y, 1) from the origin, so that the distance along a ray is the depth of REP-118.
@@ -16,8 +19,11 @@ import numpy as np
 from numba import njit
 
 BOX, ELLIPSOID, CAPSULE, ROOM = 0, 1, 2, 3
+PLAIN, CHECKER, STRIPES, NOISE, PLANKS, DOTS = 0, 1, 2, 3, 4, 5
 NOTHING = np.inf
 NEAR = 0.05
+TILE = 8
+"""Side of the square of pixels that share a search for shadow casters [px]."""
 
 # Not all of fastmath: misses are infinite.
 compiled = njit(
@@ -27,7 +33,7 @@ compiled = njit(
 
 @compiled
 def to_local(geometry, n, x, y, z):
-    """Turn a vector into the frame of a solid."""
+    """Transform a vector to the frame of a solid."""
     return (
         geometry[n, 6] * x + geometry[n, 7] * y + geometry[n, 8] * z,
         geometry[n, 9] * x + geometry[n, 10] * y + geometry[n, 11] * z,
@@ -37,7 +43,7 @@ def to_local(geometry, n, x, y, z):
 
 @compiled
 def _slab(o, d, half):
-    """Distances at which a ray enters and leaves the space between two planes."""
+    """Return the distances at which a ray enters and leaves the slab between two planes."""
     if abs(d) < 1e-9:
         return (-1e30, 1e30) if abs(o) < half else (1e30, -1e30)
     a, b = (-half - o) / d, (half - o) / d
@@ -46,7 +52,7 @@ def _slab(o, d, half):
 
 @compiled
 def hit_box(geometry, n, ox, oy, oz, dx, dy, dz, inside):
-    """Distance to a box, or to its far side for who is inside."""
+    """Return the distance to a box, or to its far side from inside."""
     ax, bx = _slab(ox, dx, geometry[n, 3])
     ay, by = _slab(oy, dy, geometry[n, 4])
     az, bz = _slab(oz, dz, geometry[n, 5])
@@ -66,14 +72,14 @@ def _hit_sphere(ox, oy, oz, dx, dy, dz, radius):
 
 @compiled
 def hit_ellipsoid(geometry, n, ox, oy, oz, dx, dy, dz):
-    """Distance to an ellipsoid: to the unit sphere, with its sizes scaled away."""
+    """Return the distance to an ellipsoid: to the unit sphere, after scaling by its sizes."""
     x, y, z = geometry[n, 3], geometry[n, 4], geometry[n, 5]
     return _hit_sphere(ox / x, oy / y, oz / z, dx / x, dy / y, dz / z, 1.0)
 
 
 @compiled
 def hit_capsule(geometry, n, ox, oy, oz, dx, dy, dz):
-    """Distance to a capsule: its side, or the nearer of its caps."""
+    """Return the distance to a capsule: to its side, or the nearer of its caps."""
     radius, half = geometry[n, 3], geometry[n, 5]
     a = dx * dx + dy * dy
     best = NOTHING
@@ -93,7 +99,7 @@ def hit_capsule(geometry, n, ox, oy, oz, dx, dy, dz):
 
 @compiled
 def hit(shape, geometry, n, ox, oy, oz, dx, dy, dz):
-    """Distance along a ray to a solid; infinite if it misses."""
+    """Return the distance along a ray to a solid; infinite if it misses."""
     ox, oy, oz = to_local(
         geometry, n, ox - geometry[n, 0], oy - geometry[n, 1], oz - geometry[n, 2]
     )
@@ -107,7 +113,7 @@ def hit(shape, geometry, n, ox, oy, oz, dx, dy, dz):
 
 @compiled
 def screen_range(centre, reach, depth, focal, middle, size):
-    """First and last pixel plus one that a sphere can cover along one axis of the image."""
+    """Return the range of pixels that a sphere can cover along one axis of the image."""
     if depth - reach < NEAR:
         return 0, size
     # The extreme directions of a sphere, by the angle of its centre and the one it spans.
@@ -121,15 +127,15 @@ def screen_range(centre, reach, depth, focal, middle, size):
 
 @compiled
 def trace(shapes, geometry, reach, focal, cx, cy, depth, solid):
-    """Fill in depth and number of the nearest solid for each pixel.
+    """Compute depth and index of the nearest solid for each pixel, in place.
 
     Args:
         shapes: (n,) shape of each solid.
-        geometry: (n, 15) their rows.
-        reach: (n,) radius of a sphere around each.
+        geometry: (n, 15) row of each solid.
+        reach: (n,) radius of the bounding sphere of each solid [m].
         focal: Focal length [px].
         cx: Column of the optical axis [px].
-        cy: Its row.
+        cy: Row of the optical axis [px].
         depth: (H, W) float32, filled with infinity before.
         solid: (H, W) int16, filled with 0, the room, before.
 
@@ -184,7 +190,7 @@ def normal_at(shape, geometry, n, x, y, z):
 
 @compiled
 def _in_reach(geometry, reach, n, px, py, pz, dx, dy, dz, radius):
-    """Whether the line from a point along a vector passes a solid closely."""
+    """Return whether a line from a point along a vector meets the bounding sphere of a solid."""
     cx, cy, cz = geometry[n, 0] - px, geometry[n, 1] - py, geometry[n, 2] - pz
     along = (cx * dx + cy * dy + cz * dz) / (dx * dx + dy * dy + dz * dz)
     along = min(max(along, 0.0), 1.0)
@@ -195,19 +201,19 @@ def _in_reach(geometry, reach, n, px, py, pz, dx, dy, dz, radius):
 
 @compiled
 def casters(shapes, geometry, reach, centre, radius, light, found):
-    """Find the solids that can throw a shadow from a light into a sphere.
+    """Find the solids that can cast a shadow from a light into a sphere.
 
     Args:
         shapes: (n,) shape of each solid.
-        geometry: (n, 15) their rows.
-        reach: (n,) radius of a sphere around each.
-        centre: Of the sphere.
-        radius: Of the sphere, with that of the light.
-        light: Position.
-        found: (n,) filled with their numbers.
+        geometry: (n, 15) row of each solid.
+        reach: (n,) radius of the bounding sphere of each solid [m].
+        centre: Center of the sphere [m].
+        radius: Radius of the sphere plus that of the light [m].
+        light: Position of the light [m].
+        found: (n,) output for the indices of the solids.
 
     Returns:
-        How many there are.
+        Number of solids found.
 
     """
     px, py, pz = centre
@@ -222,9 +228,210 @@ def casters(shapes, geometry, reach, centre, radius, light, found):
 
 @compiled
 def shadowed(shapes, geometry, reach, some, px, py, pz, dx, dy, dz):
-    """Whether one of some solids lies between a point and a light, which is a vector away."""
+    """Return whether one of some solids is between a point and a light at a relative vector."""
     for n in some:
         if _in_reach(geometry, reach, n, px, py, pz, dx, dy, dz, 0.0):
             if 1e-4 < hit(shapes[n], geometry, n, px, py, pz, dx, dy, dz) < 1.0:
                 return True
     return False
+
+
+@compiled
+def hashed(a, b, c):
+    """Return a pseudo-random number in 0..1 from three integers."""
+    value = np.uint32(a) * np.uint32(0x9E3779B1)
+    value ^= np.uint32(b) * np.uint32(0x85EBCA77)
+    value ^= np.uint32(c) * np.uint32(0xC2B2AE3D)
+    value ^= value >> np.uint32(15)
+    value *= np.uint32(0x2C1B3C6D)
+    value ^= value >> np.uint32(12)
+    value *= np.uint32(0x297A2D39)
+    value ^= value >> np.uint32(15)
+    return (value & np.uint32(0xFFFFFF)) / 16777216.0
+
+
+@compiled
+def value_noise(x, y, z):
+    """Return smooth noise: pseudo-random at integer points, interpolated in between."""
+    i, j, k = math.floor(x), math.floor(y), math.floor(z)
+    u, v, w = x - i, y - j, z - k
+    u, v, w = u * u * (3 - 2 * u), v * v * (3 - 2 * v), w * w * (3 - 2 * w)
+    total = 0.0
+    for corner in range(8):
+        a, b, c = corner & 1, (corner >> 1) & 1, corner >> 2
+        weight = (u if a else 1 - u) * (v if b else 1 - v) * (w if c else 1 - w)
+        total += weight * hashed(np.int64(i) + a, np.int64(j) + b, np.int64(k) + c)
+    return total
+
+
+@compiled
+def blend(pattern, x, y, z):
+    """Return the fraction of the second color at a point, in lengths of the pattern."""
+    if pattern == CHECKER:
+        return float((math.floor(x + 0.013) + math.floor(y + 0.013) + math.floor(z + 0.013)) % 2)
+    if pattern == STRIPES:
+        return float(math.floor(2 * z + 0.013) % 2)
+    if pattern == NOISE:
+        return 0.65 * value_noise(x, y, z) + 0.35 * value_noise(3.1 * x, 3.1 * y, 3.1 * z)
+    if pattern == PLANKS:
+        plank = math.floor(x)
+        grain = value_noise(9 * x, 0.7 * y + 7.0 * plank, 5 * z)
+        seam = 1.0 if x - plank < 0.04 else 0.0
+        return max(seam, 0.5 * hashed(np.int64(plank), 3, 5) + 0.4 * grain)
+    if pattern == DOTS:
+        a, b, c = x - math.floor(x) - 0.5, y - math.floor(y) - 0.5, z - math.floor(z) - 0.5
+        return 1.0 if a * a + b * b + c * c < 0.12 else 0.0
+    return 0.0
+
+
+@compiled
+def pattern_at(surface, flat, x, y, z):
+    """Return the fraction of the second color at a point in the frame of a solid.
+
+    Args:
+        surface: Row of the surface.
+        flat: Axis across which the pattern is constant, -1 if none: else a face of a box would
+            show seams wherever its plane happens to cut the pattern.
+        x: First coordinate [m].
+        y: Second coordinate [m].
+        z: Third coordinate [m].
+
+    """
+    scale = surface[7]
+    x, y, z = x / scale, y / scale, z / scale
+    if flat == 0:
+        return blend(surface[6], y, z, z if surface[6] == STRIPES else 0.5)
+    if flat == 1:
+        return blend(surface[6], x, z, z if surface[6] == STRIPES else 0.5)
+    if flat == 2:
+        return blend(surface[6], x, y, x if surface[6] == STRIPES else 0.5)
+    return blend(surface[6], x, y, z)
+
+
+@compiled
+def paint(
+    shapes, geometry, surfaces, room_surfaces, focal, cx, cy, depth, solid, color, normals, faces
+):
+    """Compute color, normal and face of every pixel, in place.
+
+    Args:
+        shapes: (n,) shape of each solid.
+        geometry: (n, 15) row of each solid.
+        surfaces: (n, 10) rows of `Surface.to_row()`.
+        room_surfaces: (3, 10) rows of floor, walls and ceiling.
+        focal: Focal length [px].
+        cx: Column of the optical axis [px].
+        cy: Row of the optical axis [px].
+        depth: (H, W) from `trace()`.
+        solid: (H, W) from `trace()`.
+        color: (H, W, 5) float32 output: RGB, shine, glow.
+        normals: (H, W, 3) float32 output.
+        faces: (H, W) int8 output: side of a box, 0 to 5 for -x, +x, -y and so on.
+
+    """
+    height, width = depth.shape
+    for v in range(height):
+        for u in range(width):
+            n, t = solid[v, u], depth[v, u]
+            x = t * (u - cx) / focal - geometry[n, 0]
+            y = t * (v - cy) / focal - geometry[n, 1]
+            x, y, z = to_local(geometry, n, x, y, t - geometry[n, 2])
+            nx, ny, nz, face = normal_at(shapes[n], geometry, n, x, y, z)
+            normals[v, u, 0], normals[v, u, 1], normals[v, u, 2] = nx, ny, nz
+            faces[v, u] = face
+            surface = surfaces[n]
+            if shapes[n] == ROOM:
+                surface = room_surfaces[0 if face == 4 else (2 if face == 5 else 1)]
+            flat = face // 2 if shapes[n] in (0, ROOM) else -1
+            other = pattern_at(surface, flat, x, y, z) if surface[6] else 0.0
+            for c in range(3):
+                color[v, u, c] = surface[c] + other * (surface[3 + c] - surface[c])
+            color[v, u, 3], color[v, u, 4] = surface[8], surface[9]
+
+
+@compiled
+def illuminate(
+    shapes, geometry, reach, lamp, focal, cx, cy, samples, depth, normals, direct, specular
+):
+    """Add the light of a lamp, in place.
+
+    Args:
+        shapes: (n,) shape of each solid.
+        geometry: (n, 15) row of each solid.
+        reach: (n,) radius of the bounding sphere of each solid [m].
+        lamp: (5,) position [m], strength, size [m].
+        focal: Focal length [px].
+        cx: Column of the optical axis [px].
+        cy: Row of the optical axis [px].
+        samples: Side of the square of rays that share one shadow ray.
+        depth: (H, W) from `trace()`.
+        normals: (H, W, 3) from `paint()`.
+        direct: (H, W) float32 diffuse light, added to.
+        specular: (H, W) float32 specular light, added to.
+
+    """
+    height, width = depth.shape
+    some = np.empty(len(shapes), np.int64)
+    lit = np.ones((height // samples + 1, width // samples + 1), np.bool_)
+    columns = (width + TILE - 1) // TILE
+    for tile in range((height + TILE - 1) // TILE * columns):
+        top, left = tile // columns * TILE, tile % columns * TILE
+        bottom, right = min(top + TILE, height), min(left + TILE, width)
+        centre, radius = _around(focal, cx, cy, depth, top, bottom, left, right)
+        count = casters(shapes, geometry, reach, centre, radius + lamp[4], lamp, some)
+        for v in range(top, bottom):
+            for u in range(left, right):
+                t = depth[v, u]
+                x, y, z = t * (u - cx) / focal, t * (v - cy) / focal, t
+                nx, ny, nz = normals[v, u, 0], normals[v, u, 1], normals[v, u, 2]
+                if count and v % samples == 0 and u % samples == 0:
+                    # Slightly above the surface, to avoid self-shadowing.
+                    ax, ay, az = x + 2e-3 * nx, y + 2e-3 * ny, z + 2e-3 * nz
+                    dx, dy, dz = _to_lamp(lamp, ax, ay, az, u + 7919 * v)
+                    lit[v // samples, u // samples] = not shadowed(
+                        shapes, geometry, reach, some[:count], ax, ay, az, dx, dy, dz
+                    )
+                if lit[v // samples, u // samples]:
+                    diffuse, gloss = _reflected(lamp, x, y, z, nx, ny, nz)
+                    direct[v, u] += diffuse
+                    specular[v, u] += gloss
+
+
+@compiled
+def _around(focal, cx, cy, depth, top, bottom, left, right):
+    """Return center and radius of the bounding sphere of the visible points of a tile."""
+    low, high = np.full(3, np.inf), np.full(3, -np.inf)
+    for v in range(top, bottom):
+        for u in range(left, right):
+            t = float(depth[v, u])
+            point = (t * (u - cx) / focal, t * (v - cy) / focal, 1.0 * t)
+            for axis in range(3):
+                low[axis] = min(low[axis], point[axis])
+                high[axis] = max(high[axis], point[axis])
+    extent = (high - low) / 2
+    radius = math.sqrt(extent[0] ** 2 + extent[1] ** 2 + extent[2] ** 2)
+    return (low + high) / 2, radius
+
+
+@compiled
+def _to_lamp(lamp, x, y, z, seed):
+    """Return the vector from a point to a point on the lamp that depends on a seed."""
+    dx = lamp[0] + lamp[4] * (hashed(seed, 1, 2) - 0.5) - x
+    dy = lamp[1] + lamp[4] * (hashed(seed, 3, 4) - 0.5) - y
+    dz = lamp[2] + lamp[4] * (hashed(seed, 5, 6) - 0.5) - z
+    return dx, dy, dz
+
+
+@compiled
+def _reflected(lamp, x, y, z, nx, ny, nz):
+    """Return the diffuse and the specular light of a lamp towards the camera."""
+    dx, dy, dz = lamp[0] - x, lamp[1] - y, lamp[2] - z
+    distance = math.sqrt(dx * dx + dy * dy + dz * dz) + 1e-6
+    dx, dy, dz = dx / distance, dy / distance, dz / distance
+    cosine = max(dx * nx + dy * ny + dz * nz, 0.0)
+    strength = lamp[3] / (1 + 0.08 * distance * distance)
+    # Blinn 1977: the half vector between lamp and eye, against the normal.
+    eye = math.sqrt(x * x + y * y + z * z)
+    hx, hy, hz = dx - x / eye, dy - y / eye, dz - z / eye
+    half = (hx * nx + hy * ny + hz * nz) / (math.sqrt(hx * hx + hy * hy + hz * hz) + 1e-6)
+    return strength * cosine, strength * (max(half, 0.0) ** 32 if cosine > 0 else 0.0)

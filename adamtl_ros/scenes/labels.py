@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Labels of every task from which thing each pixel shows."""
+"""Labels of all tasks from the solid that each pixel shows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from adamtl_ros.scenes.solids import Solid
 
 
-class Meaning(IntEnum):
+class SceneClass(IntEnum):
     """Class ids of semantic segmentation."""
 
     FLOOR = 0
@@ -48,34 +48,34 @@ class Part(IntEnum):
 
 
 assert len(Part) == len(PASCAL_PARTS)
-SCENE_CLASSES = tuple(meaning.name.lower() for meaning in Meaning)
+SCENE_CLASSES = tuple(class_id.name.lower() for class_id in SceneClass)
 """Class names of semantic segmentation by id."""
 SCENE_TASKS = {**TASKS, 'semseg': TASKS['semseg'].with_classes(SCENE_CLASSES)}
-"""All tasks, with the classes of drawn scenes."""
-STRUCTURE = (Meaning.FLOOR, Meaning.WALL, Meaning.CEILING, Meaning.COLUMN)
-"""What a room is made of; it is never salient."""
+"""All tasks, with the semantic classes of rendered scenes."""
+STRUCTURE = (SceneClass.FLOOR, SceneClass.WALL, SceneClass.CEILING, SceneClass.COLUMN)
+"""Classes of the room itself, which are never salient."""
 ROOM_FACES = 6
 """Thing ids 0 to 5 are the sides of the room: four walls, floor, ceiling."""
-FACE_MEANING = np.array([Meaning.WALL] * 4 + [Meaning.FLOOR, Meaning.CEILING], np.uint8)
+FACE_CLASS = np.array([SceneClass.WALL] * 4 + [SceneClass.FLOOR, SceneClass.CEILING], np.uint8)
 SMALLEST_SALIENT = 0.003
-"""Share of the image that a thing must cover to be salient."""
+"""Minimum fraction of the image that a salient thing covers."""
 
 
 def scene_labels(
     rendering: Rendering, solids: Sequence[Solid], things: NDArray[np.int16]
 ) -> dict[str, NDArray[np.generic]]:
-    """Return the labels of all tasks, as `Sample` has them.
+    """Return the labels of all tasks in the form of `Sample`.
 
     Args:
-        rendering: What the camera sees.
-        solids: What was drawn, the room first.
+        rendering: Result of the renderer.
+        solids: Rendered solids, the room first.
         things: Id of the thing that each solid belongs to; see `ROOM_FACES`.
 
     """
     room = rendering.solid <= 0
-    meanings = np.array([solid.meaning for solid in solids], np.uint8)[rendering.solid]
+    class_ids = np.array([solid.class_id for solid in solids], np.uint8)[rendering.solid]
     thing = np.where(room, rendering.face, things[rendering.solid]).astype(np.int16)
-    semseg = np.where(room, FACE_MEANING[rendering.face], meanings)
+    semseg = np.where(room, FACE_CLASS[rendering.face], class_ids)
     parts = np.array([solid.part for solid in solids], np.uint8)[rendering.solid]
     return {
         'semseg': semseg,
@@ -88,7 +88,7 @@ def scene_labels(
 
 
 def edges(thing: NDArray[np.int16]) -> NDArray[np.uint8]:
-    """Mark the pixels whose right or lower neighbour shows another thing."""
+    """Return 1 for pixels whose right or lower neighbor shows another thing, (H, W)."""
     marked = np.zeros(thing.shape, np.uint8)
     marked[:, :-1] = thing[:, :-1] != thing[:, 1:]
     marked[:-1] |= thing[:-1] != thing[1:]
@@ -96,11 +96,11 @@ def edges(thing: NDArray[np.int16]) -> NDArray[np.uint8]:
 
 
 def saliency(semseg: NDArray[np.uint8], thing: NDArray[np.int16]) -> NDArray[np.uint8]:
-    """Mark what stands out: the largest and most central things, people before others.
+    """Return 1 for salient pixels, (H, W): the largest and most central things, mainly people.
 
-    A rule, since nobody's eyes were tracked: a thing's weight is the root of its area, half
-    of it at the image's corner, half as much again for people; those with at least 0.6 of the
-    largest weight are salient. Walls, floor, ceiling and columns never are.
+    A heuristic without eye tracking: the weight of a thing is the root of its area, times 0.5 at
+    the corner of the image, times 1.5 for people; things with at least 0.6 of the largest weight
+    are salient. Walls, floor, ceiling and columns never are.
     """
     height, width = thing.shape
     rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
@@ -109,9 +109,9 @@ def saliency(semseg: NDArray[np.uint8], thing: NDArray[np.int16]) -> NDArray[np.
     flat = flat.ravel()
     area = np.bincount(flat, minlength=len(ids)) / flat.size
     away = np.bincount(flat, distance, len(ids)) / flat.size / area
-    meaning = np.zeros(len(ids), np.uint8)
-    meaning[flat] = semseg.ravel()
-    weight = np.sqrt(area) * (1 - 0.5 * away) * np.where(meaning == Meaning.PERSON, 1.5, 1.0)
-    weight[np.isin(meaning, STRUCTURE) | (area < SMALLEST_SALIENT)] = 0
+    class_id = np.zeros(len(ids), np.uint8)
+    class_id[flat] = semseg.ravel()
+    weight = np.sqrt(area) * (1 - 0.5 * away) * np.where(class_id == SceneClass.PERSON, 1.5, 1.0)
+    weight[np.isin(class_id, STRUCTURE) | (area < SMALLEST_SALIENT)] = 0
     salient = (weight > 0) & (weight >= 0.6 * weight.max(initial=0))
     return salient[flat].reshape(thing.shape).astype(np.uint8)

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Solids to an image with depth, normals and a number for every solid, by casting rays."""
+"""Ray casting of solids to an image with depth, normals and solid ids."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from adamtl_ros.scenes.kernel import trace
-from adamtl_ros.scenes.shading import illuminate, paint
+from adamtl_ros.scenes.kernel import illuminate, paint, trace
 from adamtl_ros.scenes.solids import Shape
 
 if TYPE_CHECKING:
@@ -26,13 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera.
+    """Pinhole camera.
 
     Attributes:
-        eye: World position [m], z up.
-        axes: Rows are right, down and forward in the world.
-        height: Of the image [px].
-        width: Of the image [px].
+        eye: World position, (3,) [m], z up.
+        axes: (3, 3) with right, down and forward in the world as rows.
+        height: Height of the image [px].
+        width: Width of the image [px].
         focal: Focal length [px].
 
     """
@@ -44,17 +43,17 @@ class Camera:
     focal: float
 
     @classmethod
-    def looking(
+    def look_at(
         cls, eye: Floats, at: Floats, size: tuple[int, int], fov: float, roll: float = 0.0
     ) -> Camera:
         """Return the camera that looks from one point at another.
 
         Args:
-            eye: Where it is.
-            at: What it looks at.
+            eye: Position of the camera, (3,) [m].
+            at: Point in the middle of the image, (3,) [m].
             size: Height and width of the image [px].
             fov: Horizontal field of view [rad].
-            roll: Turn about the optical axis [rad].
+            roll: Rotation about the optical axis [rad].
 
         """
         forward = (at - eye) / np.linalg.norm(at - eye)
@@ -66,19 +65,19 @@ class Camera:
         return cls(eye, axes, *size, size[1] / 2 / np.tan(fov / 2))
 
     @property
-    def middle(self) -> tuple[float, float]:
+    def principal_point(self) -> tuple[float, float]:
         """Column and row of the optical axis; pixel centres are at whole numbers."""
         return (self.width - 1) / 2, (self.height - 1) / 2
 
 
 @dataclass(frozen=True)
 class Light:
-    """A lamp below the ceiling.
+    """Lamp below the ceiling.
 
     Attributes:
-        at: World position [m].
-        strength: Of its light.
-        size: Of the lamp [m]; the larger, the softer the shadows.
+        at: World position, (3,) [m].
+        strength: Intensity of the light.
+        size: Diameter [m]; larger lamps have softer shadows.
 
     """
 
@@ -89,13 +88,13 @@ class Light:
 
 @dataclass(frozen=True)
 class Lighting:
-    """What falls on a scene.
+    """Light of a scene, and how the sensor records it.
 
     Attributes:
-        lights: The lamps.
-        ambient: Light from everywhere.
-        exposure: Factor of the camera.
-        noise: Standard deviation of the sensor's noise, of 1.
+        lights: Lamps.
+        ambient: Intensity of the ambient light.
+        exposure: Exposure factor of the camera.
+        noise: Standard deviation of the sensor noise, for values in 0..1.
 
     """
 
@@ -107,14 +106,14 @@ class Lighting:
 
 @dataclass(frozen=True)
 class Rendering:
-    """What a camera sees.
+    """Image of a camera with its geometry.
 
     Attributes:
         image: (H, W, 3) uint8, RGB.
         depth: (H, W) float32, metres along the optical axis.
         normals: (H, W, 3) float32, unit vectors in the camera optical frame, towards it.
-        solid: (H, W) int16, number of the solid.
-        face: (H, W) int8, side of a box that was met: -x, +x, -y, +y, -z, +z in its own frame.
+        solid: (H, W) int16, index of the solid.
+        face: (H, W) int8, side of a box that was hit: -x, +x, -y, +y, -z, +z in its own frame.
 
     """
 
@@ -134,16 +133,16 @@ def render(
     seed: int = 0,
     samples: int = 2,
 ) -> Rendering:
-    """Draw solids.
+    """Render solids.
 
     Args:
-        solids: The first one is the room, which is around everything.
-        room: Surfaces of its floor, walls and ceiling.
-        camera: Where from.
-        lighting: Under which light.
-        seed: Of the sensor's noise.
+        solids: Solids to render; the first one is the room around all others.
+        room: Surfaces of floor, walls and ceiling of the room.
+        camera: Camera of the image.
+        lighting: Lamps and exposure.
+        seed: Random seed of the sensor noise.
         samples: Rays per pixel and axis for the image. Labels come from one of them, in the
-            middle of the pixel; with 2 the image lies a quarter of a pixel beside them.
+            middle of the pixel; with 2 the image is shifted by a quarter of a pixel.
 
     """
     shapes = np.array([solid.shape for solid in solids], np.int64)
@@ -153,29 +152,29 @@ def render(
     depth = np.full(fine, np.inf, np.float32)
     solid = np.zeros(fine, np.int16)
     trace(shapes, geometry, reach, *optics, depth, solid)
-    colour, normals = np.empty((*fine, 5), np.float32), np.empty((*fine, 3), np.float32)
+    color, normals = np.empty((*fine, 5), np.float32), np.empty((*fine, 3), np.float32)
     face = np.empty(fine, np.int8)
-    surfaces = (np.array([s.numbers() for s in some]) for some in (_looks(solids), room))
-    paint(shapes, geometry, *surfaces, *optics, depth, solid, colour, normals, face)
-    direct = lighting.ambient * (0.75 - 0.25 * normals[..., 1]) + colour[..., 4]
-    mirrored = np.zeros(fine, np.float32)
+    surfaces = (np.array([s.to_row() for s in some]) for some in (_surfaces(solids), room))
+    paint(shapes, geometry, *surfaces, *optics, depth, solid, color, normals, face)
+    direct = lighting.ambient * (0.75 - 0.25 * normals[..., 1]) + color[..., 4]
+    specular = np.zeros(fine, np.float32)
     for lamp in _lamps(lighting, camera):
         illuminate(
-            shapes, geometry, reach, lamp, *optics, samples, depth, normals, direct, mirrored
+            shapes, geometry, reach, lamp, *optics, samples, depth, normals, direct, specular
         )
-    light = colour[..., :3] * direct[..., None] + (colour[..., 3] * mirrored)[..., None]
+    light = color[..., :3] * direct[..., None] + (color[..., 3] * specular)[..., None]
     image = _develop(light, (camera.height, camera.width), lighting, seed)
-    chosen = np.s_[samples // 2 :: samples, samples // 2 :: samples]
+    centers = np.s_[samples // 2 :: samples, samples // 2 :: samples]
     return Rendering(
         image,
-        np.ascontiguousarray(depth[chosen]),
-        np.ascontiguousarray(normals[chosen]),
-        np.ascontiguousarray(solid[chosen]),
-        np.ascontiguousarray(face[chosen]),
+        np.ascontiguousarray(depth[centers]),
+        np.ascontiguousarray(normals[centers]),
+        np.ascontiguousarray(solid[centers]),
+        np.ascontiguousarray(face[centers]),
     )
 
 
-def _looks(solids: Sequence[Solid]) -> list[Surface]:
+def _surfaces(solids: Sequence[Solid]) -> list[Surface]:
     return [solid.surface for solid in solids]
 
 
@@ -184,7 +183,7 @@ def _fine_grid(camera: Camera, samples: int) -> tuple[tuple[int, int], tuple[flo
 
     The rays that are kept for the labels go through the middle of their pixels.
     """
-    cx, cy = camera.middle
+    cx, cy = camera.principal_point
     shift = samples // 2
     size = camera.height * samples, camera.width * samples
     return size, (camera.focal * samples, cx * samples + shift, cy * samples + shift)
@@ -218,11 +217,11 @@ def _lamps(lighting: Lighting, camera: Camera) -> Floats:
 
 
 def _develop(
-    colour: NDArray[np.float32], size: tuple[int, int], lighting: Lighting, seed: int
+    color: NDArray[np.float32], size: tuple[int, int], lighting: Lighting, seed: int
 ) -> NDArray[np.uint8]:
-    """Return what a sensor makes of linear light: exposure, noise, gamma of sRGB."""
-    light = cv2.resize(colour, size[::-1], interpolation=cv2.INTER_AREA) * lighting.exposure
-    # Bright light saturates softly, as film does.
+    """Convert linear light to an image: exposure, soft saturation, sensor noise, sRGB gamma."""
+    light = cv2.resize(color, size[::-1], interpolation=cv2.INTER_AREA) * lighting.exposure
+    # Soft saturation of highlights, as of film.
     light = light / (1 + 0.15 * light)
     random = np.random.default_rng(seed)
     noise = random.standard_normal(light.shape, np.float32) * lighting.noise

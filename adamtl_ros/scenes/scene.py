@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""A furnished room with people who walk and a camera that moves, at any moment in time."""
+"""Furnished room with walking people and a moving camera, which can be rendered at any time."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Walker:
-    """A person who goes to and fro between two places.
+    """Person who walks back and forth between two places.
 
     Attributes:
-        person: Who.
-        start: One end of the way on the floor [m].
-        end: The other one.
-        speed: [m/s]; 0 for who stands at the start and looks to the end.
-        ahead: Way that lies behind them at time 0 [m].
-        enters: Moment from which they are there [s].
+        person: The person.
+        start: One end of the path on the floor, x and y [m].
+        end: Other end of the path [m].
+        speed: Speed [m/s]; 0 for a person who stands at the start and looks to the end.
+        offset: Distance walked before time 0 [m].
+        enters: Time from which the person is visible [s].
 
     """
 
@@ -40,36 +40,36 @@ class Walker:
     start: Point
     end: Point
     speed: float
-    ahead: float = 0.0
+    offset: float = 0.0
     enters: float = float('-inf')
 
     def solids(self, time: float) -> list[Solid]:
-        """Return the body at a moment [s]."""
+        """Return the solids of the body at a time [s]."""
         if time < self.enters:
             return []
-        way = self.end - self.start
-        length = float(np.linalg.norm(way))
+        path = self.end - self.start
+        length = float(np.linalg.norm(path))
         since = time if self.enters == float('-inf') else time - self.enters
-        walked = self.ahead + self.speed * since
+        walked = self.offset + self.speed * since
         back = walked % (2 * length) > length
-        there = abs((walked + length) % (2 * length) - length)
-        x, y = self.start + way * (there / length)
-        heading = float(np.arctan2(way[1], way[0])) + (np.pi if back else 0)
+        distance = abs((walked + length) % (2 * length) - length)
+        x, y = self.start + path * (distance / length)
+        heading = float(np.arctan2(path[1], path[0])) + (np.pi if back else 0)
         return self.person.solids((x, y), heading, walked, min(1.0, self.speed))
 
 
 @dataclass(frozen=True)
 class View:
-    """A camera that sways and pans.
+    """Camera that sways and pans.
 
     Attributes:
-        eye: Where it is on average [m].
-        target: What it looks at on average [m].
-        sway: How far the eye moves [m], in each direction.
-        pan: How far the gaze turns to each side [rad].
-        period: Of the slowest movement [s].
+        eye: Mean position, (3,) [m].
+        target: Mean point that the camera looks at, (3,) [m].
+        sway: Amplitude of the position [m].
+        pan: Amplitude of the viewing direction [rad].
+        period: Period of the slowest movement [s].
         fov: Horizontal field of view [rad].
-        phase: Where in the movement it is at time 0 [rad].
+        phase: Phase of the movement at time 0 [rad].
 
     """
 
@@ -82,7 +82,7 @@ class View:
     phase: float = 0.0
 
     def camera(self, time: float, size: tuple[int, int]) -> Camera:
-        """Return the camera at a moment [s] for images of some height and width."""
+        """Return the camera at a time [s] for images of a height and width [px]."""
         angle = 2 * np.pi * time / self.period + self.phase
         sway = self.sway * np.array([np.sin(1.3 * angle), np.cos(angle), 0.2 * np.sin(3 * angle)])
         eye = self.eye + sway
@@ -90,23 +90,23 @@ class View:
         c, s = np.cos(turn), np.sin(turn)
         x, y, z = self.target - self.eye
         gaze = np.array([c * x - s * y, s * x + c * y, z + 0.05 * np.sin(2.1 * angle)])
-        return Camera.looking(eye, eye + gaze, size, self.fov, roll=0.02 * np.sin(1.7 * angle))
+        return Camera.look_at(eye, eye + gaze, size, self.fov, roll=0.02 * np.sin(1.7 * angle))
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that is in a room.
+    """Room with all its content, camera and light.
 
     Attributes:
-        seed: The same seed gives the same scene, and the same noise in its images.
-        difficulty: How much there is to see, 0..1.
-        room: The room itself.
-        surfaces: Of its floor, walls and ceiling.
-        things: What stands in it, each of one or more solids.
-        decoration: Solids that belong to a side of the room, by number of the side.
-        walkers: Who is in it.
-        view: The camera.
-        lighting: The light.
+        seed: Seed that the scene was composed with, also of the noise in its images.
+        difficulty: Complexity of the scene, 0..1.
+        room: Solid of the room.
+        surfaces: Surfaces of floor, walls and ceiling.
+        things: Furniture and other things, each of one or more solids.
+        decoration: Solids that belong to a side of the room, with the index of the side.
+        walkers: People in the room.
+        view: Moving camera.
+        lighting: Lamps and exposure.
 
     """
 
@@ -121,7 +121,7 @@ class Scene:
     lighting: Lighting
 
     def solids(self, time: float) -> tuple[list[Solid], NDArray[np.int16]]:
-        """Return all solids at a moment [s], the room first, and the thing each belongs to."""
+        """Return all solids at a time [s], the room first, and the id of the thing of each."""
         solids, owners = [self.room], [0]
         for side, solid in self.decoration:
             solids.append(solid)
@@ -133,10 +133,10 @@ class Scene:
         return solids, np.array(owners, np.int16)
 
     def frame(self, time: float, size: tuple[int, int], samples: int = 2) -> Sample:
-        """Draw the scene at a moment with all labels.
+        """Render the scene at a time, with the labels of all tasks.
 
         Args:
-            time: Moment [s], also negative.
+            time: Time [s], may be negative.
             size: Height and width of the image [px].
             samples: Rays per pixel and axis.
 

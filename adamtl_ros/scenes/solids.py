@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What scenes are made of: boxes, ellipsoids and capsules with a surface and a meaning."""
+"""Solids of a scene: boxes, ellipsoids and capsules with a surface and a class."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Shape(IntEnum):
-    """Forms of a solid, each in a frame of its own with half sizes along the axes."""
+    """Shapes of a solid, in its own frame with half sizes along the axes."""
 
     BOX = 0
     ELLIPSOID = 1
@@ -31,7 +31,7 @@ class Shape(IntEnum):
 
 
 class Pattern(IntEnum):
-    """Patterns of two colours on a surface."""
+    """Patterns of two colors on a surface."""
 
     PLAIN = 0
     CHECKER = 1
@@ -43,42 +43,42 @@ class Pattern(IntEnum):
 
 @dataclass(frozen=True)
 class Surface:
-    """How a solid looks.
+    """Appearance of a solid.
 
     Attributes:
-        colour: RGB in 0..1.
-        other: Second colour of the pattern.
-        pattern: How the two are laid out.
+        color: RGB in 0..1.
+        other: Second color of the pattern.
+        pattern: Pattern of the two colors.
         scale: Length of the pattern [m].
-        shine: Strength of the highlight.
-        glow: Light that it gives off itself.
+        shine: Strength of the specular highlight.
+        glow: Intensity of the emitted light.
 
     """
 
-    colour: tuple[float, float, float]
+    color: tuple[float, float, float]
     other: tuple[float, float, float] = (0, 0, 0)
     pattern: Pattern = Pattern.PLAIN
     scale: float = 0.2
     shine: float = 0.0
     glow: float = 0.0
 
-    def numbers(self) -> list[float]:
-        """Return what the renderer needs, 10 numbers."""
-        return [*self.colour, *self.other, self.pattern, self.scale, self.shine, self.glow]
+    def to_row(self) -> list[float]:
+        """Return the 10 numbers of a row for `kernel.paint`."""
+        return [*self.color, *self.other, self.pattern, self.scale, self.shine, self.glow]
 
 
 @dataclass(frozen=True)
 class Solid:
-    """A shape at a place.
+    """Shape at a place in the world.
 
     Attributes:
-        shape: Its form.
-        centre: World position [m], z up.
-        half: Half sizes along its own axes [m].
-        surface: How it looks.
-        meaning: Class id; that of the floor for a room, whose walls and ceiling follow.
+        shape: Shape.
+        centre: World position, (3,) [m], z up.
+        half: Half sizes along the axes of the solid, (3,) [m].
+        surface: Appearance.
+        class_id: Semantic class; of a room that of the floor, before walls and ceiling.
         part: Human part, 0 if none.
-        axes: Rows are its own axes in the world.
+        axes: (3, 3) with the axes of the solid in the world as rows.
 
     """
 
@@ -86,30 +86,37 @@ class Solid:
     centre: Vector
     half: Vector
     surface: Surface
-    meaning: int
+    class_id: int
     part: int = 0
     axes: Rotation = field(default_factory=lambda: np.eye(3))
 
 
-def turned(solids: Iterable[Solid], yaw: float, at: Vector) -> list[Solid]:
-    """Turn solids about the vertical axis, then move them."""
-    spin = yaw_rotation(yaw)
+def transform(solids: Iterable[Solid], yaw: float, at: Vector) -> list[Solid]:
+    """Rotate solids about the vertical axis, then translate them.
+
+    Args:
+        solids: Solids to transform.
+        yaw: Angle [rad].
+        at: Translation, (3,) [m].
+
+    """
+    rotation = yaw_rotation(yaw)
     return [
-        replace(s, centre=spin @ np.asarray(s.centre, float) + at, axes=s.axes @ spin.T)
+        replace(s, centre=rotation @ np.asarray(s.centre, float) + at, axes=s.axes @ rotation.T)
         for s in solids
     ]
 
 
 def yaw_rotation(yaw: float) -> Rotation:
-    """Return the matrix that turns about z [rad]."""
+    """Return the (3, 3) rotation about z by an angle [rad]."""
     c, s = np.cos(yaw), np.sin(yaw)
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
 
 
 def capsule(
-    start: Vector, end: Vector, radius: float, surface: Surface, meaning: int, part: int = 0
+    start: Vector, end: Vector, radius: float, surface: Surface, class_id: int, part: int = 0
 ) -> Solid:
-    """Return the capsule between two points."""
+    """Return the capsule between two points [m]."""
     a, b = np.asarray(start, float), np.asarray(end, float)
     length = float(np.linalg.norm(b - a))
     z = (b - a) / length if length > 1e-6 else np.array([0, 0, 1.0])
@@ -118,4 +125,4 @@ def capsule(
     x /= np.linalg.norm(x)
     axes = np.stack([x, np.cross(z, x), z])
     half = (radius, radius, length / 2)
-    return Solid(Shape.CAPSULE, (a + b) / 2, half, surface, meaning, part, axes)
+    return Solid(Shape.CAPSULE, (a + b) / 2, half, surface, class_id, part, axes)

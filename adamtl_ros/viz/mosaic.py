@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""A camera image and the results of its tasks side by side, for people."""
+"""Camera image and task results side by side, for videos and reports."""
 
 from __future__ import annotations
 
@@ -18,50 +18,74 @@ if TYPE_CHECKING:
     Picture = NDArray[np.uint8]
 
 TILE_WIDTH, COLUMNS, LABEL_HEIGHT = 320, 4, 24
-INK, PAPER = (235, 235, 235), 24
-SHRINK = 0.6
+TEXT_COLOR, BACKGROUND = (235, 235, 235), 24
+STRIP_SCALE = 0.6
 
 
 def tile(image: Picture, label: str) -> Picture:
-    """Shrink a picture to the width of a tile, under its label."""
+    """Return a picture, resized to the width of a tile, below a label.
+
+    Args:
+        image: (H, W, 3) RGB.
+        label: Text above the picture.
+
+    """
     height = 2 * max(1, round(image.shape[0] * TILE_WIDTH / image.shape[1] / 2))
-    made = np.full((LABEL_HEIGHT + height, TILE_WIDTH, 3), PAPER, np.uint8)
+    made = np.full((LABEL_HEIGHT + height, TILE_WIDTH, 3), BACKGROUND, np.uint8)
     made[LABEL_HEIGHT:] = cv2.resize(image, (TILE_WIDTH, height), interpolation=cv2.INTER_AREA)
-    write(made, label.replace('_', ' '), (8, 17))
+    put_text(made, label.replace('_', ' '), (8, 17))
     return made
 
 
-def page(
+def grid(
     camera: Picture, tiles: Mapping[str, Picture], tasks: Iterable[str], lines: list[str]
 ) -> Picture:
-    """Lay out the tile of the camera, one for each task, and one with some lines of text."""
-    empty = np.full_like(camera, PAPER)
+    """Return tiles in rows of `COLUMNS`.
+
+    Args:
+        camera: Tile of the camera image.
+        tiles: Tiles of the results by task; missing ones are left empty.
+        tasks: Tasks in the order of their tiles.
+        lines: Lines of text in the last tile.
+
+    """
+    empty = np.full_like(camera, BACKGROUND)
     pictures = [camera, *(tiles.get(name, empty) for name in tasks), _panel(empty, lines)]
     pictures += [empty] * (-len(pictures) % COLUMNS)
     rows = [np.hstack(pictures[i : i + COLUMNS]) for i in range(0, len(pictures), COLUMNS)]
     return np.vstack(rows)
 
 
-def row(
+def strip(
     camera: Picture, tiles: Mapping[str, Picture], tasks: Iterable[str], text: str = ''
 ) -> Picture:
-    """Lay out tiles side by side, smaller than on a page; a text takes the camera's label."""
+    """Return tiles in one row, smaller than in a grid.
+
+    Args:
+        camera: Tile of the camera image.
+        tiles: Tiles of the results by task; missing ones are left empty.
+        tasks: Tasks in the order of their tiles.
+        text: Label of the camera image, in the place of its own.
+
+    """
     shown = camera.copy()
     if text:
-        shown[:LABEL_HEIGHT] = PAPER
-        write(shown, text, (8, 17))
-    empty = np.full_like(camera, PAPER)
+        shown[:LABEL_HEIGHT] = BACKGROUND
+        put_text(shown, text, (8, 17))
+    empty = np.full_like(camera, BACKGROUND)
     side_by_side = np.hstack([shown, *(tiles.get(name, empty) for name in tasks)])
-    return cv2.resize(side_by_side, None, fx=SHRINK, fy=SHRINK, interpolation=cv2.INTER_AREA)
+    return cv2.resize(
+        side_by_side, None, fx=STRIP_SCALE, fy=STRIP_SCALE, interpolation=cv2.INTER_AREA
+    )
 
 
-def write(image: Picture, text: str, position: tuple[int, int]) -> None:
-    """Write a line into a picture."""
-    cv2.putText(image, text, position, cv2.FONT_HERSHEY_SIMPLEX, 0.5, INK, 1, cv2.LINE_AA)
+def put_text(image: Picture, text: str, position: tuple[int, int]) -> None:
+    """Draw a line of text into a picture, from (x, y) on, in place."""
+    cv2.putText(image, text, position, cv2.FONT_HERSHEY_SIMPLEX, 0.5, TEXT_COLOR, 1, cv2.LINE_AA)
 
 
-def add_stream(container: Any, picture: Picture, rate: Fraction) -> Any:  # noqa: ANN401
-    """Add an H.264 stream for pictures of this size to a container of PyAV."""
+def add_stream(container: Any, picture: Picture, rate: Fraction) -> Any:
+    """Add an H.264 stream for pictures of the same size to a PyAV container and return it."""
     stream = container.add_stream('libx264', rate=rate, options={'crf': '20', 'preset': 'veryfast'})
     stream.height, stream.width = picture.shape[:2]
     stream.pix_fmt = 'yuv420p'
@@ -72,5 +96,5 @@ def _panel(empty: Picture, lines: list[str]) -> Picture:
     panel = empty.copy()
     spacing = min(26, (panel.shape[0] - 52) // max(len(lines), 1))
     for index, line in enumerate(lines):
-        write(panel, line, (16, 44 + spacing * index))
+        put_text(panel, line, (16, 44 + spacing * index))
     return panel

@@ -137,12 +137,12 @@ def test_noise_of_a_millimetre_does_little():
 
 
 @pytest.mark.parametrize('time', [0.0, 5.0])
-def test_drawn_scenes(time):
+def test_rendered_scenes(time):
     """The room at the beginning and with people, against its exact normals."""
     scene, size = demo_scene(10.0), (240, 320)
     view = scene.view.camera(time, size)
     labels = scene.frame(time, size=size, samples=1).labels
-    found = normals_from_depth(labels['depth'], camera(view.focal, middle=view.middle))
+    found = normals_from_depth(labels['depth'], camera(view.focal, middle=view.principal_point))
     both = np.isfinite(found).all(-1) & np.isfinite(labels['normals']).all(-1)
     assert both.mean() > 0.6
     wrong = angles(found[both], labels['normals'][both])

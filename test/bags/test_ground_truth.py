@@ -209,7 +209,7 @@ def test_names_that_cannot_be_read_are_as_good_as_none(tmp_path):
 
 
 @pytest.mark.parametrize('kind', ['16UC1', '32FC1', 'png'])
-def test_a_depth_camera_beside_the_colour(tmp_path, kind):
+def test_a_depth_camera_beside_the_color(tmp_path, kind):
     metres = plain(1.25, np.float32)
     metres[:4] = 0
     millimetres = (1000 * metres).astype(np.uint16)

@@ -19,12 +19,12 @@ ALPHA = np.dstack([RGB, np.full(RGB.shape[:2], 9, np.uint8)])
 
 
 def mosaic(pattern):
-    """Return what a sensor with that pattern of colour filters sees."""
+    """Return what a sensor with that pattern of color filters sees."""
     channel = {'r': 0, 'g': 1, 'b': 2}
     raw = np.empty(RGB.shape[:2], np.uint8)
-    for index, colour in enumerate(pattern):
+    for index, color in enumerate(pattern):
         row, column = divmod(index, 2)
-        raw[row::2, column::2] = RGB[row::2, column::2, channel[colour]]
+        raw[row::2, column::2] = RGB[row::2, column::2, channel[color]]
     return raw
 
 
@@ -97,7 +97,7 @@ def test_encodings(encoding, padding, convert):
     assert got.flags.writeable
     assert got.shape == (48, 64, 3)
     assert got.dtype == np.uint8
-    inner = (slice(2, -2), slice(2, -2))  # colour mosaics have no surroundings at the border
+    inner = (slice(2, -2), slice(2, -2))  # color mosaics have no surroundings at the border
     difference = np.abs(got[inner].astype(int) - expected[inner].astype(int))
     assert difference.max() <= tolerance
     assert difference.mean() <= tolerance / 4

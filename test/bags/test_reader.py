@@ -53,7 +53,7 @@ def write_bag(path, messages, storage=StoragePlugin.MCAP):
 
 
 @pytest.mark.parametrize('storage', STORAGES)
-def test_colour_goes_before_grey_depth_and_numbers(tmp_path, storage):
+def test_color_goes_before_grey_depth_and_numbers(tmp_path, storage):
     depth = compressed_image(np.zeros((4, 6), np.uint16))
     write_bag(
         tmp_path / 'bag',

@@ -64,9 +64,9 @@ def root(tmp_path):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / 'ImageSets/Context/train.txt').write_text('one\ntwo\n\nthree\n')
     (tmp_path / 'ImageSets/Context/val.txt').write_text('two\n')
-    for name, colour in (('one', 200), ('two', 90), ('three', 30)):
+    for name, color in (('one', 200), ('two', 90), ('three', 30)):
         image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-        image[..., 0] = colour
+        image[..., 0] = color
         write_png(tmp_path / f'JPEGImages/{name}.jpg', image)
     write_semseg(tmp_path)
     write_people(tmp_path)

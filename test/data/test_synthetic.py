@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn scenes as a data set, on the fly and from disk."""
+"""Rendered scenes as a data set, on the fly and from disk."""
 
 import json
 from dataclasses import replace
@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from adamtl_ros.data.synthetic import ScenesConfig, SyntheticScenes, draw
+from adamtl_ros.data.synthetic import ScenesConfig, SyntheticScenes, render_sample
 from adamtl_ros.sample import DataError
 from adamtl_ros.scenes.labels import SCENE_CLASSES
 from adamtl_ros.tasks import TASKS
@@ -37,10 +37,10 @@ def state(folder):
 
 
 def test_written_images_equal_drawn_ones(folder):
-    drawn, written = SyntheticScenes(CONFIG), SyntheticScenes(CONFIG, folder)
-    assert len(drawn) == len(written) == 4
+    rendered, written = SyntheticScenes(CONFIG), SyntheticScenes(CONFIG, folder)
+    assert len(rendered) == len(written) == 4
     for index in range(4):
-        one, other = drawn[index], written[index]
+        one, other = rendered[index], written[index]
         assert (one.image == other.image).all()
         assert list(one.labels) == list(other.labels) == list(TASKS)
         for name, label in one.labels.items():
@@ -82,7 +82,7 @@ def test_images_follow_each_other_within_a_scene():
     assert same(later[2], data[1])
     shifted = SyntheticScenes(replace(CONFIG, first_seed=8))
     assert same(shifted[0], data[2])
-    assert same(draw(CONFIG, 3), data[3])
+    assert same(render_sample(CONFIG, 3), data[3])
 
 
 def test_difficulty_is_that_of_the_configuration():
@@ -135,12 +135,12 @@ def test_images_drawn_before_there_were_domains_are_kept(tmp_path):
     assert state(tmp_path) == before
     (tmp_path / 'scenes.json').write_text('{"scenes": 1, "fra')  # a damaged mark: draw again
     moved = SyntheticScenes(replace(one, domain='cellar'), tmp_path)[0]
-    assert (moved.image == draw(replace(one, domain='cellar'), 0).image).all()
+    assert (moved.image == render_sample(replace(one, domain='cellar'), 0).image).all()
 
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path):
     (tmp_path / 'thesis.tex').write_text('years of work')
-    with pytest.raises(DataError, match='holds something else than drawn scenes; choose another'):
+    with pytest.raises(DataError, match='something else than rendered scenes; choose another'):
         SyntheticScenes(CONFIG, tmp_path)
     assert (tmp_path / 'thesis.tex').read_text() == 'years of work'
     assert len(list(tmp_path.iterdir())) == 1
@@ -152,9 +152,9 @@ def test_unfinished_images_and_those_of_another_configuration_are_drawn_anew(tmp
     (tmp_path / 'unfinished').touch()
     np.save(tmp_path / 'image.npy', np.zeros((1, 24, 32, 3), np.uint8))
     first = SyntheticScenes(one, tmp_path)[0]
-    assert (first.image == draw(one, 0).image).all()
+    assert (first.image == render_sample(one, 0).image).all()
     assert not (tmp_path / 'unfinished').exists()
     other = replace(one, first_seed=9, width=40)
     second = SyntheticScenes(other, tmp_path)[0]
-    assert (second.image == draw(other, 0).image).all()
+    assert (second.image == render_sample(other, 0).image).all()
     assert second.image.shape == (24, 40, 3)

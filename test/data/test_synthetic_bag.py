@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn scenes as bags, read back."""
+"""Rendered scenes as bags, read back."""
 
 from collections import Counter
 
@@ -49,9 +49,9 @@ def test_labels_come_back_as_they_were_drawn(bags):
     assert list(data.tasks) == list(TASKS)
     assert data.tasks['semseg'].classes == SCENE_CLASSES
     for index in range(FRAMES):
-        drawn, read = SCENE.frame(index / RATE_HZ, SIZE, 1), data[index]
+        rendered, read = SCENE.frame(index / RATE_HZ, SIZE, 1), data[index]
         assert list(read.labels) == list(TASKS)
-        for name, label in drawn.labels.items():
+        for name, label in rendered.labels.items():
             assert read.labels[name].dtype == label.dtype
             if name == 'normals':
                 # Made unit vectors once more, which they are but for the last bit.
@@ -59,7 +59,7 @@ def test_labels_come_back_as_they_were_drawn(bags):
             else:
                 np.testing.assert_array_equal(read.labels[name], label)
         # JPEG smears the noise, and nothing else.
-        off = read.image.astype(int) - drawn.image
+        off = read.image.astype(int) - rendered.image
         assert np.abs(off).mean() < 8
         assert np.abs(off.mean((0, 1))).max() < 2
 
@@ -73,11 +73,11 @@ def test_written_labels_are_the_drawn_ones_bit_for_bit(bags):
                 continue
             name = connection.topic.split('/')[2]
             message = reader.deserialize(raw, RAW)
-            drawn = SCENE.frame(seen[name] / RATE_HZ, SIZE, 1).labels[name]
+            rendered = SCENE.frame(seen[name] / RATE_HZ, SIZE, 1).labels[name]
             seen[name] += 1
-            stored = message.data.view(kinds.get(name, np.uint8)).reshape(drawn.shape)
+            stored = message.data.view(kinds.get(name, np.uint8)).reshape(rendered.shape)
             scale = 255 if name in ('saliency', 'edges') else 1
-            np.testing.assert_array_equal(stored, scale * drawn)
+            np.testing.assert_array_equal(stored, scale * rendered)
             assert message.encoding == TASKS[name].encoding
             assert message.step * message.height == message.data.size
             assert not message.is_bigendian
@@ -114,11 +114,11 @@ def test_images_can_be_read_without_ros(bags):
     assert [stamp for stamp, _ in found] == [START_NS + i * 10**9 // 15 for i in range(FRAMES)]
     for index, (_, image) in enumerate(found):
         assert (image.shape, image.dtype) == ((*SIZE, 3), np.uint8)
-        drawn = SCENE.frame(index / RATE_HZ, SIZE, 1).image
-        assert np.abs(image.mean((0, 1)) - drawn.mean((0, 1))).max() < 2
+        rendered = SCENE.frame(index / RATE_HZ, SIZE, 1).image
+        assert np.abs(image.mean((0, 1)) - rendered.mean((0, 1))).max() < 2
         # Red is red.
-        swapped = np.abs(image.astype(int) - drawn[..., ::-1]).mean()
-        assert 1.3 * np.abs(image.astype(int) - drawn).mean() < swapped
+        swapped = np.abs(image.astype(int) - rendered[..., ::-1]).mean()
+        assert 1.3 * np.abs(image.astype(int) - rendered).mean() < swapped
 
 
 def test_the_calibration_is_that_of_the_camera(bags):
@@ -146,13 +146,13 @@ def test_a_bag_can_be_written_again(bags, tmp_path):
     assert seen == content(bags / 'plain')
 
 
-def test_the_story_is_as_long_as_the_bag(tmp_path):
-    write_synthetic_bag(tmp_path / 'story', frames=15, size=(24, 32), truth=True)
-    data = LabelledBag(tmp_path / 'story')
+def test_the_demo_scene_is_as_long_as_the_bag(tmp_path):
+    write_synthetic_bag(tmp_path / 'demo', frames=15, size=(24, 32), truth=True)
+    data = LabelledBag(tmp_path / 'demo')
     assert len(data) == 15
     for index in (0, 14):
-        drawn = demo_scene(1.0).frame(index / RATE_HZ, (24, 32), 1)
-        np.testing.assert_array_equal(data[index].labels['depth'], drawn.labels['depth'])
+        rendered = demo_scene(1.0).frame(index / RATE_HZ, (24, 32), 1)
+        np.testing.assert_array_equal(data[index].labels['depth'], rendered.labels['depth'])
 
 
 def test_a_bag_is_not_overwritten(bags):

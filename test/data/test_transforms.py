@@ -75,7 +75,7 @@ def values(label):
 @FEW
 @given(SIZES, SEEDS)
 def test_mirrored_twice_is_as_before(size, seed):
-    before = sample(*size, seed)
+    before = sample(size[0], size[1], seed)
     after = mirror(mirror(before))
     equal(after, before)
     form(after, size)
@@ -84,7 +84,7 @@ def test_mirrored_twice_is_as_before(size, seed):
 @FEW
 @given(SIZES, SEEDS)
 def test_a_mirror_exchanges_left_and_right(size, seed):
-    before = sample(*size, seed)
+    before = sample(size[0], size[1], seed)
     after = mirror(before)
     form(after, size)
     np.testing.assert_array_equal(after.image, before.image[:, ::-1])
@@ -99,7 +99,7 @@ def test_a_mirror_exchanges_left_and_right(size, seed):
 @FEW
 @given(SIZES, SIZES, SEEDS)
 def test_resized_labels_hold_no_new_values(size, wanted, seed):
-    before = sample(*size, seed)
+    before = sample(size[0], size[1], seed)
     after = resize(before, wanted)
     form(after, wanted)
     for name, label in before.labels.items():
@@ -142,14 +142,14 @@ def test_labels_keep_their_place_in_the_image(side, wanted):
 @FEW
 @given(SIZES, SEEDS)
 def test_a_window_of_full_size_without_zoom_is_the_image(size, seed):
-    before = sample(*size, seed)
+    before = sample(size[0], size[1], seed)
     equal(STILL(before, size, [seed]), before)
 
 
 @FEW
 @given(SIZES, st.floats(0, 1), st.floats(0, 1), SEEDS)
 def test_a_window_without_zoom_is_a_part_of_the_image(size, rows, columns, seed):
-    before = sample(*size, seed)
+    before = sample(size[0], size[1], seed)
     wanted = max(1, round(rows * size[0])), max(1, round(columns * size[1]))
     after = STILL(before, wanted, [seed])
     form(after, wanted)
@@ -211,8 +211,8 @@ def test_zoom_does_not_change_unknown_depth():
 @given(SIZES, SIZES, SEEDS)
 def test_the_same_seed_gives_the_same_result_in_the_form_that_is_wanted(size, wanted, seed):
     augmentation = Augmentation()
-    before = sample(*size, seed)
-    kept = sample(*size, seed)
+    before = sample(size[0], size[1], seed)
+    kept = sample(size[0], size[1], seed)
     one, other = (augmentation(before, wanted, [seed, 3]) for _ in range(2))
     form(one, wanted)
     equal(one, other)
@@ -240,7 +240,7 @@ def test_every_second_image_is_mirrored():
 
 @FEW
 @given(SEEDS)
-def test_colours_change_within_their_bounds_and_labels_do_not(seed):
+def test_colors_change_within_their_bounds_and_labels_do_not(seed):
     before = sample()
     grey = Sample(np.full((24, 32, 3), 100, np.uint8), before.labels, 'noise', 0.4)
     after = Augmentation((1, 1), flip=False, color=0.2)(grey, (24, 32), [seed])
@@ -250,7 +250,7 @@ def test_colours_change_within_their_bounds_and_labels_do_not(seed):
     low, high = 100 * (0.8 * 14 / 15), 100 * (1.2 * 16 / 15)
     assert 100 - 1.2 * (100 - low) - 1 <= after.image.min()
     assert after.image.max() <= 100 + 1.2 * (high - 100) + 1
-    # One colour stays one colour.
+    # One color stays one color.
     assert (after.image == after.image[0, 0]).all()
 
 

@@ -12,7 +12,7 @@ RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 
 
 def picture(height=48, width=64, seed=0):
-    """Smooth random colours, (H, W, 3) RGB."""
+    """Smooth random colors, (H, W, 3) RGB."""
     small = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
 

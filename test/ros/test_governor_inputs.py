@@ -17,7 +17,7 @@ from sensor_msgs.msg import BatteryState, Image, Temperature
 
 from adamtl_ros.governor.governor import GovernorSettings, Reason
 from adamtl_ros.governor.sensors import EnergyCounter, ThermalZones
-from adamtl_ros.ros import governor_inputs as governing
+from adamtl_ros.ros import governor_inputs
 from adamtl_ros.ros.parameters import default_values, live_settings
 
 
@@ -125,7 +125,7 @@ def test_inputs_that_do_not_limit(graph, fields):
 
 
 def test_energy_is_the_power_of_the_battery_for_the_time_of_a_frame(graph, monkeypatch):
-    monkeypatch.setattr(governing, 'EnergyCounter', lambda: EnergyCounter(Path('/nowhere')))
+    monkeypatch.setattr(governor_inputs, 'EnergyCounter', lambda: EnergyCounter(Path('/nowhere')))
     graph.perception()
     robot = Robot(graph)
     began = time.monotonic()
@@ -184,7 +184,7 @@ def test_a_thermal_zone_is_read(graph, monkeypatch, tmp_path):
     zone.mkdir()
     (zone / 'type').write_text('soc-thermal\n')
     (zone / 'temp').write_text('92000\n')
-    monkeypatch.setattr(governing, 'ThermalZones', lambda: ThermalZones(tmp_path))
+    monkeypatch.setattr(governor_inputs, 'ThermalZones', lambda: ThermalZones(tmp_path))
     graph.perception(**{'thermal.zone': 'soc-thermal'})
     robot = Robot(graph)
     found = robot.until(lambda s: s.limit_reason == ComputeStats.THERMAL)
@@ -257,7 +257,7 @@ def test_all_zones_count_each_by_its_own_trip_point(graph, monkeypatch, tmp_path
         (zone / 'temp').write_text(f'{celsius}\n')
         (zone / 'trip_point_0_type').write_text('passive\n')
         (zone / 'trip_point_0_temp').write_text(f'{trip}\n')
-    monkeypatch.setattr(governing, 'ThermalZones', lambda: ThermalZones(tmp_path))
+    monkeypatch.setattr(governor_inputs, 'ThermalZones', lambda: ThermalZones(tmp_path))
     graph.perception(**{'thermal.zone': 'hottest', 'thermal.integral': 0.0})
     found = Robot(graph).until(lambda s: s.limit_reason == ComputeStats.THERMAL)
     assert found.temperature == 70

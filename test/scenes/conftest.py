@@ -1,19 +1,19 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of drawn scenes share: the forms of solids, said once more and otherwise."""
+"""Helpers for tests of scenes: solids as implicit functions, cameras and renderings."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from adamtl_ros.scenes.labels import Meaning
+from adamtl_ros.scenes.labels import SceneClass
 from adamtl_ros.scenes.render import Camera, Light, Lighting, render
 from adamtl_ros.scenes.solids import Shape, Solid, Surface
 
 GREY = Surface((0.5, 0.5, 0.5))
 SIZE = np.array([6.0, 4.0, 3.0])
-ROOM = Solid(Shape.ROOM, SIZE / 2, SIZE / 2, GREY, Meaning.FLOOR)
+ROOM = Solid(Shape.ROOM, SIZE / 2, SIZE / 2, GREY, SceneClass.FLOOR)
 
 
 def implicit(shape, half, points):
@@ -52,7 +52,7 @@ def height(solid):
 def world(camera, depth):
     """Return the world position of each pixel, (H, W, 3)."""
     rows, columns = np.mgrid[: camera.height, : camera.width]
-    cx, cy = camera.middle
+    cx, cy = camera.principal_point
     rays = [(columns - cx) / camera.focal, (rows - cy) / camera.focal, np.ones(depth.shape)]
     return camera.eye + depth[..., None].astype(float) * np.stack(rays, -1) @ camera.axes
 
@@ -69,11 +69,11 @@ def look(solids=(), *, size=(48, 64), fov=1.5, samples=1, noise=0.0, seed=0, **l
 
 
 def camera_at(size=(48, 64), fov=1.5):
-    return Camera.looking(np.array([3, 1, 1.5]), np.array([3, 4, 1.5]), size, fov)
+    return Camera.look_at(np.array([3, 1, 1.5]), np.array([3, 4, 1.5]), size, fov)
 
 
 def ball(x, y, z, radius=0.2, surface=GREY):
-    return Solid(Shape.ELLIPSOID, (x, y, z), (radius,) * 3, surface, Meaning.BALL)
+    return Solid(Shape.ELLIPSOID, (x, y, z), (radius,) * 3, surface, SceneClass.BALL)
 
 
 @pytest.fixture(scope='session')

@@ -1,12 +1,12 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Scenes drawn at random."""
+"""Random scenes."""
 
 import numpy as np
 import pytest
 
 from adamtl_ros.scenes.compose import CLEAR_M, random_scene
-from adamtl_ros.scenes.labels import Meaning
+from adamtl_ros.scenes.labels import SceneClass
 from adamtl_ros.scenes.solids import Shape
 
 SEEDS = range(30)
@@ -34,9 +34,9 @@ def test_other_seeds_give_other_scenes():
 
 
 def test_difficulty_is_drawn_if_it_is_not_given():
-    drawn = [random_scene(seed).difficulty for seed in range(100)]
-    assert 0 <= min(drawn) < 0.1
-    assert 0.9 < max(drawn) <= 1
+    levels = [random_scene(seed).difficulty for seed in range(100)]
+    assert 0 <= min(levels) < 0.1
+    assert 0.9 < max(levels) <= 1
     assert random_scene(3, 0.25).difficulty == 0.25
 
 
@@ -106,7 +106,7 @@ def test_nothing_comes_close_to_the_lens():
         scene = random_scene(seed, 0.9)
         for time in (0, 3, 6):
             frame = scene.frame(time, (24, 32), 1)
-            things = frame.labels['semseg'] > Meaning.CEILING
+            things = frame.labels['semseg'] > SceneClass.CEILING
             assert frame.labels['depth'][things].min(initial=9) > 0.3
 
 
@@ -147,7 +147,7 @@ def test_every_meaning_appears():
     seen = set()
     for seed in range(20):
         seen |= set(np.unique(random_scene(seed, 1).frame(0, SMALL, 1).labels['semseg']))
-    assert seen == set(Meaning)
+    assert seen == set(SceneClass)
 
 
 def test_most_people_walk_and_some_stand():

@@ -1,19 +1,19 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The same scenes in another world."""
+"""Domain shift of scenes."""
 
 import numpy as np
 import pytest
 
 from adamtl_ros.scenes.compose import demo_scene, random_scene
-from adamtl_ros.scenes.domains import DOMAINS, in_domain
+from adamtl_ros.scenes.domains import DOMAINS, apply_domain
 
 SEEDS = range(12)
 
 
 def pair(seed, level=0.7):
     scene = random_scene(seed, level)
-    return scene, in_domain(scene, 'cellar')
+    return scene, apply_domain(scene, 'cellar')
 
 
 def looks(scene, time=1.0):
@@ -24,7 +24,7 @@ def looks(scene, time=1.0):
 
 def test_a_room_stays_as_it_is():
     scene = random_scene(3)
-    assert in_domain(scene, 'room') is scene
+    assert apply_domain(scene, 'room') is scene
 
 
 def test_what_there_is_and_where_stays_the_same():
@@ -32,7 +32,7 @@ def test_what_there_is_and_where_stays_the_same():
         solids, owners = zip(*(scene.solids(1.5) for scene in pair(seed)), strict=True)
         assert (owners[0] == owners[1]).all()
         for one, other in zip(*solids, strict=True):
-            assert (one.shape, one.meaning, one.part) == (other.shape, other.meaning, other.part)
+            assert (one.shape, one.class_id, one.part) == (other.shape, other.class_id, other.part)
             for name in ('centre', 'half', 'axes'):
                 assert np.array_equal(getattr(one, name), getattr(other, name))
 
@@ -41,10 +41,10 @@ def test_textures_are_others():
     for seed in SEEDS:
         room, cellar = map(looks, pair(seed))
         same = [a.pattern == b.pattern for a, b in zip(room, cellar, strict=True)]
-        colours = np.array([[a.colour, b.colour] for a, b in zip(room, cellar, strict=True)])
-        # Skin, hair and shoes alone keep their pattern; nothing else keeps its colour.
+        colors = np.array([[a.color, b.color] for a, b in zip(room, cellar, strict=True)])
+        # Skin, hair and shoes alone keep their pattern; nothing else keeps its color.
         assert np.mean(same) < 0.6
-        assert (np.abs(colours[:-3, 0] - colours[:-3, 1]).max(1) > 0.001).mean() > 0.9
+        assert (np.abs(colors[:-3, 0] - colors[:-3, 1]).max(1) > 0.001).mean() > 0.9
 
 
 def test_light_is_one_dim_bulb_and_the_camera_low_and_wide():
@@ -63,10 +63,10 @@ def test_light_is_one_dim_bulb_and_the_camera_low_and_wide():
 
 
 def test_images_are_darker_and_redder():
-    def colours(scene):
+    def colors(scene):
         return scene.frame(1.0, (48, 64), 1).image.reshape(-1, 3).mean(0)
 
-    room, cellar = (np.mean([colours(p[k]) for p in map(pair, SEEDS)], 0) for k in (0, 1))
+    room, cellar = (np.mean([colors(p[k]) for p in map(pair, SEEDS)], 0) for k in (0, 1))
     assert cellar.mean() < 0.8 * room.mean()
     assert cellar[0] / cellar[2] > 1.2 * room[0] / room[2]
 
@@ -77,10 +77,10 @@ def test_the_same_seed_gives_the_same_cellar():
 
 
 def test_any_scene_can_be_moved():
-    image = in_domain(demo_scene(), 'cellar').frame(2.0, (48, 64), 1).image
+    image = apply_domain(demo_scene(), 'cellar').frame(2.0, (48, 64), 1).image
     assert image.std() > 5
 
 
 def test_unknown_domains_are_refused():
     with pytest.raises(ValueError, match=rf"domain 'attic', choose from: {', '.join(DOMAINS)}"):
-        in_domain(random_scene(0), 'attic')
+        apply_domain(random_scene(0), 'attic')

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Labels of drawn scenes: rules by hand, and their form on whole scenes."""
+"""Labels of rendered scenes: rules by hand, and their form on whole scenes."""
 
 import numpy as np
 import pytest
@@ -10,8 +10,8 @@ from adamtl_ros.scenes.compose import demo_scene, random_scene
 from adamtl_ros.scenes.labels import (
     ROOM_FACES,
     STRUCTURE,
-    Meaning,
     Part,
+    SceneClass,
     edges,
     saliency,
     scene_labels,
@@ -45,11 +45,11 @@ def test_edges_by_hand():
 
 
 def plane(*patches):
-    """Return things and meanings of 10x10 pixels: a wall, and (rows, columns, meaning)."""
-    thing, meaning = np.zeros((10, 10), np.int16), np.full((10, 10), Meaning.WALL, np.uint8)
+    """Return things and class_ids of 10x10 pixels: a wall, and (rows, columns, class_id)."""
+    thing, class_id = np.zeros((10, 10), np.int16), np.full((10, 10), SceneClass.WALL, np.uint8)
     for number, (rows, columns, what) in enumerate(patches, ROOM_FACES):
-        thing[rows, columns], meaning[rows, columns] = number, what
-    return meaning, thing
+        thing[rows, columns], class_id[rows, columns] = number, what
+    return class_id, thing
 
 
 MIDDLE, RIGHT, CORNER = np.s_[3:7], np.s_[7:9], np.s_[0:2]
@@ -57,8 +57,8 @@ MIDDLE, RIGHT, CORNER = np.s_[3:7], np.s_[7:9], np.s_[0:2]
 
 def test_the_largest_thing_is_salient_and_the_small_one_aside_is_not():
     """Roots of the areas are 0.4 and 0.2; whoever has less than 0.6 of the largest is out."""
-    big = (MIDDLE, MIDDLE, Meaning.BOX)
-    mask = saliency(*plane(big, (CORNER, CORNER, Meaning.BALL)))
+    big = (MIDDLE, MIDDLE, SceneClass.BOX)
+    mask = saliency(*plane(big, (CORNER, CORNER, SceneClass.BALL)))
     assert mask.dtype == np.uint8
     assert mask[MIDDLE, MIDDLE].all()
     assert mask.sum() == 16
@@ -70,43 +70,43 @@ def test_people_stand_out_where_things_do_not():
     It is enough for a person, whose weight is half as much again: the box in the middle has
     0.4 * (1 - 0.5 * 0.31) = 0.34, of which 0.6 are 0.2.
     """
-    big = (MIDDLE, MIDDLE, Meaning.BOX)
+    big = (MIDDLE, MIDDLE, SceneClass.BOX)
     beside = (np.s_[4:6], RIGHT)
-    assert saliency(*plane(big, (*beside, Meaning.BALL))).sum() == 16
-    assert saliency(*plane(big, (*beside, Meaning.PERSON))).sum() == 20
+    assert saliency(*plane(big, (*beside, SceneClass.BALL))).sum() == 16
+    assert saliency(*plane(big, (*beside, SceneClass.PERSON))).sum() == 20
     # In the corner even a person does not.
-    assert saliency(*plane(big, (CORNER, CORNER, Meaning.PERSON))).sum() == 16
+    assert saliency(*plane(big, (CORNER, CORNER, SceneClass.PERSON))).sum() == 16
 
 
 def test_what_is_central_stands_out_among_equals():
     """At the corner half of the weight is lost, which is less than 0.6."""
     thing = np.s_[4:6]
-    twins = ((thing, thing, Meaning.BOX), (np.s_[8:10], np.s_[8:10], Meaning.BOX))
+    twins = ((thing, thing, SceneClass.BOX), (np.s_[8:10], np.s_[8:10], SceneClass.BOX))
     mask = saliency(*plane(*twins))
     assert mask[thing, thing].all()
     assert mask.sum() == 4
 
 
-@pytest.mark.parametrize('meaning', STRUCTURE)
-def test_the_room_is_never_salient(meaning):
-    assert not saliency(*plane((MIDDLE, MIDDLE, meaning))).any()
+@pytest.mark.parametrize('class_id', STRUCTURE)
+def test_the_room_is_never_salient(class_id):
+    assert not saliency(*plane((MIDDLE, MIDDLE, class_id))).any()
 
 
 def test_specks_are_not_salient():
     """One pixel of 400 is less than 0.3 per cent; two are more."""
-    meaning, thing = np.full((20, 20), Meaning.WALL, np.uint8), np.zeros((20, 20), np.int16)
-    meaning[9, 9], thing[9, 9] = Meaning.BALL, 7
-    assert not saliency(meaning, thing).any()
-    meaning[9, 10], thing[9, 10] = Meaning.BALL, 7
-    assert saliency(meaning, thing).sum() == 2
+    class_id, thing = np.full((20, 20), SceneClass.WALL, np.uint8), np.zeros((20, 20), np.int16)
+    class_id[9, 9], thing[9, 9] = SceneClass.BALL, 7
+    assert not saliency(class_id, thing).any()
+    class_id[9, 10], thing[9, 10] = SceneClass.BALL, 7
+    assert saliency(class_id, thing).sum() == 2
 
 
 def test_labels_of_a_tiny_view_by_hand():
     """A room, a picture on its third wall, and somebody's head and torso."""
-    room = Solid(Shape.ROOM, (0, 0, 0), (1, 1, 1), GREY, Meaning.FLOOR)
-    picture = Solid(Shape.BOX, (0, 0, 0), (1, 1, 1), GREY, Meaning.WALL)
-    head = Solid(Shape.ELLIPSOID, (0, 0, 0), (1, 1, 1), GREY, Meaning.PERSON, Part.HEAD)
-    torso = Solid(Shape.ELLIPSOID, (0, 0, 0), (1, 1, 1), GREY, Meaning.PERSON, Part.TORSO)
+    room = Solid(Shape.ROOM, (0, 0, 0), (1, 1, 1), GREY, SceneClass.FLOOR)
+    picture = Solid(Shape.BOX, (0, 0, 0), (1, 1, 1), GREY, SceneClass.WALL)
+    head = Solid(Shape.ELLIPSOID, (0, 0, 0), (1, 1, 1), GREY, SceneClass.PERSON, Part.HEAD)
+    torso = Solid(Shape.ELLIPSOID, (0, 0, 0), (1, 1, 1), GREY, SceneClass.PERSON, Part.TORSO)
     seen = Rendering(
         np.zeros((3, 4, 3), np.uint8),
         np.arange(12, dtype=np.float32).reshape(3, 4) + 1,
@@ -117,7 +117,12 @@ def test_labels_of_a_tiny_view_by_hand():
     )
     labels = scene_labels(seen, [room, picture, head, torso], np.array([0, 3, 6, 6], np.int16))
     assert list(labels) == list(TASKS)
-    floor, wall, ceiling, person = Meaning.FLOOR, Meaning.WALL, Meaning.CEILING, Meaning.PERSON
+    floor, wall, ceiling, person = (
+        SceneClass.FLOOR,
+        SceneClass.WALL,
+        SceneClass.CEILING,
+        SceneClass.PERSON,
+    )
     assert labels['semseg'].tolist() == [
         [ceiling, ceiling, wall, ceiling],
         [wall, person, wall, wall],
@@ -134,7 +139,7 @@ def test_labels_of_a_tiny_view_by_hand():
 def test_a_picture_makes_no_edge_on_its_wall():
     scene = next(scene for scene in map(random_scene, range(99)) if len(scene.decoration) > 3)
     for side, solid in scene.decoration:
-        assert solid.meaning == Meaning.WALL
+        assert solid.class_id == SceneClass.WALL
         # It hangs on the wall that it belongs to.
         wall = (0, 2 * scene.room.half[side // 2])[side % 2]
         assert solid.centre[side // 2] == pytest.approx(wall)
@@ -168,7 +173,7 @@ def test_labels_have_the_form_of_a_sample(frames):
             assert label.flags.c_contiguous
         np.testing.assert_allclose(np.linalg.norm(frame.labels['normals'], axis=-1), 1, atol=1e-6)
         assert 0.2 < frame.labels['depth'].min() < frame.labels['depth'].max() < 13
-        assert set(np.unique(frame.labels['semseg'])) <= set(Meaning)
+        assert set(np.unique(frame.labels['semseg'])) <= set(SceneClass)
         assert set(np.unique(frame.labels['human_parts'])) <= set(Part)
         for name in ('saliency', 'edges'):
             assert set(np.unique(frame.labels[name])) <= {0, 1}
@@ -177,7 +182,7 @@ def test_labels_have_the_form_of_a_sample(frames):
 def test_all_of_a_person_and_nothing_else_has_parts(frames):
     people = 0
     for frame in [*frames, demo_scene().frame(9, (48, 64))]:
-        person = frame.labels['semseg'] == Meaning.PERSON
+        person = frame.labels['semseg'] == SceneClass.PERSON
         assert ((frame.labels['human_parts'] > 0) == person).all()
         people += person.sum()
     assert people > 500

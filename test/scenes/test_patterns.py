@@ -7,20 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamtl_ros.scenes.shading import hashed, pattern_at
+from adamtl_ros.scenes.kernel import hashed, pattern_at
 from adamtl_ros.scenes.solids import Pattern, Surface
 
 PLACES = st.floats(-20, 20)
 
 
 def share(pattern, point, flat=-1, scale=0.25):
-    surface = np.array(Surface((0, 0, 0), (1, 1, 1), pattern, scale).numbers(), float)
+    surface = np.array(Surface((0, 0, 0), (1, 1, 1), pattern, scale).to_row(), float)
     return pattern_at(surface, flat, *map(float, point))
 
 
 @given(st.sampled_from(Pattern), st.integers(-1, 2), PLACES, PLACES, PLACES)
 @settings(deadline=None, max_examples=60)
-def test_a_pattern_is_a_share_of_the_second_colour(pattern, flat, x, y, z):
+def test_a_pattern_is_a_share_of_the_second_color(pattern, flat, x, y, z):
     assert 0 <= share(pattern, (x, y, z), flat) <= 1
 
 
@@ -34,7 +34,7 @@ def test_a_face_does_not_cut_its_pattern(pattern, flat, x, y, z, moved):
 
 @pytest.mark.parametrize('pattern', [*Pattern][1:])
 @pytest.mark.parametrize('flat', [-1, 0, 1, 2])
-def test_both_colours_appear_on_every_face(pattern, flat):
+def test_both_colors_appear_on_every_face(pattern, flat):
     points = np.random.default_rng(0).uniform(-2, 2, (400, 3))
     shares = np.array([share(pattern, point, flat) for point in points])
     assert shares.min() < 0.35

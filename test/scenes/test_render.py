@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adamtl_ros.scenes.compose import random_scene
-from adamtl_ros.scenes.labels import Meaning
+from adamtl_ros.scenes.labels import SceneClass
 from adamtl_ros.scenes.render import Camera, Light, render
 from adamtl_ros.scenes.solids import Pattern, Shape, Solid, Surface, capsule
 
@@ -77,7 +77,7 @@ def test_a_solid_on_the_left_is_on_the_left(geometry, at, left, up):
 def test_a_known_point_lands_where_a_pinhole_puts_it(geometry, x, y, z, roll):
     point = np.array([x, y, z])
     eye, at, fov = np.array([3, 0.4, 1.5]), np.array([3.2, 4, 1.4]), 1.4
-    camera = Camera.looking(eye, at, (96, 128), fov, roll)
+    camera = Camera.look_at(eye, at, (96, 128), fov, roll)
     lighting = random_scene(0).lighting
     ball = geometry.ball(*point, 0.06)
     seen = render([geometry.room, ball], [geometry.grey] * 3, camera, lighting, samples=1)
@@ -100,10 +100,10 @@ def test_a_known_point_lands_where_a_pinhole_puts_it(geometry, x, y, z, roll):
 
 
 def test_the_camera_is_a_right_handed_rotation():
-    camera = Camera.looking(np.array([1, 2, 1.5]), np.array([3, 1, 1.2]), (48, 64), 1.2, roll=0.3)
+    camera = Camera.look_at(np.array([1, 2, 1.5]), np.array([3, 1, 1.2]), (48, 64), 1.2, roll=0.3)
     np.testing.assert_allclose(camera.axes @ camera.axes.T, np.eye(3), atol=1e-12)
     assert np.linalg.det(camera.axes) == pytest.approx(1)
-    assert camera.middle == (31.5, 23.5)
+    assert camera.principal_point == (31.5, 23.5)
     # The field of view spans the width.
     assert 2 * np.arctan(32 / camera.focal) == pytest.approx(1.2)
 
@@ -167,7 +167,7 @@ def test_normals_are_unit_vectors_towards_the_camera(geometry, scenes):
 def test_more_rays_change_the_image_but_not_the_labels(geometry):
     solids = [
         geometry.ball(2.5, 2.5, 1.2, 0.4, Surface((0.8, 0.1, 0.1), pattern=Pattern.CHECKER)),
-        capsule((3.2, 3, 0), (3.6, 3.2, 2), 0.2, geometry.grey, Meaning.COLUMN),
+        capsule((3.2, 3, 0), (3.6, 3.2, 2), 0.2, geometry.grey, SceneClass.COLUMN),
     ]
     one = geometry.look(solids, samples=1)
     for samples in (2, 3, 4):
@@ -220,11 +220,11 @@ def test_a_shiny_ball_has_a_highlight(geometry):
     assert more[0, 0] == 0
 
 
-def test_surfaces_give_floor_walls_and_ceiling_their_colours(geometry):
-    colours = [Surface(rgb) for rgb in ((0.6, 0, 0), (0, 0.6, 0), (0, 0, 0.6))]
+def test_surfaces_give_floor_walls_and_ceiling_their_colors(geometry):
+    colors = [Surface(rgb) for rgb in ((0.6, 0, 0), (0, 0.6, 0), (0, 0, 0.6))]
     lighting = random_scene(0, 0).lighting
     camera = geometry.camera_at(fov=2)
-    seen = render([geometry.room], colours, camera, lighting, samples=1)
+    seen = render([geometry.room], colors, camera, lighting, samples=1)
     channel = np.array([1, 1, 1, 1, 0, 2])[seen.face]
     assert (seen.image.argmax(-1) == channel).all()
 
@@ -234,7 +234,7 @@ def test_shadows_lie_where_solids_are_before_the_lamp(geometry):
     lamp = np.array([3.0, 2.5, 2.9])
     random = np.random.default_rng(2)
     balls = [geometry.ball(*at, 0.08) for at in random.uniform((1, 1.3, 0.8), (5, 3.7, 2), (25, 3))]
-    box = Solid(Shape.BOX, (3.1, 2.6, 1.8), (0.3, 0.2, 0.05), geometry.grey, Meaning.BOX)
+    box = Solid(Shape.BOX, (3.1, 2.6, 1.8), (0.3, 0.2, 0.05), geometry.grey, SceneClass.BOX)
     view = {'lights': (Light(lamp, 0.8, 0.0),), 'fov': 1.9, 'size': (72, 96)}
     seen, empty = geometry.look([*balls, box], **view), geometry.look(**view)
     points = geometry.world(geometry.camera_at((72, 96), 1.9), seen.depth)
@@ -254,7 +254,7 @@ def test_shadows_lie_where_solids_are_before_the_lamp(geometry):
 
 def test_large_lamps_throw_soft_shadows(geometry):
     """Where the shadow of a small lamp ends at once, that of a large one thins out."""
-    plate = Solid(Shape.BOX, (3, 2.6, 1.8), (0.4, 0.3, 0.05), geometry.grey, Meaning.BOX)
+    plate = Solid(Shape.BOX, (3, 2.6, 1.8), (0.4, 0.3, 0.05), geometry.grey, SceneClass.BOX)
     changes = []
     for size in (0.0, 0.8):
         light = (Light(np.array([3, 2.5, 2.9]), 0.8, size),)

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""People who walk, the camera that sways, and the story of the demo."""
+"""People who walk, the camera that sways, and the scene of the demo."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adamtl_ros.scenes.compose import demo_scene, random_scene
-from adamtl_ros.scenes.labels import ROOM_FACES, Meaning, Part
+from adamtl_ros.scenes.labels import ROOM_FACES, Part, SceneClass
 from adamtl_ros.scenes.objects import Person
 from adamtl_ros.scenes.render import render
 from adamtl_ros.scenes.scene import View, Walker
@@ -48,8 +48,8 @@ def test_a_walker_goes_to_and_fro(time, share, forward):
 
 @settings(deadline=None, max_examples=40)
 @given(st.floats(-50, 50), st.floats(0.1, 2), st.floats(0, 10))
-def test_a_walker_keeps_to_the_way_and_to_the_speed(time, speed, ahead):
-    someone = walker(speed, ahead=ahead)
+def test_a_walker_keeps_to_the_way_and_to_the_speed(time, speed, offset):
+    someone = walker(speed, offset=offset)
     here, then = place(someone.solids(time)), place(someone.solids(time + 0.1))
     share = (here - START) @ (END - START) / 25
     assert -1e-6 < share < 1 + 1e-6
@@ -57,9 +57,9 @@ def test_a_walker_keeps_to_the_way_and_to_the_speed(time, speed, ahead):
     assert np.linalg.norm(then - here) < 0.1 * speed + 1e-6
 
 
-def test_a_way_ahead_is_time_gained():
+def test_an_offset_is_time_gained():
     np.testing.assert_allclose(
-        place(walker(0.5, ahead=2).solids(1)), place(walker(0.5).solids(5)), atol=1e-9
+        place(walker(0.5, offset=2).solids(1)), place(walker(0.5).solids(5)), atol=1e-9
     )
 
 
@@ -117,9 +117,9 @@ def test_solids_know_the_thing_that_they_belong_to():
     groups = len(scene.things) + len(scene.walkers)
     assert set(owners[first:]) == set(range(ROOM_FACES, ROOM_FACES + groups))
     for number in set(owners[first:]):
-        meanings = {s.meaning for s, o in zip(solids, owners, strict=True) if o == number}
-        assert len(meanings) == 1
-        assert (meanings == {Meaning.PERSON}) == (number >= ROOM_FACES + len(scene.things))
+        class_ids = {s.class_id for s, o in zip(solids, owners, strict=True) if o == number}
+        assert len(class_ids) == 1
+        assert (class_ids == {SceneClass.PERSON}) == (number >= ROOM_FACES + len(scene.things))
 
 
 def test_a_moment_always_looks_the_same():
@@ -144,7 +144,7 @@ def things_in_view(scene, time):
 
 
 @pytest.mark.parametrize('duration', [5, 10])
-def test_the_story_begins_with_less_in_view_than_it_ends_with(duration):
+def test_the_demo_scene_begins_with_less_in_view_than_it_ends_with(duration):
     scene = demo_scene(duration)
     counts = [len(things_in_view(scene, share * duration)) for share in (0.05, 0.5, 0.95)]
     assert counts[0] < counts[1] < counts[2]
@@ -155,7 +155,7 @@ def test_the_story_begins_with_less_in_view_than_it_ends_with(duration):
     assert np.isnan(scene.difficulty)
 
 
-def test_people_enter_the_story_one_after_the_other():
+def test_people_enter_the_demo_scene_one_after_the_other():
     scene = demo_scene()
     there = [
         sum(bool(someone.solids(time)) for someone in scene.walkers) for time in (-1, 0, 5, 10)
@@ -169,7 +169,7 @@ def test_people_enter_the_story_one_after_the_other():
         assert not inside.all()
 
 
-def test_the_story_follows_from_its_seed():
+def test_the_demo_scene_follows_from_its_seed():
     one, other, again = (demo_scene(seed=seed).frame(4, (24, 32)).image for seed in (2, 3, 2))
     assert (one == again).all()
     assert (one != other).any()

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from adamtl_ros.scenes.labels import SCENE_CLASSES, SCENE_TASKS, Meaning, Part
-from adamtl_ros.scenes.objects import MAKERS, Person, ball, box, chair, column, lamp, table
-from adamtl_ros.scenes.solids import Shape, Solid, Surface, capsule, turned, yaw_rotation
+from adamtl_ros.scenes.labels import SCENE_CLASSES, SCENE_TASKS, Part, SceneClass
+from adamtl_ros.scenes.objects import FURNITURE, Person, ball, box, chair, column, lamp, table
+from adamtl_ros.scenes.solids import Shape, Solid, Surface, capsule, transform, yaw_rotation
 from adamtl_ros.tasks import PASCAL_PARTS
 
 GREY = Surface((0.5, 0.5, 0.5))
@@ -24,18 +24,22 @@ FEW = settings(deadline=None, max_examples=40)
 @given(POINTS, POINTS)
 def test_a_capsule_goes_from_end_to_end(start, end):
     assume(np.linalg.norm(end - start) > 1e-3)
-    solid = capsule(start, end, 0.1, GREY, Meaning.PERSON, Part.HEAD)
+    solid = capsule(start, end, 0.1, GREY, SceneClass.PERSON, Part.HEAD)
     np.testing.assert_allclose(solid.axes @ solid.axes.T, np.eye(3), atol=1e-9)
     assert np.linalg.det(solid.axes) == pytest.approx(1)
     along = solid.half[2] * solid.axes[2]
     np.testing.assert_allclose(solid.centre - along, start, atol=1e-9)
     np.testing.assert_allclose(solid.centre + along, end, atol=1e-9)
     assert tuple(solid.half[:2]) == (0.1, 0.1)
-    assert (solid.shape, solid.meaning, solid.part) == (Shape.CAPSULE, Meaning.PERSON, Part.HEAD)
+    assert (solid.shape, solid.class_id, solid.part) == (
+        Shape.CAPSULE,
+        SceneClass.PERSON,
+        Part.HEAD,
+    )
 
 
 def test_a_capsule_without_length_is_a_ball():
-    solid = capsule((1, 2, 3), (1, 2, 3), 0.1, GREY, Meaning.BALL)
+    solid = capsule((1, 2, 3), (1, 2, 3), 0.1, GREY, SceneClass.BALL)
     np.testing.assert_allclose(solid.axes @ solid.axes.T, np.eye(3), atol=1e-12)
     assert tuple(solid.half) == (0.1, 0.1, 0)
 
@@ -43,44 +47,47 @@ def test_a_capsule_without_length_is_a_ball():
 @FEW
 @given(POINTS, POINTS, ANGLES, POINTS)
 def test_turning_moves_a_solid_with_its_axes(centre, corner, yaw, at):
-    solid = Solid(Shape.BOX, centre, (1, 2, 3), GREY, Meaning.BOX)
-    (moved,) = turned([solid], yaw, at)
+    solid = Solid(Shape.BOX, centre, (1, 2, 3), GREY, SceneClass.BOX)
+    (moved,) = transform([solid], yaw, at)
     # A point given in the frame of the solid goes where the whole turn takes it.
     before = centre + corner @ solid.axes
     after = moved.centre + corner @ moved.axes
     np.testing.assert_allclose(after, yaw_rotation(yaw) @ before + at, atol=1e-9)
     assert after[2] - at[2] == pytest.approx(before[2])
-    assert (moved.half, moved.meaning) == (solid.half, solid.meaning)
+    assert (moved.half, moved.class_id) == (solid.half, solid.class_id)
 
 
 def test_a_quarter_turn_is_counterclockwise_from_above():
-    (moved,) = turned([Solid(Shape.BOX, (1, 0, 0.5), (1, 2, 3), GREY, 0)], np.pi / 2, (0, 0, 1))
+    (moved,) = transform([Solid(Shape.BOX, (1, 0, 0.5), (1, 2, 3), GREY, 0)], np.pi / 2, (0, 0, 1))
     np.testing.assert_allclose(moved.centre, (0, 1, 1.5), atol=1e-12)
 
 
 def test_classes_are_those_of_the_task_table():
     assert SCENE_TASKS['semseg'].classes == SCENE_CLASSES
-    assert (SCENE_CLASSES[Meaning.FLOOR], SCENE_CLASSES[Meaning.PERSON]) == ('floor', 'person')
+    assert (SCENE_CLASSES[SceneClass.FLOOR], SCENE_CLASSES[SceneClass.PERSON]) == (
+        'floor',
+        'person',
+    )
     for part in [*Part][1:]:
         assert PASCAL_PARTS[part] == part.name.lower()
         assert SCENE_TASKS['human_parts'].classes[part] == part.name.lower()
 
 
 @pytest.mark.parametrize(
-    ('maker', 'meaning'),
+    ('maker', 'class_id'),
     [
-        (table, Meaning.TABLE),
-        (chair, Meaning.CHAIR),
-        (box, Meaning.BOX),
-        (ball, Meaning.BALL),
-        (lamp, Meaning.LAMP),
+        (table, SceneClass.TABLE),
+        (chair, SceneClass.CHAIR),
+        (box, SceneClass.BOX),
+        (ball, SceneClass.BALL),
+        (lamp, SceneClass.LAMP),
     ],
 )
-def test_furniture_stands_on_the_floor_within_its_circle(geometry, maker, meaning):
-    assert maker in MAKERS
+def test_furniture_stands_on_the_floor_within_its_circle(geometry, maker, class_id):
+    assert maker in FURNITURE
     for seed, texture in itertools.product(range(20), (0, 1)):
         solids, radius = maker(np.random.default_rng(seed), texture)
-        assert {solid.meaning for solid in solids} == {meaning}
+        assert {solid.class_id for solid in solids} == {class_id}
         assert {solid.part for solid in solids} == {0}
         lowest, highest = zip(*map(geometry.height, solids), strict=True)
         # The pole of a lamp ends in its foot.
@@ -101,7 +108,7 @@ def test_columns_reach_from_floor_to_ceiling(geometry):
         assert lowest <= 0
         assert highest >= 2.7
         assert solid.half[0] <= radius
-        assert solid.meaning == Meaning.COLUMN
+        assert solid.class_id == SceneClass.COLUMN
         shapes.add(solid.shape)
     assert shapes == {Shape.BOX, Shape.CAPSULE}
 
@@ -116,7 +123,7 @@ WALKS = list(itertools.product(range(12), np.linspace(0, 1.5, 7)))
 def test_all_parts_of_a_person_are_there():
     for seed, walked in WALKS:
         solids = person(seed).solids((1, 2), 0.3, walked)
-        assert {solid.meaning for solid in solids} == {Meaning.PERSON}
+        assert {solid.class_id for solid in solids} == {SceneClass.PERSON}
         assert {solid.part for solid in solids} == set(Part) - {Part.NONE}
         counts = [solid.part for solid in solids]
         for limb in (Part.UPPER_ARM, Part.UPPER_LEG):

@@ -61,7 +61,7 @@ def test_a_gate_that_lowers_the_loss_is_opened():
         scores.grad = None
         gate_flip_gradient(flip, *losses).sum().backward()
         # (0.5 - 2) * sigmoid'(0)
-        assert scores.grad.item() == pytest.approx(-1.5 * 0.25)
+        assert scores.grad.item() == pytest.approx(-1.5 * 0.25)  # type: ignore[attr-defined]
 
 
 def test_one_gate_of_each_image_is_flipped_and_no_window():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamtl_ros.viz.mosaic import COLUMNS, LABEL_HEIGHT, PAPER, TILE_WIDTH, page, row, tile
+from adamtl_ros.viz.mosaic import BACKGROUND, COLUMNS, LABEL_HEIGHT, TILE_WIDTH, grid, strip, tile
 
 TASKS = ('semseg', 'depth', 'edges')
 
@@ -23,7 +23,7 @@ def test_a_tile_has_one_width_and_keeps_the_shape(size, height):
     made = tile(plain(200, *size), 'human_parts')
     assert made.shape == (LABEL_HEIGHT + height, TILE_WIDTH, 3)
     assert (made[LABEL_HEIGHT:] == 200).all()
-    assert (made[:LABEL_HEIGHT] != PAPER).any()
+    assert (made[:LABEL_HEIGHT] != BACKGROUND).any()
     assert made[:LABEL_HEIGHT].max() > 200
 
 
@@ -47,7 +47,7 @@ def test_a_page_holds_the_camera_the_tasks_and_the_lines(count):
     tasks = [f'task {number}' for number in range(count)]
     tiles = {name: tile(plain(50 + 20 * index), '') for index, name in enumerate(tasks)}
     height, width = camera.shape[:2]
-    made = page(camera, tiles, tasks, ['something'])
+    made = grid(camera, tiles, tasks, ['something'])
     rows = -(-(count + 2) // COLUMNS)
     assert made.shape == (rows * height, COLUMNS * width, 3)
     cells = [made[r * height : (r + 1) * height, c * width : (c + 1) * width]
@@ -56,15 +56,15 @@ def test_a_page_holds_the_camera_the_tasks_and_the_lines(count):
     for cell, name in zip(cells[1:], tasks, strict=False):
         np.testing.assert_array_equal(cell, tiles[name])
     lines, *rest = cells[count + 1 :]
-    assert (lines != PAPER).any()
-    assert all((cell == PAPER).all() for cell in rest)
+    assert (lines != BACKGROUND).any()
+    assert all((cell == BACKGROUND).all() for cell in rest)
 
 
 def test_a_task_without_a_result_is_left_empty():
     camera = tile(plain(10), '')
-    made = page(camera, {'depth': camera}, TASKS, [])
+    made = grid(camera, {'depth': camera}, TASKS, [])
     width = TILE_WIDTH
-    assert (made[: len(camera), width : 2 * width] == PAPER).all()
+    assert (made[: len(camera), width : 2 * width] == BACKGROUND).all()
     np.testing.assert_array_equal(made[: len(camera), 2 * width : 3 * width], camera)
 
 
@@ -72,17 +72,17 @@ def test_a_task_without_a_result_is_left_empty():
 def test_a_row_is_smaller(text):
     camera = tile(plain(10), 'camera')
     before = camera.copy()
-    made = row(camera, {'depth': tile(plain(200), '')}, TASKS, text)
+    made = strip(camera, {'depth': tile(plain(200), '')}, TASKS, text)
     height, width = (round(0.6 * side) for side in (camera.shape[0], 4 * TILE_WIDTH))
     assert made.shape == (height, width, 3)
     below = made[round(0.6 * LABEL_HEIGHT) + 2 :]
     values = [int(np.median(below[:, round(0.6 * TILE_WIDTH * (n + 0.5))])) for n in range(4)]
-    assert values == [10, PAPER, 200, PAPER]
+    assert values == [10, BACKGROUND, 200, BACKGROUND]
     np.testing.assert_array_equal(camera, before)
 
 
 def test_a_text_takes_the_place_of_the_label():
     camera = tile(plain(10), 'camera')
-    label, other = (row(camera, {}, TASKS, text) for text in ('', 'hard'))
+    label, other = (strip(camera, {}, TASKS, text) for text in ('', 'hard'))
     assert (label != other).any()
     np.testing.assert_array_equal(label[20:], other[20:])

@@ -17,7 +17,7 @@ from adamtl_ros.bags.writer import LABEL_INFO, STATS, header, label_info, own_ty
 from adamtl_ros.evaluation.bags.result import STAGES, WORK
 from adamtl_ros.tasks import Kind
 from adamtl_ros.viz.colorize import colorize
-from adamtl_ros.viz.mosaic import add_stream, page, tile
+from adamtl_ros.viz.mosaic import add_stream, grid, tile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,10 +96,10 @@ class Predictions:
         """Close the bag."""
         self._writer.close()
 
-    def _add(self, topic: str, kind: str) -> Any:  # noqa: ANN401
+    def _add(self, topic: str, kind: str) -> Any:
         return self._writer.add_connection(topic, kind, typestore=self._store)
 
-    def _write(self, connection: Any, frame: Frame, kind: str, message: object) -> None:  # noqa: ANN401
+    def _write(self, connection: Any, frame: Frame, kind: str, message: object) -> None:
         data = self._store.serialize_cdr(message, kind)
         self._writer.write(connection, frame.recorded, data)
 
@@ -160,7 +160,7 @@ class Video:
             f' windows {cost.windows_run} of {inference.cost.windows_total}',
             f'inference {cost.infer_ms:.1f} ms',
         ]
-        self._encode(page(tile(frame.image, 'camera'), tiles, self._tasks, lines), frame.recorded)
+        self._encode(grid(tile(frame.image, 'camera'), tiles, self._tasks, lines), frame.recorded)
 
     def close(self) -> None:
         """Close the file."""

@@ -20,7 +20,7 @@ from adamtl_ros.bags.ground_truth import ClassMap
 from adamtl_ros.evaluation.bags.scores import Scores
 from adamtl_ros.nn.swin.windows import window_grid
 from adamtl_ros.viz.colorize import colorize
-from adamtl_ros.viz.mosaic import row, tile
+from adamtl_ros.viz.mosaic import strip, tile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -445,6 +445,6 @@ def _qualifies(chosen: list[Example], cost: FrameCost, *, sign: int) -> bool:
 
 def _draw(frame: Frame, results: Mapping[str, Any], tasks: Mapping[str, Task]) -> bytes:
     tiles = {name: tile(colorize(tasks[name], one), name) for name, one in results.items()}
-    picture = row(tile(frame.image, 'camera'), tiles, tasks)
+    picture = strip(tile(frame.image, 'camera'), tiles, tasks)
     data: bytes = cv2.imencode('.jpg', cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
     return data

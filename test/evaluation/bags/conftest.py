@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""A recording of a few pictures, and what the network makes of each of them."""
+"""A short recording, and the inferences of its images."""
 
 import pytest
 from helpers.bag_files import frames, picture, write

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What is better, what is worse, and what is chance."""
+"""Comparison of two summaries: better, worse, within noise."""
 
 import copy
 import itertools
@@ -89,7 +89,7 @@ def test_the_same_is_the_same():
         (None, Verdict.UNKNOWN),
     ],
 )
-def test_a_change_counts_beyond_chance(miou, verdict):
+def test_a_change_counts_beyond_its_margin(miou, verdict):
     assert verdicts(summary(), summary(miou=miou))['semseg miou'] is verdict
 
 
@@ -138,7 +138,7 @@ def test_what_is_no_longer_evaluated_is_a_regression(tmp_path, capsys):
     assert 'REGRESSION: fewer frames: 90 of 100' in capsys.readouterr().out
 
 
-def test_live_nodes_are_compared_whatever_their_mean_budgets():
+def test_recorded_nodes_are_compared_at_any_mean_budget():
     before, after = summary(), summary(miou=0.3)
     for one, budget in ((before, 0.51), (after, 0.52)):
         one['results'][0] |= {'budget': budget, 'live': True}
@@ -178,7 +178,7 @@ def test_other_budgets_cannot_be_compared():
         compare(summary(), after)
 
 
-def test_what_else_differs_is_said():
+def test_differences_in_setup_are_listed():
     after = copy.deepcopy(summary())
     after['bags'][0]['sha256'] = 'd'
     after['settings'] |= {'model': {'name': 'n', 'sha256': ''}, 'threads': 2}
@@ -230,7 +230,7 @@ def semseg(before, after):
     return next(c for c in compare(before, after) if c.name == 'semseg miou')
 
 
-def test_what_goes_up_and_down_in_both_runs_is_no_chance_between_them():
+def test_shared_variation_does_not_widen_the_paired_margin():
     """The stretches differ by 0.1 from one to the next, the networks by 0.02 everywhere.
 
     Each error is sqrt(0.05 / 12) = 0.0645; apart they make 0.0913, and with 6 degrees of freedom

@@ -83,7 +83,7 @@ def test_freedom_lies_between_that_of_the_smaller_and_that_of_both(one, other, r
     assert min(one, other) - 1 - 1e-9 <= freedom <= one + other - 2 + 1e-9
 
 
-def test_five_per_cent_of_the_runs_of_one_network_differ_by_chance():
+def test_five_percent_of_equal_runs_exceed_the_margin():
     """With few units, where two standard errors would be exceeded twice as often."""
     draw, count, beyond = np.random.default_rng(0), 4, 0
     for _ in range(2000):

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""A live node in the time of a recording: what it drops, and what it knows when."""
+"""Emulated node: dropped frames, and known results at each arrival."""
 
 import pytest
 from hypothesis import given
@@ -65,7 +65,7 @@ def test_a_frame_that_seems_to_come_before_the_last_one_comes_with_it():
     assert node.ages_ms == [20, 40, 20]
 
 
-def test_nothing_happens_without_frames():
+def test_no_frames():
     node = EmulatedNode()
     node.finish()
     assert (node.newest, node.dropped, node.ages_ms) == (None, 0, [])

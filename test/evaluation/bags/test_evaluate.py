@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""One recording through the engine at every budget, its desk in a process of its own."""
+"""Evaluation of one recording with a worker process."""
 
 import json
 import threading
@@ -27,7 +27,7 @@ def result(bag):
     return evaluate_bag(bag, ENGINE, chosen(realtime=True))
 
 
-def test_what_is_said_of_the_recording(bag, result):
+def test_recording_metadata_in_the_result(bag, result):
     assert (result.name, result.camera, result.failure) == ('run', CAMERA, '')
     assert (result.expected, result.frames) == (COUNT, COUNT)
     assert result.origins == {'depth': truth('depth'), 'edges': truth('edges')}
@@ -78,7 +78,7 @@ def test_two_evaluations_give_the_same(bag, tmp_path):
     json.dumps(told[0][1], allow_nan=False)
 
 
-def test_progress_is_told_frame_by_frame(bag):
+def test_progress_is_called_for_each_frame(bag):
     told = []
     main = threading.get_ident()
     settings = chosen(budgets=(1.0,), shown=1.0, tasks=('edges',))
@@ -109,7 +109,7 @@ class Broken:
         return ENGINE.run(*arguments)
 
 
-def test_errors_of_the_engine_come_out(bag, tmp_path):
+def test_exceptions_of_the_engine_are_raised(bag, tmp_path):
     before = threading.active_count()
     with pytest.raises(RuntimeError, match='out of memory'):
         evaluate_bag(bag, Broken(), chosen(out=tmp_path))
@@ -119,7 +119,7 @@ def test_errors_of_the_engine_come_out(bag, tmp_path):
 
 
 @pytest.mark.parametrize('inside', ['', 'run', 'run/video.mp4'])
-def test_errors_of_the_desk_come_out(bag, tmp_path, inside):
+def test_exceptions_of_the_worker_are_raised(bag, tmp_path, inside):
     """A file where a folder should be, or the other way round; the next bag is none the worse."""
     out, there = tmp_path / 'out', tmp_path / 'out' / inside
     there.parent.mkdir(parents=True, exist_ok=True)
@@ -131,7 +131,7 @@ def test_errors_of_the_desk_come_out(bag, tmp_path, inside):
     assert evaluate_bag(bag, ENGINE, settings).frames == COUNT
 
 
-def test_a_process_of_its_own_changes_nothing(bag):
+def test_the_worker_process_does_not_change_the_result(bag):
     found = evaluate_bag(bag, ENGINE, chosen())
     assert found.to_dict() == score_with_engine(bag, chosen())[0].to_dict()
     assert found.wall_s > 0
@@ -149,7 +149,7 @@ def test_a_link_to_a_recording_is_read_under_its_own_name(bag, tmp_path, monkeyp
     assert (tmp_path / 'out' / 'drive' / 'video.mp4').stat().st_size > 0
 
 
-def test_rubbish_among_the_images(tmp_path):
+def test_damaged_images_are_skipped(tmp_path):
     entries = [
         (stamp(n), CAMERA, (RAW, b'\0\1\0\0\1') if n in (2, 3) else image(stamp(n), picture(n)))
         for n in range(COUNT)

@@ -80,7 +80,7 @@ def test_the_best_of_several_recordings():
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 80), st.integers(1, 99)), max_size=25))
-def test_what_is_kept(frames):
+def test_the_extremes_are_kept_and_lie_apart(frames):
     """The extremes are there, and those of one end lie apart."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(examples, '_draw', lambda *_: b'')
@@ -95,7 +95,7 @@ def test_what_is_kept(frames):
         assert all(abs(end[0].stamp - one.stamp) >= MIN_GAP_NS for one in end[1:])
 
 
-def test_no_pictures_are_drawn_for_frames_that_are_not_kept(monkeypatch):
+def test_only_kept_frames_are_drawn(monkeypatch):
     drawn = []
     monkeypatch.setattr(examples, '_draw', lambda frame, *_: drawn.append(frame.index) or b'')
     kept = Examples('bag', CHOSEN)

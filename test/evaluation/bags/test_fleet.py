@@ -107,7 +107,7 @@ def test_a_lost_process_does_no_harm(jobs, alone):
     assert numbers(found) == alone
 
 
-def test_workers_that_are_always_lost_are_told(jobs, monkeypatch):
+def test_bags_that_always_lose_their_worker_are_failures(jobs, monkeypatch):
     monkeypatch.setattr(fleet, '_evaluate', _die)
     found = evaluate_in_processes(jobs[:2], SETTINGS, 2)
     assert [result.name for result in found] == [job.name for job in jobs[:2]]

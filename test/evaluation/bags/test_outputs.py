@@ -110,7 +110,7 @@ def test_statistics_say_what_was_spent(bag):
         assert np.isnan([stats.age_ms, stats.publish_ms, stats.battery_budget]).all()
 
 
-def test_a_floor_above_the_budget_is_said(tmp_path):
+def test_a_floor_above_the_budget_is_the_limit_reason(tmp_path):
     answer = replace(ANSWERS[0], cost=replace(ANSWERS[0].cost, floor=True))
     fill(Predictions(tmp_path / 'bag', TASKS, 'pico', 0.01), FRAMES[:1], [answer])
     ((_, _, stats),) = messages(tmp_path / 'bag')['/adamtl/compute_stats']

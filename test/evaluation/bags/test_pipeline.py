@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Reading, scoring and drawing, by somebody who answers at once and in the same process."""
+"""Reading, scoring and drawing, with the engine in the same process."""
 
 import threading
 from dataclasses import replace
@@ -81,7 +81,7 @@ def test_full_budget_does_not_differ_from_itself(result):
 @pytest.mark.parametrize(
     ('latency_ms', 'dropped', 'blind'), [(1, 0, 1), (99, 0, 1), (250, 2, 3), (10_000, 4, 6)]
 )
-def test_a_live_node_of_known_speed(bag, monkeypatch, latency_ms, dropped, blind):
+def test_emulated_node_with_known_latency(bag, monkeypatch, latency_ms, dropped, blind):
     """Images come every 100 ms; decoding takes some time besides."""
     monkeypatch.setattr(
         pipeline, '_frame_cost', lambda *arguments: replace(FRAME_COST(*arguments), decode_ms=0,
@@ -110,7 +110,7 @@ def test_realtime_counts_add_up(result):
         assert min(part.streaming.ages_ms) > 0
 
 
-def test_nobody_emulates_a_node_unasked(bag):
+def test_no_node_is_emulated_without_realtime(bag):
     found = score_with_engine(bag, chosen(tasks=('depth',)))[0]
     assert [part.streaming for part in found.budgets] == [None] * len(BUDGETS)
 
@@ -169,7 +169,7 @@ def test_what_is_not_there_is_a_failure(bag, others, reason):
     assert found.frames == 0
 
 
-def test_errors_of_what_comes_after_the_engine_come_out(bag, monkeypatch):
+def test_exceptions_of_the_scoring_are_raised(bag, monkeypatch):
     def fail(*_):
         raise RuntimeError('no pictures today')
 
@@ -178,8 +178,8 @@ def test_errors_of_what_comes_after_the_engine_come_out(bag, monkeypatch):
         score_with_engine(bag, chosen())
 
 
-class Leaving(EngineConnection):
-    """Gives up after two answers."""
+class EndingConnection(EngineConnection):
+    """Connection that ends after two inferences."""
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
@@ -192,15 +192,15 @@ class Leaving(EngineConnection):
         return super().recv()
 
 
-def test_outputs_are_closed_when_nobody_answers_any_more(bag, tmp_path):
+def test_outputs_are_closed_when_the_engine_is_gone(bag, tmp_path):
     with pytest.raises(EOFError):
-        score_with_engine(bag, chosen(out=tmp_path), Leaving)
+        score_with_engine(bag, chosen(out=tmp_path), EndingConnection)
     with open_bag(tmp_path / 'run' / 'predictions') as reader:
         assert 0 <= reader.message_count <= 2 * 9
 
 
 @pytest.mark.parametrize('count', [1, IN_FLIGHT, IN_FLIGHT + 1, 3 * IN_FLIGHT])
-def test_no_more_images_wait_than_are_allowed(tmp_path, count):
+def test_the_number_of_images_in_flight_is_bounded(tmp_path, count):
     """The one that the network is busy with, and those ahead."""
     path = write(tmp_path / 'bag', frames(range(count)))
     found, answering = score_with_engine(path, chosen(tasks=('edges',)))

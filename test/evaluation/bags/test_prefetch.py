@@ -75,7 +75,7 @@ def test_stopping_early_ends_the_thread():
     items = Counted(100)
     found = prefetch(items, 2)
     assert next(found) == 0
-    found.close()
+    found.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
     assert items.made <= 3
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What a live node answered, against what the same engine says offline."""
+"""Evaluation of a recorded node against the offline evaluation with the same engine."""
 
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def with_age(age_ms):
     return change
 
 
-def test_all_answers_are_worth_what_they_are_offline(played, offline, predictions):
+def test_scores_equal_those_of_the_offline_evaluation(played, offline, predictions):
     found = live(played, predictions)
     expected = offline.budgets[1]
     assert found.frames == len(expected.costs) == FRAMES
@@ -87,7 +87,7 @@ def test_all_answers_are_worth_what_they_are_offline(played, offline, prediction
     assert [c.macs for c in row.costs] == [c.macs for c in expected.costs]
 
 
-def test_images_without_an_answer_were_dropped(played, predictions, tmp_path):
+def test_images_without_results_count_as_dropped(played, predictions, tmp_path):
     copy(predictions, tmp_path / 'some', lambda index: index % 3 == 0)
     found = live(played, tmp_path / 'some')
     row = found.budgets[0]
@@ -96,7 +96,7 @@ def test_images_without_an_answer_were_dropped(played, predictions, tmp_path):
     assert found.labelled['semseg'] == 4
 
 
-def test_an_answer_is_known_from_when_it_was_published(played, predictions, tmp_path):
+def test_results_are_known_from_their_publication(played, predictions, tmp_path):
     """Ready two and a half periods after their image, answers are first known to the fourth."""
     copy(predictions, tmp_path / 'old', lambda _: True, with_age(2.5 * PERIOD_MS))
     streaming = live(played, tmp_path / 'old').budgets[0].streaming
@@ -115,7 +115,7 @@ def test_a_bag_without_a_node_is_refused(played):
         live(played, played)
 
 
-def test_answers_to_another_bag_are_a_failure(played, predictions, tmp_path, capsys):
+def test_results_of_another_bag_are_a_failure(played, predictions, tmp_path, capsys):
     write_synthetic_bag(tmp_path / 'other', frames=2, size=(96, 128))
     bag = tmp_path / 'shifted'
     with open_bag(tmp_path / 'other') as reader, Writer(bag, version=9) as writer:
@@ -146,7 +146,7 @@ def test_the_command_writes_the_same_report(played, predictions, tmp_path, capsy
     assert streaming['answers'] == FRAMES
 
 
-def test_recorded_answers_belong_to_one_bag(played, predictions, capsys):
+def test_recorded_takes_one_bag(played, predictions, capsys):
     arguments = [str(played), str(predictions), '--recorded', str(predictions)]
     assert main(['evaluate-bag', *arguments]) == 2
     assert '--recorded belongs to one bag, got 2' in capsys.readouterr().err

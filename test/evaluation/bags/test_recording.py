@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Every frame of a recording in order, whatever is wrong with it."""
+"""Reading of recordings, damaged ones included."""
 
 import dataclasses
 import shutil
@@ -114,7 +114,7 @@ def test_a_recording_in_two_files(tmp_path, names):
     assert BACK not in counts(notes)
 
 
-def test_types_that_nobody_knows_do_not_matter(tmp_path):
+def test_unknown_message_types_are_ignored(tmp_path):
     """Here vision_msgs/LabelInfo, in an old bag that does not define its types."""
     odd = [(stamp(0), '/odd', label_info('a'))]
     assert len(read(write(tmp_path / 'new', frames(range(2)) + odd))[0]) == 2
@@ -145,7 +145,7 @@ def test_a_named_camera(tmp_path):
 
 
 @pytest.mark.parametrize('storage', STORAGES)
-def test_images_that_are_rubbish_are_left_out(tmp_path, storage):
+def test_unreadable_images_are_skipped(tmp_path, storage):
     good = [compressed(stamp(n), picture(n)) for n in range(6)]
     good[0][1].data = good[0][1].data[:0]
     good[2][1].data = np.arange(100, dtype=np.uint8)
@@ -160,7 +160,7 @@ def test_images_that_are_rubbish_are_left_out(tmp_path, storage):
     assert f'image 0 on {CAMERA}: ImageError: 0 bytes' in next(iter(notes))
 
 
-def test_raw_images_that_are_rubbish_are_left_out(tmp_path):
+def test_unreadable_raw_images_are_skipped(tmp_path):
     good = [image(stamp(n), picture(n)) for n in range(5)]
     good[1][1].data = good[1][1].data[:-1]
     good[2][1].encoding = 'nonsense'
@@ -170,7 +170,7 @@ def test_raw_images_that_are_rubbish_are_left_out(tmp_path):
     assert notes == {UNREADABLE: 3}
 
 
-def test_a_recording_of_nothing_but_rubbish_has_no_camera(tmp_path):
+def test_a_recording_without_readable_image_has_no_camera(tmp_path):
     entries = [(stamp(n), CAMERA, (RAW, b'\0\1\0\0\1')) for n in range(3)]
     with pytest.raises(BagError, match=f'bag: no camera images; it holds: {CAMERA}'):
         open_recording(write(tmp_path / 'bag', entries))
@@ -280,7 +280,7 @@ def test_what_lies_before_the_damage_in_sqlite3_is_read(tmp_path):
 
 
 @pytest.mark.parametrize('storage', STORAGES)
-def test_damage_anywhere_is_either_told_or_does_no_harm(tmp_path, storage):
+def test_damage_anywhere_is_logged_or_harmless(tmp_path, storage):
     """Zeros wherever in the file: no other error than `BagError`, and nothing is lost silently."""
     true = [(stamp(n), truth('semseg'), image(stamp(n), plain(3))) for n in range(4)]
     path = write(tmp_path / 'bag', frames(range(4)) + true, storage)
@@ -311,7 +311,7 @@ def test_damage_anywhere_is_either_told_or_does_no_harm(tmp_path, storage):
     assert outcomes == {'refused', 'read'}
 
 
-def test_reading_stops_where_nobody_wants_more(tmp_path):
+def test_reading_can_stop_early(tmp_path):
     recording, notes = open_recording(write(tmp_path / 'bag', frames(range(5))))
     some = recording.frames()
     assert next(some).index == 0

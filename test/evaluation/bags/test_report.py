@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The page: all that is known is on it, nothing that is not, and it needs nothing but itself."""
+"""HTML report: complete, and without external resources."""
 
 from base64 import b64encode
 from copy import deepcopy

@@ -100,7 +100,7 @@ def test_unknown_is_not_drawn():
     assert words(report.plot_trade_off(summed_up((0.8, None)), 'semseg')).count('0.37') == 0
 
 
-def test_live_beside_offline():
+def test_live_and_offline_curves():
     assert {'offline', 'live', 'miou ↑'} <= set(words(report.plot_live(summed_up(), 'semseg')))
 
 

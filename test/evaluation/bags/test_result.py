@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What is to be evaluated, and sums over recordings."""
+"""Settings, frame costs, and sums over recordings."""
 
 import pickle
 
@@ -128,7 +128,7 @@ def test_recordings_that_failed_add_nothing():
     assert add_up([], CHOSEN) == []
 
 
-def test_nobody_asked_for_a_live_node():
+def test_totals_without_streaming():
     assert add_up([recording(1, [0.9], realtime=False)], CHOSEN)[0].streaming is None
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What results are worth, and how far chance goes."""
+"""Scores of results and their standard errors."""
 
 import math
 
@@ -112,7 +112,7 @@ def test_the_error_of_three_recordings_by_hand():
     assert spread.errors['pixel_accuracy'] == pytest.approx(math.sqrt(1 / 12))
 
 
-def test_a_task_that_one_recording_has_labels_of_keeps_its_stretches():
+def test_a_task_labelled_in_one_recording_keeps_its_segments():
     tasks = {name: TASKS[name] for name in ('depth', 'edges')}
     frames = drawn(tasks, range(1, 41))
     alone, total = scored(tasks, frames, 50), TruthScores(tasks)
@@ -135,7 +135,7 @@ def test_merging_leaves_the_parts_as_they_are():
     assert one.jackknife() == other.jackknife() == scored(SEMSEG, frames, 20).jackknife()
 
 
-def test_a_stretch_that_alone_has_a_class_does_not_change_the_classes_of_the_mean():
+def test_leaving_out_the_only_segment_with_a_class_keeps_the_class_mean():
     """Three stretches know only the first class, the last one both, with 4 of 8 pixels right.
 
     Without the last one the first class is all right, and the second keeps what it was; as a
@@ -246,7 +246,7 @@ def test_alike_frames_side_by_side_do_not_make_an_error_small():
 
 
 @pytest.mark.parametrize('numbers', [[], [0], [0, 1, 2]])
-def test_nobody_knows_the_error_of_a_single_stretch(numbers):
+def test_a_single_segment_has_no_standard_error(numbers):
     frames = drawn(TASKS, [number + 1 for number in numbers])
     scores = scored(TASKS, frames, 1000)
     for name, task in TASKS.items():
@@ -256,7 +256,7 @@ def test_nobody_knows_the_error_of_a_single_stretch(numbers):
         assert math.isnan(scores.compute()[name][task.metric]) == (not numbers)
 
 
-def test_a_stretch_of_unknown_labels_says_nothing():
+def test_a_segment_of_unknown_labels_is_skipped():
     right, frames = hits(np.random.default_rng(3), 0.7, SEGMENTS, 25)
     unknown = {'semseg': np.full((1, 25), UNLABELLED, np.uint8)}
     some = [(n, results, truth if n % 2 else unknown) for n, results, truth in frames]
@@ -264,7 +264,7 @@ def test_a_stretch_of_unknown_labels_says_nothing():
     assert error == pytest.approx(right[1::2].mean((1, 2)).std(ddof=1) / math.sqrt(SEGMENTS / 2))
 
 
-def test_stretches_without_a_true_edge_count_in_the_error():
+def test_segments_without_true_edges_count_in_the_error():
     """What is found there is wrong, so the value leans on them."""
     scores = TruthScores({'edges': TASKS['edges']})
     line = np.zeros((32, 32), np.uint8)
@@ -286,7 +286,7 @@ def test_a_task_may_be_missing_from_one_frame_to_the_next():
     assert math.isnan(scorer.scores.flips.compute()['edges']['pixels'])
 
 
-def test_the_last_frame_lies_in_the_last_stretch():
+def test_the_last_frame_is_in_the_last_segment():
     scores = TruthScores(SEMSEG)
     truth = {'semseg': np.zeros(SHAPE, np.uint8)}
     for place in (0.0, 1.0):
@@ -314,7 +314,7 @@ def test_a_scorer_compares_with_full_budget_and_with_the_frame_before():
     assert scores.truth.labelled == {'depth': 4}
 
 
-def test_nobody_has_to_know_the_full_budget():
+def test_scoring_works_without_the_full_budget():
     tasks = {'depth': TASKS['depth']}
     scores = Scores(tasks, {})
     scorer = Scorer(scores)

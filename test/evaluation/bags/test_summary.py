@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""An evaluation as numbers for programs."""
+"""Content of `metrics.json`."""
 
 import dataclasses
 import json

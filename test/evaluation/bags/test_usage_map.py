@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Where in the image the encoder worked."""
+"""Usage maps: blocks that ran, by place in the image."""
 
 import numpy as np
 import pytest

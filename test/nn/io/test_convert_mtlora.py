@@ -203,9 +203,9 @@ def test_settings_of_the_training_script_beside_the_weights(tmp_path, monkeypatc
         pass
 
     CfgNode.__module__, CfgNode.__qualname__ = 'yacs.config', 'CfgNode'
-    config.CfgNode = CfgNode
+    config.CfgNode = CfgNode  # type: ignore[attr-defined]
     settings = CfgNode(MODEL=CfgNode(NAME='swin'))
-    settings.frozen = True
+    settings.frozen = True  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, 'yacs', yacs)
     monkeypatch.setitem(sys.modules, 'yacs.config', config)
     path = tmp_path / 'released.pth'
