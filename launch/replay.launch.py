@@ -50,6 +50,8 @@ FAILURES = (('configuring', 'unconfigured'), ('activating', 'inactive'))
 
 DRAIN_S = 2.0
 """Time for the last results after the last image [s]."""
+START_TIMEOUT_S = 120.0
+"""Time within which the node must be active; it loads the model before [s]."""
 
 ARGUMENTS = [
     DeclareLaunchArgument('bag', description='Path of the bag.'),
@@ -148,19 +150,22 @@ class Replay:
         return [LogInfo(msg=reason), EmitEvent(event=Shutdown(reason=reason))]
 
 
-def start_before(player: ExecuteProcess) -> list[RegisterEventHandler]:
+def start_before(player: ExecuteProcess) -> list[object]:
     """Activate the node once it is configured, then start the player; fail if the node fails.
 
     The node does not start itself, since it could be active before its events are handled.
     """
     activate = _change(Transition.TRANSITION_ACTIVATE)
+    # The event of a transition is lost where it comes before its subscription is discovered.
+    late = TimerAction(period=START_TIMEOUT_S, actions=[OpaqueFunction(function=_not_active)])
+    in_time = OpaqueFunction(function=lambda _: late.cancel())
     handlers = [
         OnStateTransition(start_state='configuring', goal_state='inactive', entities=[activate]),
-        OnStateTransition(goal_state='active', entities=[player]),
+        OnStateTransition(goal_state='active', entities=[in_time, player]),
         OnStateTransition(matcher=has_failed, entities=[OpaqueFunction(function=_not_started)]),
     ]
     ended = _on_exit(_is_node, _node_ended)
-    return [*(RegisterEventHandler(handler) for handler in handlers), ended]
+    return [*(RegisterEventHandler(handler) for handler in handlers), ended, late]
 
 
 def has_failed(event: Event) -> bool:
@@ -214,6 +219,13 @@ def _is_node(action: object) -> bool:
 
 def _not_started(_: LaunchContext) -> None:
     raise RuntimeError('the node cannot be started, so there is no replay')
+
+
+def _not_active(_: LaunchContext) -> None:
+    raise RuntimeError(
+        f'the node is not active after {START_TIMEOUT_S:g} s, so there is no replay; see its log, '
+        'or start again'
+    )
 
 
 def _node_ended(event: ProcessExited) -> list[object]:

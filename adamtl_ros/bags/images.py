@@ -147,9 +147,13 @@ def _decompress(message: Any, flags: int, offset: int = 0) -> NDArray[Any]:
 
 
 def _check_jpeg(data: NDArray[np.uint8]) -> None:
-    """Refuse a JPEG that was cut off; OpenCV fills what is missing with grey."""
-    end = data[-16:].tobytes().rstrip(b'\0')
-    if data[:2].tobytes() == JPEG_START and not end.endswith(JPEG_END):
+    """Refuse a JPEG that was cut off; OpenCV fills what is missing with grey.
+
+    Cameras that write into buffers of a fixed size pad with zeros.
+    """
+    if data[:2].tobytes() != JPEG_START:
+        return
+    if not data.tobytes().rstrip(b'\0').endswith(JPEG_END):
         raise ImageError(f'{data.size} bytes of JPEG are cut off: no end-of-image marker')
 
 

@@ -162,7 +162,7 @@ def test_images_that_cannot_be_read(message, text, convert):
         decode_image(convert(message))
 
 
-@pytest.mark.parametrize('padding', [b'', bytes(8)])
+@pytest.mark.parametrize('padding', [b'', bytes(8), bytes(5000)])
 def test_a_jpeg_may_be_padded(padding, convert):
     message = broken(kind=compressed, data=WHOLE + padding)
     np.testing.assert_array_equal(decode_image(convert(message)), decode_image(compressed()))
