@@ -25,7 +25,7 @@ from adamtl_ros.nn.calibrate import calibrate
 from adamtl_ros.nn.gating.policy import PolicyConfig
 from adamtl_ros.nn.io.checkpoint import Model
 from adamtl_ros.nn.network import AdaptiveNetwork, random_network
-from adamtl_ros.runtime.processing import Preprocessor
+from adamtl_ros.runtime.pre_post_processing import Preprocessor
 from adamtl_ros.runtime.threads import keep_freed_memory, set_threads
 from adamtl_ros.scenes.compose import random_scene
 

@@ -196,7 +196,7 @@ def _recipe(config: AdaptConfig, base: Model) -> Recipe:
     Adapters trained at full compute alone would lower the accuracy at smaller budgets. The policy
     stays that of the base.
     """
-    from adamtl_ros.runtime.processing import network_size
+    from adamtl_ros.runtime.pre_post_processing import network_size
     from adamtl_ros.training.build import build_dataset
     from adamtl_ros.training.recipe import DataConfig, Recipe, Stage
 

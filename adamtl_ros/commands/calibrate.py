@@ -52,7 +52,7 @@ def run_calibration(model: str, bag: Path, topic: str, images: int, out: Path) -
     from adamtl_ros.bags.reader import find_camera, read_images
     from adamtl_ros.nn.calibrate import calibrate
     from adamtl_ros.nn.io.checkpoint import load_model, save_model
-    from adamtl_ros.runtime.processing import Preprocessor
+    from adamtl_ros.runtime.pre_post_processing import Preprocessor
 
     loaded = load_model(model)
     camera = find_camera(bag, topic)

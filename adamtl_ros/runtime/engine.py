@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from adamtl_ros.runtime.processing import Preprocessor, postprocess
+from adamtl_ros.runtime.pre_post_processing import Preprocessor, postprocess
 from adamtl_ros.tasks import select
 
 if TYPE_CHECKING:

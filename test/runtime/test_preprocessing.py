@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adamtl_ros.nn.io.checkpoint import load_model
-from adamtl_ros.runtime.processing import Preprocessor, network_size
+from adamtl_ros.runtime.pre_post_processing import Preprocessor, network_size
 
 MODEL = load_model('nano')
 

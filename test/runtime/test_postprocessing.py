@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from adamtl_ros.runtime.processing import depth, labels, normals, postprocess, probability
+from adamtl_ros.runtime.pre_post_processing import depth, labels, normals, postprocess, probability
 from adamtl_ros.tasks import TASKS, UNLABELLED
 
 SIZES = st.tuples(st.integers(1, 70), st.integers(1, 70))
