@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 STEM_CHANNELS = 32
 HEAD_CHANNELS = 1280
 IMAGENET_CLASSES = 1000
-BATCH_NORM = {'eps': 1e-3, 'momentum': 0.01}
+BATCH_NORM_EPS = 1e-3
+BATCH_NORM_MOMENTUM = 0.01
 """Of the published weights: TensorFlow's decay of 0.99 is a momentum of 0.01 here."""
 
 MULTIPLIERS = {
@@ -106,6 +107,11 @@ def round_channels(channels: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
+def batch_norm(channels: int) -> nn.BatchNorm2d:
+    """Create a batch norm with the constants of the published weights."""
+    return nn.BatchNorm2d(channels, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)
+
+
 class SameConv2d(nn.Conv2d):
     """A convolution with TensorFlow's SAME padding: outputs are inputs over stride, rounded up."""
 
@@ -137,13 +143,13 @@ class MBConv(nn.Module):
         hidden = config.hidden
         if config.expansion != 1:
             self.expand_conv = nn.Conv2d(config.in_channels, hidden, 1, bias=False)
-            self.bn0 = nn.BatchNorm2d(hidden, **BATCH_NORM)
+            self.bn0 = batch_norm(hidden)
         self.depthwise_conv = SameConv2d(
             hidden, hidden, config.kernel, config.stride, groups=hidden, bias=False
         )
-        self.bn1 = nn.BatchNorm2d(hidden, **BATCH_NORM)
+        self.bn1 = batch_norm(hidden)
         self.project_conv = nn.Conv2d(hidden, config.out_channels, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(config.out_channels, **BATCH_NORM)
+        self.bn2 = batch_norm(config.out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the block, (B, in, H, W) to (B, out, H/stride, W/stride)."""
@@ -167,7 +173,7 @@ class EfficientNetEncoder(nn.Module):
         super().__init__()
         configs = block_configs(variant)
         self.conv_stem = SameConv2d(3, STEM_CHANNELS, 3, 2, bias=False)
-        self.bn0 = nn.BatchNorm2d(STEM_CHANNELS, **BATCH_NORM)
+        self.bn0 = batch_norm(STEM_CHANNELS)
         self.blocks = nn.ModuleList(MBConv(config) for config in configs)
         self.ends = feature_blocks(configs)
         self.dims = tuple(configs[end].out_channels for end in self.ends)
@@ -194,7 +200,7 @@ class EfficientNetEncoder(nn.Module):
         for index, block in enumerate(self.blocks):
             if open_blocks is None or open_blocks[index]:
                 x = block(x)
-            elif not block.config.residual:
+            elif not cast('MBConv', block).config.residual:
                 raise ValueError(f'block {index} changes the shape, so it cannot be skipped')
             if index in self.ends:
                 features.append(x)
@@ -208,7 +214,7 @@ class EfficientNetClassifier(nn.Module):
         super().__init__()
         self.encoder = EfficientNetEncoder(variant)
         self.conv_head = nn.Conv2d(self.encoder.dims[-1], HEAD_CHANNELS, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(HEAD_CHANNELS, **BATCH_NORM)
+        self.bn1 = batch_norm(HEAD_CHANNELS)
         self.fc = nn.Linear(HEAD_CHANNELS, IMAGENET_CLASSES)
 
     def forward(self, images: Tensor) -> Tensor:
