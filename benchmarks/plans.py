@@ -39,7 +39,9 @@ def plan_within(
     counts = model.complexity
     for step in range(STEPS, -1, -1):
         rng = random.Random(seed)  # noqa: S311
-        plan = Plan.of([draw(step / STEPS, cost, rng) for cost in counts.blocks], counts.depths)
+        plan = Plan.from_blocks(
+            [draw(step / STEPS, cost, rng) for cost in counts.blocks], counts.depths
+        )
         if counts.total(plan, model.tasks) <= budget * model.full:
             break
     return plan

@@ -39,22 +39,22 @@ class RandomBackend:
 
     def __call__(self, batch: Tensor, budget: float, tasks: Iterable[str]) -> Prediction:  # noqa: ARG002
         """Predict without gradients; the budget is ignored."""
-        model = self.network.budget_model(batch.shape[-2:], tasks)
-        plans = [self._plan(model) for _ in batch]
+        costs = self.network.budget_model(batch.shape[-2:], tasks)
+        plans = [self._plan(costs) for _ in batch]
         with torch.inference_mode():
-            return self.network.forward_plans(batch, plans, model.tasks)
+            return self.network.forward_plans(batch, plans, costs.tasks)
 
-    def _plan(self, model: BudgetModel) -> Plan:
+    def _plan(self, costs: BudgetModel) -> Plan:
         """Open blocks in random order, each with as many windows as the MACs allow."""
-        counts = model.complexity
+        counts = costs.complexity
         blocks = [OFF] * len(counts.blocks)
-        left = self.fraction * model.full - counts.fixed_macs(model.tasks)
+        left = self.fraction * costs.full - counts.fixed_macs(costs.tasks)
         for index in torch.randperm(len(blocks), generator=self._generator).tolist():
-            block = counts.blocks[index].with_branches(model.tasks)
+            block = counts.blocks[index].with_branches(costs.tasks)
             window = block.macs(FULL) / block.windows
             order = torch.randperm(block.windows, generator=self._generator).tolist()
             some = tuple(sorted(order[: max(0, int(left // window))]))
             if some:
                 blocks[index] = BlockPlan(windows=some if len(some) < block.windows else None)
             left -= len(some) * window
-        return Plan.of(blocks, counts.depths)
+        return Plan.from_blocks(blocks, counts.depths)

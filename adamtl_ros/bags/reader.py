@@ -261,7 +261,7 @@ class StampIndex:
         self._times: dict[str, dict[int, int]] = {topic: {} for topic in topics}
         self.damage = ''
         self.repeated: list[tuple[str, int]] = []
-        self._forget()
+        self._clear_cache()
         connections = [c for c in reader.connections if c.topic in self._times]
         try:
             for connection, time, raw in reader.messages(connections) if connections else ():
@@ -278,7 +278,7 @@ class StampIndex:
         except (struct.error, IndexError) as error:
             self.damage = self.damage or f'{topic}, recorded at {time} ns: {error}'
 
-    def _forget(self) -> None:
+    def _clear_cache(self) -> None:
         self._stamp: int | None = None
         self._raw: dict[str, tuple[bytes, str]] = {}
         self._messages: dict[str, Any] = {}
@@ -305,7 +305,7 @@ class StampIndex:
         if self.time(topic, stamp) is None:
             return None
         if self._stamp != stamp:
-            self._forget()
+            self._clear_cache()
             self._raw = self._find(reader, stamp)
             self._stamp = stamp
         if topic not in self._raw:

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     print(compare.comparison_table(changes))
     for sentence in compare.differences_in_setup(before, after):
         print(f'note: {sentence}')
-    regressions = compare.losses(before, after)
+    regressions = compare.missing_results(before, after)
     worse = compare.regressions(changes, options.threshold)
     if worse:
         names = ', '.join(f'{change.name} at {change.budget:g}' for change in worse)

@@ -31,7 +31,7 @@ from adamtl_ros.evaluation.bags.fleet import (
 from adamtl_ros.evaluation.bags.recorded_node import evaluate_recorded_node
 from adamtl_ros.evaluation.bags.report import write_report
 from adamtl_ros.evaluation.bags.result import EvaluationSettings
-from adamtl_ros.evaluation.bags.summary import summarise, write_summary
+from adamtl_ros.evaluation.bags.summary import build_summary, write_summary
 from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.tasks import select
 
@@ -84,7 +84,7 @@ def evaluate_bags(
         results = [evaluate_recorded_node(bags[0], recorded, settings, tasks, network.arch)]
     else:
         results = _evaluate(_jobs(bags, settings.out), settings, workers, ray)
-    summary = summarise(results, settings, tasks, time.perf_counter() - started)
+    summary = build_summary(results, settings, tasks, time.perf_counter() - started)
     lines = _problems(results)
     if settings.out:
         write_summary(summary, settings.out / 'metrics.json')

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from adamtl_ros.bags.reader import find_camera
 from adamtl_ros.data.synthetic import write_synthetic_bag
 from adamtl_ros.demo.device import find_scenario
-from adamtl_ros.demo.report import processed_stats, summarise, write_plot, write_table
+from adamtl_ros.demo.report import processed_stats, summarize_run, write_plot, write_table
 from adamtl_ros.demo.session import DemoError, record
 from adamtl_ros.demo.video import write_video
 from adamtl_ros.ros.parameters import SPECS
@@ -107,7 +107,7 @@ def _run(
     write_table(run, work / 'compute_stats.csv')
     write_plot(run, work / 'plot.png')
     write_video(bag, camera, work / 'bag', frames, work / 'demo.mp4', work / 'sheet.png')
-    summary = str(summarise(run))
+    summary = str(summarize_run(run))
     (work / 'summary.txt').write_text(summary + '\n')
     return summary
 

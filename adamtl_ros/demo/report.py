@@ -120,7 +120,7 @@ def _times(label: str, values: tuple[float, float], meaning: str) -> str:
     return f'{label:<11} p50 {values[0]:.1f} ms, p95 {values[1]:.1f} ms ({meaning})'
 
 
-def summarise(run: DemoRun) -> Summary:
+def summarize_run(run: DemoRun) -> Summary:
     """Return the key figures of a run; NaN where not known."""
     frames = processed_stats(run)
     images = _results(run, frames)

@@ -62,14 +62,18 @@ def calibrate(
     """
     policy = network.policy
     cells, size = _features(network, batches)
-    models = [network.budget_model(size, x) for x in combinations or _all_combinations(network)]
-    levels: dict[str, list[Level]] = {','.join(model.tasks): [] for model in models}
+    cost_models = [
+        network.budget_model(size, x) for x in combinations or _all_combinations(network)
+    ]
+    levels: dict[str, list[Level]] = {','.join(costs.tasks): [] for costs in cost_models}
     for budget in sorted(budgets):
         conditions = cells.new_full((len(cells),), budget)
-        scores = policy.head_scores(cells, models[0].complexity.grid, conditions, network.tasks)
-        for model in models:
-            found = levels[','.join(model.tasks)]
-            level = _level(_combine(scores, policy.head_indices(model.tasks), model), model, budget)
+        scores = policy.head_scores(
+            cells, cost_models[0].complexity.grid, conditions, network.tasks
+        )
+        for costs in cost_models:
+            found = levels[','.join(costs.tasks)]
+            level = _level(_combine(scores, policy.head_indices(costs.tasks), costs), costs, budget)
             if level and (not found or level.fraction >= found[-1].fraction):
                 found.append(level)
     return Calibration(size, len(cells), {some: tuple(rows) for some, rows in levels.items()})
@@ -96,14 +100,14 @@ def _all_combinations(network: AdaptiveNetwork) -> list[tuple[str, ...]]:
     return [some for size in sizes for some in itertools.combinations(tasks, size)]
 
 
-def _combine(scores: Gates, heads: list[int], model: BudgetModel) -> Gates:
+def _combine(scores: Gates, heads: list[int], costs: BudgetModel) -> Gates:
     """Return the scores of the gates with some of the heads in use."""
-    return combine_heads(scores.map(lambda score: score[..., heads]), branches=model.branch_gates)
+    return combine_heads(scores.map(lambda score: score[..., heads]), branches=costs.branch_gates)
 
 
-def _level(scores: Gates, model: BudgetModel, budget: float) -> Level | None:
+def _level(scores: Gates, costs: BudgetModel, budget: float) -> Level | None:
     """Fit one budget; None if it cannot be kept."""
-    curve = model.curve(scores)
+    curve = costs.curve(scores)
     lowest = curve.lowest_within(frame_limit(budget))
     values = curve.thresholds[curve.thresholds.isfinite()].unique()
     # Between the scores, so that no rounding flips a gate; and finite, since JSON needs that.

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from adamtl_ros import tasks as table
 from adamtl_ros.nn.cost.budget import BudgetModel, budget_model, plans_within
 from adamtl_ros.nn.cost.macs import complexity
 from adamtl_ros.nn.decoders import DECODERS
@@ -30,18 +29,14 @@ from adamtl_ros.nn.gating.plan import Plan, uniform_plan
 from adamtl_ros.nn.gating.policy import HeadStack, Policy, PolicyConfig
 from adamtl_ros.nn.swin.architecture import Architecture, architecture
 from adamtl_ros.nn.swin.encoder import SwinEncoder
-from adamtl_ros.tasks import TASKS, Task
+from adamtl_ros.tasks import TASKS, Task, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from torch import Tensor
-
     from adamtl_ros.nn.adapters.lora import LoraConfig
-    from adamtl_ros.nn.cost.budget import BudgetModel
     from adamtl_ros.nn.cost.macs import Complexity
     from adamtl_ros.nn.gating.gates import Gates
-    from adamtl_ros.nn.gating.plan import Plan
     from adamtl_ros.nn.swin.encoder import Execution
 
 
@@ -75,24 +70,24 @@ class Cost:
         return self.macs / self.macs_full
 
     @classmethod
-    def of(cls, model: BudgetModel, plan: Plan, *, policy: bool, floor: bool) -> Cost:
+    def from_plan(cls, costs: BudgetModel, plan: Plan, *, policy_ran: bool, floor: bool) -> Cost:
         """Return the cost of a plan.
 
         Args:
-            model: Budget model of the tasks in use.
+            costs: Budget model of the tasks in use.
             plan: Plan that ran.
-            policy: Whether the policy ran, too.
+            policy_ran: Whether the policy ran, too.
             floor: Whether the budget was below what always runs.
 
         """
-        counts = model.complexity
+        counts = costs.complexity
         return cls(
-            macs=counts.total(plan, model.tasks) + policy * model.policy_macs,
-            macs_full=model.full,
+            macs=counts.total(plan, costs.tasks) + policy_ran * costs.policy_macs,
+            macs_full=costs.full,
             blocks_run=plan.blocks_run,
             blocks_total=plan.blocks_total,
             windows_run=counts.windows_run(plan),
-            windows_total=model.windows,
+            windows_total=costs.windows,
             floor=floor,
         )
 
@@ -240,15 +235,15 @@ class AdaptiveNetwork(nn.Module):
             ValueError: An unknown task, no task, or a budget outside its range.
 
         """
-        model = self.budget_model(images.shape[-2:], tasks)
+        costs = self.budget_model(images.shape[-2:], tasks)
         if not 0 < budget <= 1:
             raise ValueError(f'budget must lie in (0, 1], got {budget}')
         tokens = self.encoder.patch_embed(images)
-        plans, policy = self._choose_plans(tokens, model, budget)
-        maps = self.forward_tokens(tokens, PlannedExecution(plans), model.tasks)
-        floor = model.floor > budget * model.full
-        costs = [Cost.of(model, plan, policy=policy, floor=floor) for plan in plans]
-        return Prediction(maps, tuple(plans), tuple(costs))
+        plans, policy_ran = self._choose_plans(tokens, costs, budget)
+        maps = self.forward_tokens(tokens, PlannedExecution(plans), costs.tasks)
+        floor = costs.floor > budget * costs.full
+        spent = [Cost.from_plan(costs, plan, policy_ran=policy_ran, floor=floor) for plan in plans]
+        return Prediction(maps, tuple(plans), tuple(spent))
 
     def forward_plans(
         self, images: Tensor, plans: Sequence[Plan], tasks: Iterable[str] | None = None
@@ -267,13 +262,13 @@ class AdaptiveNetwork(nn.Module):
         """
         if len(plans) != len(images):
             raise ValueError(f'{len(images)} images need as many plans, got {len(plans)}')
-        model = self.budget_model(images.shape[-2:], tasks)
+        costs = self.budget_model(images.shape[-2:], tasks)
         for plan in plans:
-            model.complexity.check(plan)
+            costs.complexity.check(plan)
         tokens = self.encoder.patch_embed(images)
-        maps = self.forward_tokens(tokens, PlannedExecution(plans), model.tasks)
-        costs = [Cost.of(model, plan, policy=False, floor=False) for plan in plans]
-        return Prediction(maps, tuple(plans), tuple(costs))
+        maps = self.forward_tokens(tokens, PlannedExecution(plans), costs.tasks)
+        spent = [Cost.from_plan(costs, plan, policy_ran=False, floor=False) for plan in plans]
+        return Prediction(maps, tuple(plans), tuple(spent))
 
     def forward_train(
         self,
@@ -282,7 +277,7 @@ class AdaptiveNetwork(nn.Module):
         tasks: Iterable[str] | None = None,
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
-        through: Iterable[str] = GATES,
+        differentiable: Iterable[str] = GATES,
     ) -> RelaxedPrediction:
         """Predict under gates drawn from the policy's scores, with gradients, for training.
 
@@ -300,18 +295,18 @@ class AdaptiveNetwork(nn.Module):
             tasks: Names of the tasks in use; all by default.
             temperature: Temperature of `gumbel_sigmoid()`; lower it in the course of training.
             generator: Random generator of the noise.
-            through: Granularities, of `GATES`, through which gradients of the maps reach the
-                policy.
+            differentiable: Granularities, of `GATES`, through which gradients of the maps reach
+                the policy.
 
         """
-        model = self.budget_model(images.shape[-2:], tasks)
+        costs = self.budget_model(images.shape[-2:], tasks)
         tokens = self.encoder.patch_embed(images)
-        scores = self.policy(tokens, budgets, model.tasks, branches=model.branch_gates)
+        scores = self.policy(tokens, budgets, costs.tasks, branches=costs.branch_gates)
         gates = gumbel_sigmoid(scores, temperature, generator)
         gates = gates.map(lambda gate: _open_where(budgets == 1, gate))
-        maps = self.forward_gated(tokens, gates.detach_except(through), model.tasks)
+        maps = self.forward_gated(tokens, gates.detach_except(differentiable), costs.tasks)
         # At budget 1 there is no policy, and windows that a block does not have must not count.
-        fractions = torch.where(budgets == 1, 1.0, model.fraction(gates))
+        fractions = torch.where(budgets == 1, 1.0, costs.fraction(gates))
         return RelaxedPrediction(maps, fractions, tokens, scores, gates)
 
     def forward_gated(
@@ -326,7 +321,7 @@ class AdaptiveNetwork(nn.Module):
 
         """
         execution = RelaxedExecution(gates, self.arch.depths, self.policy.config.narrow)
-        return self.forward_tokens(tokens, execution, table.select(tasks, self.tasks))
+        return self.forward_tokens(tokens, execution, select(tasks, self.tasks))
 
     def forward_tokens(
         self, tokens: Tensor, execution: Execution, tasks: Iterable[str]
@@ -361,7 +356,7 @@ class AdaptiveNetwork(nn.Module):
             ValueError: An unknown task, or no task.
 
         """
-        selected = table.select(self.tasks if tasks is None else tasks, self.tasks)
+        selected = select(self.tasks if tasks is None else tasks, self.tasks)
         if not selected:
             raise ValueError(f'no task is requested, choose from: {", ".join(self.tasks)}')
         height, width = size
@@ -371,22 +366,22 @@ class AdaptiveNetwork(nn.Module):
         )
 
     def _choose_plans(
-        self, tokens: Tensor, model: BudgetModel, budget: float
+        self, tokens: Tensor, costs: BudgetModel, budget: float
     ) -> tuple[list[Plan], bool]:
         """Return the plan of each image, and whether the policy ran."""
         if budget == 1:
             return [uniform_plan(self.arch.depths)] * len(tokens), False
         level: Level | None = Level(budget, float('-inf'), budget)
         limit = budget
-        if self.calibration and self.calibration.covers(model.tasks):
-            level = self.calibration.level(model.tasks, budget)
-            if level and self.calibration.size == model.complexity.size:
+        if self.calibration and self.calibration.covers(costs.tasks):
+            level = self.calibration.level(costs.tasks, budget)
+            if level and self.calibration.size == costs.complexity.size:
                 limit = frame_limit(level.budget)
-        if level is None or model.floor + model.policy_macs > limit * model.full:
-            return [model.closed_plan] * len(tokens), False
+        if level is None or costs.floor + costs.policy_macs > limit * costs.full:
+            return [costs.closed_plan] * len(tokens), False
         conditions = tokens.new_full((len(tokens),), level.budget, dtype=torch.float)
-        scores = self.policy(tokens, conditions, model.tasks, branches=model.branch_gates)
-        return plans_within(scores, model, level.threshold, limit, len(tokens)), True
+        scores = self.policy(tokens, conditions, costs.tasks, branches=costs.branch_gates)
+        return plans_within(scores, costs, level.threshold, limit, len(tokens)), True
 
 
 def _open_where(images: Tensor, gate: Tensor) -> Tensor:

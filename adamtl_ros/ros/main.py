@@ -83,9 +83,9 @@ class StopRequest:
     def __init__(self) -> None:
         self.requested = False
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._remember)
+            signal.signal(number, self._on_signal)
 
-    def _remember(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.requested = True
 
 

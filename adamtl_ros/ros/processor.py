@@ -12,7 +12,7 @@ from rclpy.serialization import deserialize_message
 from adamtl_ros.bags.images import ImageError, decode_image
 from adamtl_ros.ros.context import ProcessedFrame
 from adamtl_ros.ros.reporter import FrameTimes, age_ms, frame_stats
-from adamtl_ros.ros.topics import TaskTopics, scaled
+from adamtl_ros.ros.topics import TaskTopics, scale_camera_info
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CameraInfo
@@ -119,7 +119,7 @@ class Processor:
             return None
         height, width = next(iter(results.values())).shape[:2]
         y, x = height / frame.size[0], width / frame.size[1]
-        return scaled(self.camera_info, frame.header, y, x)
+        return scale_camera_info(self.camera_info, frame.header, y, x)
 
     def _report(self, arrived: CameraFrame, frame: ProcessedFrame, publish_ms: float) -> None:
         """Count a published frame, update the governor, and publish color images and statistics."""

@@ -35,7 +35,7 @@ def is_calibrated(info: CameraInfo) -> bool:
     return bool(info.k[0])
 
 
-def scaled(info: CameraInfo, header: Header, y: float, x: float) -> CameraInfo:
+def scale_camera_info(info: CameraInfo, header: Header, y: float, x: float) -> CameraInfo:
     """Return the calibration of a resized image.
 
     As in image_proc, the size, K, P and the region of interest are scaled; D and R stay, and so

@@ -136,9 +136,9 @@ class Trainer:
             self.teacher,
             self.recipe.tasks,
         )
-        wrapped, engine = self.fabric.setup(objective, optimizer)
+        wrapped_loss, wrapped_optimizer = self.fabric.setup(objective, optimizer)
         begin = time.monotonic() - self.progress.seconds
-        for step, losses in self._steps(number, wrapped, engine):
+        for step, losses in self._steps(number, wrapped_loss, wrapped_optimizer):
             schedule.step()
             self.average.update_parameters(self.network)
             self.progress = Progress(number, step + 1, time.monotonic() - begin)

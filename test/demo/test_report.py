@@ -8,7 +8,7 @@ import math
 import pytest
 from adamtl_ros.msg import ComputeStats
 
-from adamtl_ros.demo.report import summarise, work_ms, write_plot, write_table
+from adamtl_ros.demo.report import summarize_run, work_ms, write_plot, write_table
 from adamtl_ros.demo.session import DemoRun
 from adamtl_ros.tasks import TASKS
 
@@ -40,7 +40,7 @@ def run():
 
 
 def test_summary_by_hand(run):
-    summary = summarise(run)
+    summary = summarize_run(run)
     assert (summary.sent, summary.received, summary.processed, summary.dropped) == (10, 9, 3, 6)
     assert summary.complete == 2
     assert summary.rate_hz == pytest.approx(2 / 4)
@@ -54,7 +54,7 @@ def test_summary_by_hand(run):
 
 
 def test_summary_of_nothing(run):
-    empty = summarise(DemoRun(run.sent, {}, [ComputeStats()]))
+    empty = summarize_run(DemoRun(run.sent, {}, [ComputeStats()]))
     assert empty.complete == empty.processed == 0
     assert math.isnan(empty.macs)
     assert math.isnan(empty.age_ms[0])

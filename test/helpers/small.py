@@ -68,7 +68,7 @@ def _block(windows, slots):
 
 
 PLANS = st.tuples(_block(16, 16), _block(16, 16), _block(4, 16), _block(4, 16)).map(
-    lambda blocks: Plan.of(blocks, ARCH.depths)
+    lambda blocks: Plan.from_blocks(blocks, ARCH.depths)
 )
 """Any plans of the small network at 64 x 64."""
 

@@ -79,7 +79,7 @@ def random_plan(network, macs, generator):
     blocks = [OFF] * network.arch.block_count
     for index in torch.randperm(len(blocks), generator=generator).tolist():
         blocks[index] = FULL
-        plan = Plan.of(blocks, network.arch.depths)
+        plan = Plan.from_blocks(blocks, network.arch.depths)
         if model.complexity.total(plan, model.tasks) >= macs:
             break
     return plan

@@ -88,7 +88,7 @@ def test_everything_on_is_the_plain_network():
     plain = [network.decoders[name](features) for name in TASKS]
     everything = network(images)
     windows = [tuple(range(cost.windows)) for cost in network.complexity(64, 64).blocks]
-    plan = Plan.of([BlockPlan(windows=some) for some in windows], small.ARCH.depths)
+    plan = Plan.from_blocks([BlockPlan(windows=some) for some in windows], small.ARCH.depths)
     named = network.forward_plans(images, [plan, plan])
     for name, expected in zip(TASKS, plain, strict=True):
         torch.testing.assert_close(everything.maps[name], expected, atol=1e-5, rtol=1e-5)

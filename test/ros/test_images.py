@@ -10,7 +10,7 @@ from helpers.ros_images import RELIABLE, camera_info, compressed, image, send_un
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from adamtl_ros.bags.images import ImageError, decode_image
-from adamtl_ros.ros.topics import is_calibrated, scaled, to_message
+from adamtl_ros.ros.topics import is_calibrated, scale_camera_info, to_message
 
 
 def test_result_is_read_back_bit_for_bit():
@@ -31,7 +31,7 @@ def test_result_is_read_back_bit_for_bit():
 
 def test_scaled_by_hand():
     info, header = camera_info(), image(stamp=9, frame_id='left').header
-    half = scaled(info, header, 2.0, 0.5)
+    half = scale_camera_info(info, header, 2.0, 0.5)
     assert (half.height, half.width, half.header) == (96, 32, header)
     assert half.k.tolist() == [25, 0, 15.75, 0, 100, 47, 0, 0, 1]
     assert half.p.tolist() == [25, 0, 15.75, -1, 0, 100, 47, 0, 0, 0, 1, 0]
@@ -44,7 +44,7 @@ def test_scaled_by_hand():
 
 def test_same_size_changes_the_header_only():
     info = camera_info()
-    same = scaled(info, image().header, 1.0, 1.0)
+    same = scale_camera_info(info, image().header, 1.0, 1.0)
     same.header = info.header
     assert same == info
 
@@ -53,14 +53,14 @@ def test_uncalibrated_camera():
     info = CameraInfo(height=0, width=0)
     assert not is_calibrated(info)
     assert is_calibrated(camera_info())
-    assert scaled(info, image().header, 2.0, 2.0).width == 0
+    assert scale_camera_info(info, image().header, 2.0, 2.0).width == 0
 
 
 def test_region_and_binning_of_the_sensor_are_kept():
     """A driver that sends a part of its sensor names the full size; nothing was resized here."""
     info = camera_info(480, 640, focal=500.0)
     info.binning_x = info.binning_y = 2
-    same = scaled(info, image().header, 1.0, 1.0)
+    same = scale_camera_info(info, image().header, 1.0, 1.0)
     assert (same.k[0], same.width, same.binning_x, same.roi.width) == (500, 640, 2, 32)
 
 

@@ -183,7 +183,7 @@ def differences_in_setup(before: Mapping[str, Any], after: Mapping[str, Any]) ->
     return found
 
 
-def losses(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def missing_results(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Return sentences on what was evaluated before and is missing now."""
     gone = [f'{key}' for key in _by_budget(before) if key not in _by_budget(after)]
     found = [f'budgets that are no longer there: {", ".join(gone)}'] if gone else []

@@ -280,7 +280,7 @@ class ScoringPipeline:
 
 
 def _frame_cost(frame: Frame, inference: Inference, energy: float) -> FrameCost:
-    return FrameCost.of(inference.cost, inference, frame.stamp, frame.decode_ms, energy)
+    return FrameCost.from_records(inference.cost, inference, frame.stamp, frame.decode_ms, energy)
 
 
 def _open_outputs(

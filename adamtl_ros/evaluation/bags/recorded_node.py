@@ -158,7 +158,7 @@ class _NodeScorer:
             self._scorer.add(position, results, None, self._matching_labels(frame, results))
             self._budgets.append(stats.effective_budget)
             self.result.budget = float(np.mean(self._budgets))
-            cost = FrameCost.of(stats, stats, frame.stamp, stats.decode_ms, stats.energy)
+            cost = FrameCost.from_records(stats, stats, frame.stamp, stats.decode_ms, stats.energy)
             self.result.costs.append(cost)
         ready = [results for time, results in self._pending if time <= frame.recorded]
         self._pending = [entry for entry in self._pending if entry[0] > frame.recorded]

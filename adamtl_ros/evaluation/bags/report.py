@@ -53,7 +53,7 @@ def plot_trade_off(summary: Mapping[str, Any], task: str) -> str:
     """Draw the quality of a task against MACs and against latency.
 
     Args:
-        summary: Return value of `summarise()` with at least one frame.
+        summary: Return value of `build_summary()` with at least one frame.
         task: Name of the task. Its metric is drawn with standard errors; without ground truth,
             the fraction of pixels that differ visibly from those at full budget.
 
@@ -285,7 +285,7 @@ def write_report(
     """Write an evaluation as HTML.
 
     Args:
-        summary: Return value of `summarise()` for the same results.
+        summary: Return value of `build_summary()` for the same results.
         results: Result of each recording, in the order of the summary.
         tasks: Tasks that ran, by name.
         path: File to write; its folder is created.

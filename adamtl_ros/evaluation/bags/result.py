@@ -192,7 +192,9 @@ class FrameCost:
     energy_j: float
 
     @classmethod
-    def of(cls, work: Any, times: Any, stamp: int, decode_ms: float, energy_j: float) -> Self:
+    def from_records(
+        cls, work: Any, times: Any, stamp: int, decode_ms: float, energy_j: float
+    ) -> Self:
         """Return the cost of a frame from records that have the same field names.
 
         Args:

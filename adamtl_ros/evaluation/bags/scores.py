@@ -3,7 +3,8 @@
 """Scores of the results at one budget, as sums over frames that merge exactly.
 
 `Scores` holds them; a `Scorer` adds the frames of a recording. Three comparisons: with ground
-truth (`TruthScores`), with the results at full budget, and with the frame before (`Agreement`).
+truth (`TruthScores`), and with the results at full budget and those of the frame before
+(`DifferenceRates`).
 """
 
 from __future__ import annotations
@@ -81,8 +82,8 @@ def differing_fraction(task: str, one: Array, other: Array) -> float:
     return float(np.mean(~(same | unknown)))
 
 
-class Agreement:
-    """Mean agreement of results with other results, by task."""
+class DifferenceRates:
+    """How far results differ from other results, by task."""
 
     def __init__(self, tasks: Iterable[str]) -> None:
         """Start without frames.
@@ -255,8 +256,8 @@ class Scores:
 
     Attributes:
         truth: Metrics against ground truth.
-        against_full: Agreement with the results at full budget.
-        flips: Agreement with the results of the frame before.
+        against_full: Fractions that differ from the results at full budget.
+        flips: Fractions that differ from the results of the frame before.
 
     """
 
@@ -269,8 +270,8 @@ class Scores:
 
         """
         self.truth = TruthScores(with_truth)
-        self.against_full = Agreement(tasks)
-        self.flips = Agreement(tasks)
+        self.against_full = DifferenceRates(tasks)
+        self.flips = DifferenceRates(tasks)
 
     def merge(self, other: Self) -> None:
         """Add the scores of another recording."""

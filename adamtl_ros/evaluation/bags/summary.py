@@ -25,7 +25,7 @@ import torch
 import adamtl_ros
 from adamtl_ros.config import json_value
 from adamtl_ros.evaluation.bags.result import add_up, mac_fractions
-from adamtl_ros.nn.io.checkpoint import find_file
+from adamtl_ros.nn.io.checkpoint import model_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ PERCENTILES = (5, 25, 50, 75, 90, 95, 99)
 BINS = 40
 
 
-def summarise(
+def build_summary(
     results: Sequence[BagResult],
     settings: EvaluationSettings,
     tasks: Mapping[str, Task],
@@ -138,7 +138,7 @@ def _budget(total: BudgetResult) -> dict[str, Any]:
 
 
 def _quality(scores: Scores) -> dict[str, Any]:
-    """Return metrics, their jackknife samples, and the agreement of results."""
+    """Return metrics, their jackknife samples, and how far results differ."""
     labelled = {task: count for task, count in scores.truth.labelled.items() if count}
     values, samples = scores.truth.compute(), scores.truth.jackknife()
     return {
@@ -200,7 +200,7 @@ def _digest(path: Path) -> str:
 
 def _model_digest(model: str) -> str:
     """Return the SHA-256 of the model file; empty for seeded random weights."""
-    path = find_file(model)
+    path = model_file(model)
     return _digest(path) if path else ''
 
 

@@ -594,7 +594,7 @@ def run_block(
     return block(x, grid, mask), None
 
 
-def branch_tasks(block: SwinBlock, tasks: Sequence[str]) -> list[str]:
+def tasks_with_branches(block: SwinBlock, tasks: Sequence[str]) -> list[str]:
     """Return the tasks that have branches in a block."""
     return block.branches.select(tasks) if isinstance(block, TaskSwinBlock) else []
 

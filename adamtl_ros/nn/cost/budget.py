@@ -246,28 +246,28 @@ class ThresholdCurve:
 
 
 def plans_within(
-    scores: Gates, model: BudgetModel, threshold: float, limit: float, images: int
+    scores: Gates, costs: BudgetModel, threshold: float, limit: float, images: int
 ) -> list[Plan]:
     """Open the gates above a threshold, or above a higher one on images that would exceed a limit.
 
     Args:
         scores: Scores of the gates.
-        model: Budget model of the tasks in use.
+        costs: Budget model of the tasks in use.
         threshold: Threshold of all images.
         limit: Fraction of the full MACs that no image may exceed.
         images: Number of images.
 
     """
-    counts = model.complexity
+    counts = costs.complexity
     if threshold > float('-inf'):
         thresholds = torch.full((images,), threshold, device=scores.device)
-        plans = to_plans(apply_threshold(scores, thresholds), images, counts, model.tasks)
-        spent = (counts.total(plan, model.tasks) + model.policy_macs for plan in plans)
-        if all(macs <= limit * model.full for macs in spent):
+        plans = to_plans(apply_threshold(scores, thresholds), images, counts, costs.tasks)
+        spent = (counts.total(plan, costs.tasks) + costs.policy_macs for plan in plans)
+        if all(macs <= limit * costs.full for macs in spent):
             return plans
-    lowest = model.curve(scores).lowest_within(limit)
+    lowest = costs.curve(scores).lowest_within(limit)
     gates = apply_threshold(scores, lowest.clamp_min(threshold))
-    return to_plans(gates, images, counts, model.tasks)
+    return to_plans(gates, images, counts, costs.tasks)
 
 
 def to_plans(
@@ -291,7 +291,7 @@ def to_plans(
             )
             for k, cost in enumerate(counts.blocks)
         ]
-        plans.append(Plan.of(blocks, counts.depths))
+        plans.append(Plan.from_blocks(blocks, counts.depths))
     return plans
 
 

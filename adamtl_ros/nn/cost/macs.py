@@ -170,7 +170,7 @@ class Complexity:
         names = tuple(tasks)
         costs = zip(self.blocks, plan.blocks, strict=True)
         return self.fixed_macs(names) + sum(
-            cost.with_branches(block.branch_tasks(names)).macs(block) for cost, block in costs
+            cost.with_branches(block.allowed_branches(names)).macs(block) for cost, block in costs
         )
 
     def policy_macs(self, heads: Iterable[str]) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from adamtl_ros.nn.adapters.lora import branch_tasks, per_task_features, run_block
+from adamtl_ros.nn.adapters.lora import per_task_features, run_block, tasks_with_branches
 from adamtl_ros.nn.swin.encoder import BlockMask, hidden_channels
 from adamtl_ros.nn.swin.windows import permutation, reorder
 
@@ -59,7 +59,7 @@ class PlannedExecution:
         if first.windows is None and first.tokens is None and all(p == first for p in plans):
             return _run_densely(block, x, source, grid, first, tasks)
         groups = {
-            image: (plan.width, tuple(branch_tasks(block, plan.branch_tasks(tasks))))
+            image: (plan.width, tuple(tasks_with_branches(block, plan.allowed_branches(tasks))))
             for image, plan in enumerate(plans)
             if plan.run
         }
@@ -84,7 +84,7 @@ def _run_densely(
 ) -> tuple[Tensor, WindowGrid | None, Tensor | None]:
     """Run a block on all windows of all images."""
     windows = reorder(x, source, grid).view(-1, grid.slots, x.shape[-1])  # n, slots, C
-    branches = branch_tasks(block, plan.branch_tasks(tasks))
+    branches = tasks_with_branches(block, plan.allowed_branches(tasks))
     out, features = run_block(block, windows, grid, BlockMask(plan.width), branches)
     if features is None:
         return out.view_as(x), grid, None
@@ -210,7 +210,7 @@ class RelaxedExecution:
         out = out.view_as(x)
         if features is None:
             return out, grid, None
-        branches, own = branch_tasks(block, tasks), features.expand().view(-1, *x.shape)
+        branches, own = tasks_with_branches(block, tasks), features.expand().view(-1, *x.shape)
         if 'branches' in gates:
             columns = [list(tasks).index(name) for name in branches]
             own = _gate_features(own, out, gates['branches'][:, columns])

@@ -43,7 +43,7 @@ class BlockPlan:
         if not 0 < self.width <= 1:
             raise ValueError(f'width of a block must lie in (0, 1], got {self.width}')
 
-    def branch_tasks(self, tasks: Sequence[str]) -> Sequence[str]:
+    def allowed_branches(self, tasks: Sequence[str]) -> Sequence[str]:
         """Return the tasks in use whose branches run, if they have any here."""
         return tasks if self.tasks is None else [name for name in tasks if name in self.tasks]
 
@@ -85,7 +85,7 @@ class Plan:
         return Plan(tuple(map(tuple, rows)))
 
     @classmethod
-    def of(cls, blocks: Sequence[BlockPlan], depths: Sequence[int]) -> Plan:
+    def from_blocks(cls, blocks: Sequence[BlockPlan], depths: Sequence[int]) -> Plan:
         """Create a plan from the blocks of all stages in a row."""
         ends = [sum(depths[: stage + 1]) for stage in range(len(depths))]
         rows = zip(ends, depths, strict=True)

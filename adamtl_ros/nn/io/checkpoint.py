@@ -126,7 +126,7 @@ def shipped_weights() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob('*.safetensors'))}
 
 
-def find_file(source: str) -> Path | None:
+def model_file(source: str) -> Path | None:
     """Return the file that `load_model()` reads; None if it creates random weights."""
     path = shipped_weights().get(source, Path(source))
     return path if path.is_file() else None

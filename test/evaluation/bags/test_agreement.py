@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adamtl_ros.evaluation.bags.scores import Agreement, differing_fraction, subsample
+from adamtl_ros.evaluation.bags.scores import DifferenceRates, differing_fraction, subsample
 from adamtl_ros.tasks import TASKS
 
 NAN = float('nan')
@@ -76,7 +76,7 @@ def test_every_fourth_pixel_is_compared():
 
 
 def test_shares_are_averaged_over_frames():
-    total = Agreement(['depth', 'edges'])
+    total = DifferenceRates(['depth', 'edges'])
     for value in (0.0, 0.05, 0.06, 0.29, NAN):
         total.add('depth', value)
     found = total.compute()
@@ -86,7 +86,7 @@ def test_shares_are_averaged_over_frames():
 
 @given(st.lists(st.one_of(st.floats(0, 1), st.just(NAN)), max_size=12), st.integers(0, 12))
 def test_merging_equals_adding(shares, split):
-    one, other, whole = (Agreement(['depth']) for _ in range(3))
+    one, other, whole = (DifferenceRates(['depth']) for _ in range(3))
     for index, value in enumerate(shares):
         (one if index < split else other).add('depth', value)
         whole.add('depth', value)
@@ -100,7 +100,7 @@ def test_merging_equals_adding(shares, split):
 
 
 def test_merging_takes_tasks_that_another_one_lacks():
-    total, part = Agreement(['depth', 'edges']), Agreement(['edges'])
+    total, part = DifferenceRates(['depth', 'edges']), DifferenceRates(['edges'])
     part.add('edges', 0.5)
     total.merge(part)
     assert total.compute()['edges']['pixels'] == 0.5

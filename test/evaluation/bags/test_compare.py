@@ -15,7 +15,7 @@ from adamtl_ros.evaluation.bags.compare import (
     compare,
     comparison_table,
     differences_in_setup,
-    losses,
+    missing_results,
     read_summary,
     regressions,
 )
@@ -121,13 +121,13 @@ def test_what_is_no_longer_evaluated_is_a_regression(tmp_path, capsys):
         row = copy.deepcopy(one['results'][0])
         one['results'].append({**row, 'budget': 0.3})
         one['timing']['results'].append({**one['timing']['results'][0], 'budget': 0.3})
-    assert losses(before, after) == []
+    assert missing_results(before, after) == []
     after['results'].pop()
     after['timing']['results'].pop()
     after['frames'] = 90
     after['bags'][0]['failure'] = 'damaged'
     after['results'][0]['truth']['depth']['frames'] = 80
-    assert losses(before, after) == [
+    assert missing_results(before, after) == [
         'budgets that are no longer there: 0.3',
         'fewer frames: 90 of 100',
         'bags that could not be evaluated: b',

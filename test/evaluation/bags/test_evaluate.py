@@ -14,7 +14,7 @@ from helpers.scoring import BUDGETS, COUNT, ENGINE, chosen, score_with_engine
 
 from adamtl_ros.bags.reader import RAW, open_bag
 from adamtl_ros.evaluation.bags.evaluate import evaluate_bag
-from adamtl_ros.evaluation.bags.summary import summarise
+from adamtl_ros.evaluation.bags.summary import build_summary
 from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.tasks import TASKS
@@ -71,7 +71,7 @@ def test_two_evaluations_give_the_same(bag, tmp_path):
     told = []
     for number in range(2):
         found = evaluate_bag(bag, ENGINE, replace(settings, out=tmp_path / str(number)))
-        summary = summarise([found], settings, tasks, wall_s=1 + number)
+        summary = build_summary([found], settings, tasks, wall_s=1 + number)
         del summary['timing']
         told.append((found.to_dict(), summary, [one.picture for one in found.examples]))
     assert told[0] == told[1]

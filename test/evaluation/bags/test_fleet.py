@@ -24,8 +24,8 @@ from adamtl_ros.evaluation.bags.fleet import (
     with_absolute_paths,
 )
 from adamtl_ros.evaluation.bags.result import EvaluationSettings
-from adamtl_ros.evaluation.bags.summary import summarise
-from adamtl_ros.nn.io.checkpoint import find_file, load_model
+from adamtl_ros.evaluation.bags.summary import build_summary
+from adamtl_ros.nn.io.checkpoint import load_model, model_file
 
 SETTINGS = EvaluationSettings(model='scenes_nano', budgets=(1.0, 0.5), shown=0.5)
 TASKS = load_model('scenes_nano').network.tasks
@@ -49,7 +49,7 @@ def alone(jobs):
 
 def numbers(results):
     """Return everything but the times."""
-    found = summarise(results, SETTINGS, TASKS, 1.0)
+    found = build_summary(results, SETTINGS, TASKS, 1.0)
     found.pop('timing')
     return found
 
@@ -166,7 +166,7 @@ def test_ray_gives_the_same_although_a_worker_is_lost(jobs, alone, monkeypatch, 
     monkeypatch.setenv('RAY_USAGE_STATS_ENABLED', '0')
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     monkeypatch.chdir(tmp_path)
-    shutil.copy(find_file('scenes_nano'), 'copy.safetensors')
+    shutil.copy(model_file('scenes_nano'), 'copy.safetensors')
     settings = replace(SETTINGS, model='copy.safetensors', out=Path('out'))
     try:
         done = []

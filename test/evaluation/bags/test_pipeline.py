@@ -38,7 +38,7 @@ from adamtl_ros.evaluation.bags import evaluate as pipeline
 from adamtl_ros.evaluation.bags.evaluate import IN_FLIGHT
 from adamtl_ros.evaluation.bags.process import BUFFERS
 from adamtl_ros.evaluation.bags.scores import differing_fraction, subsample
-from adamtl_ros.evaluation.bags.summary import summarise
+from adamtl_ros.evaluation.bags.summary import build_summary
 from adamtl_ros.evaluation.metrics import metric_for
 from adamtl_ros.tasks import TASKS
 
@@ -139,7 +139,7 @@ def test_a_camera_nothing_of_which_can_be_read(tmp_path):
     found = score_with_engine(write(tmp_path / 'bag', entries), chosen(out=tmp_path / 'out'))[0]
     assert found.failure == f'none of 3 images on {CAMERA} can be read'
     assert counts(found.issues) == {'image cannot be read': 3}
-    assert summarise([found], chosen(), TASKS, 1.0)['frames'] == 0
+    assert build_summary([found], chosen(), TASKS, 1.0)['frames'] == 0
 
 
 @pytest.mark.parametrize('storage', STORAGES)

@@ -23,7 +23,7 @@ from adamtl_ros.evaluation.bags.result import (
     UsageMap,
 )
 from adamtl_ros.evaluation.bags.scores import Scorer, Scores
-from adamtl_ros.evaluation.bags.summary import summarise
+from adamtl_ros.evaluation.bags.summary import build_summary
 from adamtl_ros.nn.gating.plan import uniform_plan
 from adamtl_ros.nn.swin.architecture import architecture
 from adamtl_ros.tasks import TASKS
@@ -103,7 +103,7 @@ def failed(name='broken', failure='cannot be read'):
 
 def page(folder, *results, change=lambda summary: None):
     """Return the page of some recordings, after a change to the summary."""
-    summary = deepcopy(summarise(results, SETTINGS, TASK, 2.0))
+    summary = deepcopy(build_summary(results, SETTINGS, TASK, 2.0))
     change(summary)
     write_report(summary, results, TASK, folder / 'new' / 'report.html')
     return Page((folder / 'new' / 'report.html').read_text())

@@ -20,9 +20,9 @@ from adamtl_ros.evaluation.bags.result import (
     UsageMap,
 )
 from adamtl_ros.evaluation.bags.scores import Scores
-from adamtl_ros.evaluation.bags.summary import summarise, write_summary
+from adamtl_ros.evaluation.bags.summary import build_summary, write_summary
 from adamtl_ros.nn.gating.plan import uniform_plan
-from adamtl_ros.nn.io.checkpoint import find_file
+from adamtl_ros.nn.io.checkpoint import model_file
 from adamtl_ros.nn.swin.architecture import architecture
 from adamtl_ros.tasks import TASKS
 
@@ -57,7 +57,7 @@ def evaluation(latencies=range(1, COUNT + 1), energy=float('nan')):
 
 def summary(*results, model='pico'):
     settings = EvaluationSettings(model=model, budgets=(1.0, 0.5), shown=0.5, threads=3)
-    return summarise(results, settings, CHOSEN, 8.0)
+    return build_summary(results, settings, CHOSEN, 8.0)
 
 
 def test_what_was_found():
@@ -92,7 +92,7 @@ def test_settings_say_all_that_decides_but_no_place_on_this_machine(tmp_path):
         'pico', (1.0, 0.5), ('depth',), '/camera', {'depth': '/d'}, classes, 3, realtime=True,
         out=tmp_path, shown=0.5,
     )  # fmt: skip
-    found = summarise([evaluation()], settings, CHOSEN, 8.0)['settings']
+    found = build_summary([evaluation()], settings, CHOSEN, 8.0)['settings']
     assert found == {
         'model': {'name': 'pico', 'sha256': ''}, 'budgets': [1.0, 0.5],
         'tasks': ['depth', 'edges'], 'camera': '/camera', 'truth': {'depth': '/d'},
@@ -159,8 +159,8 @@ def test_a_recording_without_frames():
 def test_the_model_is_named_with_its_digest(model, trained):
     found = summary(evaluation(), model=model)['settings']['model']
     assert found['name'] == model
-    assert bool(found['sha256']) == trained == bool(find_file(model))
-    named = summary(evaluation(), model=str(find_file(model) or model))['settings']['model']
+    assert bool(found['sha256']) == trained == bool(model_file(model))
+    named = summary(evaluation(), model=str(model_file(model) or model))['settings']['model']
     assert named == found
 
 

@@ -122,13 +122,13 @@ def test_each_task_gets_what_it_would_alone_and_without_the_branches_that_are_sh
             unnamed = [replace(block, tasks=None) for block in plan.blocks]
             for name in names:
                 for stage, block in enumerate(last):
-                    served = plan.stages[stage][-1].branch_tasks([name])
+                    served = plan.stages[stage][-1].allowed_branches([name])
                     if served:
                         TaskSwinBlock.convert(block, branches[stage])
                     else:
                         TaskSwinBlock.revert(block)
                 alone = network.forward_plans(
-                    IMAGES[[index]], [Plan.of(unnamed, small.ARCH.depths)], [name]
+                    IMAGES[[index]], [Plan.from_blocks(unnamed, small.ARCH.depths)], [name]
                 )
                 small.close(alone.maps, {name: together[name][[index]]})
 

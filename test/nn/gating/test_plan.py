@@ -8,7 +8,7 @@ from adamtl_ros.nn.gating.plan import FULL, OFF, BlockPlan, Plan, uniform_plan
 
 
 def test_counts_and_order():
-    plan = Plan.of([FULL, OFF, BlockPlan(windows=(1, 2))], (2, 1))
+    plan = Plan.from_blocks([FULL, OFF, BlockPlan(windows=(1, 2))], (2, 1))
     assert plan.stages == ((FULL, OFF), (BlockPlan(windows=(1, 2)),))
     assert plan.blocks == (FULL, OFF, BlockPlan(windows=(1, 2)))
     assert (plan.blocks_run, plan.blocks_total) == (2, 3)
@@ -21,9 +21,9 @@ def test_replace_leaves_the_original():
 
 
 def test_tasks_whose_branches_run():
-    assert FULL.branch_tasks(['depth', 'edges']) == ['depth', 'edges']
-    assert BlockPlan(tasks=('edges', 'depth')).branch_tasks(['depth', 'normals']) == ['depth']
-    assert BlockPlan(tasks=()).branch_tasks(['depth']) == []
+    assert FULL.allowed_branches(['depth', 'edges']) == ['depth', 'edges']
+    assert BlockPlan(tasks=('edges', 'depth')).allowed_branches(['depth', 'normals']) == ['depth']
+    assert BlockPlan(tasks=()).allowed_branches(['depth']) == []
 
 
 @pytest.mark.parametrize('width', [0, -0.5, 1.01, float('nan')])
