@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Conversion of YAML data to dataclasses, with errors that name the wrong entry.
 
-Recipes and scenarios are read by it. A dataclass field with
-``metadata={'aliases': ('old_name',)}`` is also read under its former names.
+Recipes and scenarios are read with `from_dict()`. A dataclass field with
+``metadata={'aliases': ('old_name',)}`` is also read under its former names. `json_value()` goes
+the other way, to JSON.
 """
 
 from __future__ import annotations

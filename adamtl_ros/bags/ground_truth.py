@@ -253,13 +253,13 @@ def read_label_info(reader: AnyReader, topic: str) -> list[str]:
 
 @dataclass(frozen=True)
 class TruthConfig:
-    """Where to look for ground truth.
+    """Topics of the ground truth of a bag, and the meaning of its class ids.
 
     Attributes:
         camera: Topic of the images; '' for the one that `find_camera` finds.
         truth: Topics of ground truth by task, besides `TRUTH_TOPICS`.
         classes: Class names of the model by class id of the bag.
-        names: Class names of the bag by label task, in the place of its `label_info`.
+        names: Class names of the bag by label task, instead of those in its `label_info`.
         depth_camera: Whether a registered depth camera may serve for depth and normals.
 
     """

@@ -164,8 +164,8 @@ def _lossless(message: Any) -> tuple[str, NDArray[Any]]:
     offset = 0
     if 'compressedDepth' in message.format:
         if '16UC1' not in message.format:
-            raise DataError(f"'{message.format}' is quantised; record depth raw or as 16UC1")
-        offset = 12  # quantisation parameters of image_transport, for 32FC1 only
+            raise DataError(f"'{message.format}' is quantized; record depth raw or as 16UC1")
+        offset = 12  # quantization parameters of image_transport, for 32FC1 only
     pixels = _decompress(message, cv2.IMREAD_UNCHANGED, offset)
     names = {('uint8', 2): 'mono8', ('uint16', 2): '16UC1', ('uint8', 3): 'bgr8'}
     return names.get((pixels.dtype.name, pixels.ndim), f'{pixels.dtype} {pixels.shape}'), pixels

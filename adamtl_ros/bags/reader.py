@@ -135,7 +135,7 @@ def bag_name(path: Path) -> str:
 
 
 def header_stamp(raw: bytes | memoryview) -> int:
-    """Return the stamp [ns] of a serialised message that begins with a header."""
+    """Return the stamp [ns] of a serialized message that begins with a header."""
     # CDR: four bytes of encapsulation, the second of which is the byte order; then the stamp.
     seconds, nanoseconds = struct.unpack_from('<iI' if raw[1] & 1 else '>iI', raw, 4)
     return int(seconds) * 1_000_000_000 + int(nanoseconds)
@@ -315,7 +315,7 @@ class StampIndex:
         return self._messages[topic]
 
     def _find(self, reader: AnyReader, stamp: int) -> dict[str, tuple[bytes, str]]:
-        """Return the serialised messages with a stamp, and their types, by topic."""
+        """Return the serialized messages with a stamp, and their types, by topic."""
         times = {topic: at[stamp] for topic, at in self._times.items() if stamp in at}
         found: dict[str, tuple[bytes, str]] = {}
         for time in sorted(set(times.values())):

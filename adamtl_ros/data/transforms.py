@@ -150,7 +150,7 @@ def _color_jitter(
 
 
 class ConcatDataset(torch.utils.data.ConcatDataset[Sample]):
-    """Data sets in a row; a task has labels if it has some in any of them.
+    """Concatenation of data sets; a task has labels if any of them has labels for it.
 
     Attributes:
         tasks: Tasks of all data sets, in table order.
@@ -158,10 +158,10 @@ class ConcatDataset(torch.utils.data.ConcatDataset[Sample]):
     """
 
     def __init__(self, datasets: Sequence[Dataset]) -> None:
-        """Join.
+        """Concatenate data sets.
 
         Args:
-            datasets: At least one.
+            datasets: At least one data set.
 
         Raises:
             DataError: A task whose classes are not the same everywhere.
@@ -204,7 +204,7 @@ class Subset(torch.utils.data.Subset[Sample]):
         return super().__getitem__(index)
 
     def __getitems__(self, indices: list[int]) -> list[Sample]:
-        """Return several labelled images, as PyTorch asks of subclasses."""
+        """Return several labelled images; PyTorch's own method would bypass `__getitem__()`."""
         return [self[index] for index in indices]
 
 

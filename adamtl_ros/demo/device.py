@@ -74,7 +74,7 @@ class BudgetSweep:
         results = response.results if response else []
         refused = [result.reason for result in results if not result.successful]
         if refused or not results:
-            self.problem = refused[0] if refused else f'no answer: {future.exception()}'
+            self.problem = refused[0] if refused else f'no response: {future.exception()}'
 
 
 MAX_INTEGRAL = 1.0

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from adamtl_ros.governor.simulation import Scenario
 
-MARK = '.made_by_adamtl_demo'
-RUNNING = '.running'
+MARKER_FILE = '.made_by_adamtl_demo'
+WORK_FOLDER = '.running'
 RESULTS = (
     'bag',
     'compute_stats.csv',
@@ -63,10 +63,10 @@ def run_demo(
     """
     _check(bag, out, overrides)
     played = find_scenario(scenario) if scenario else None
-    work = out / RUNNING
+    work = out / WORK_FOLDER
     shutil.rmtree(work, ignore_errors=True)
     (work / 'logs').mkdir(parents=True)
-    (out / MARK).touch()
+    (out / MARKER_FILE).touch()
     try:
         summary = _run(bag, work, topic, color=color, overrides=overrides, scenario=played)
     finally:
@@ -121,7 +121,7 @@ def _check(bag: Path | None, out: Path, overrides: dict[str, str]) -> None:
     if bag is not None and bag.resolve().is_relative_to((out / 'bag').resolve()):
         raise DemoError(f'the results would overwrite {bag}; choose another OUT')
     there = [name for name in RESULTS if (out / name).exists()]
-    if there and not (out / MARK).exists():
+    if there and not (out / MARKER_FILE).exists():
         raise DemoError(f'{out} holds {there[0]}, which no demo made; choose another OUT')
 
 

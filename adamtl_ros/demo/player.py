@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Player process: publishes the camera of a bag over DDS in real time.
 
-A replacement for `ros2 bag play`, which is not among the wheels. Serialised messages are published
+A replacement for `ros2 bag play`, which is not among the wheels. Serialized messages are published
 unchanged, and the time at which each image left is logged.
 """
 

@@ -162,7 +162,8 @@ def _select_tasks(
     missing = [name for name in selected if name not in shared]
     if missing or not selected:
         raise ValueError(
-            f'the model knows {", ".join(model)}, the data {", ".join(data)}; '
+            f'the model has tasks {", ".join(model)}, the data set has labels for '
+            f'{", ".join(data)}; '
             f'{missing or "nothing"} cannot be evaluated'
         )
     for name in selected:

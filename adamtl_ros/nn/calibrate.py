@@ -95,6 +95,7 @@ def _features(
 
 
 def _all_combinations(network: AdaptiveNetwork) -> list[tuple[str, ...]]:
+    """Return the combinations of tasks that are calibrated by default, in table order."""
     tasks = tuple(network.tasks)
     sizes = range(1, len(tasks) + 1) if len(tasks) <= MAX_COMBINED else (1, len(tasks))
     return [some for size in sizes for some in itertools.combinations(tasks, size)]

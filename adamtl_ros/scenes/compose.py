@@ -163,14 +163,14 @@ def _decoration(random: np.random.Generator, level: float, size: Point) -> list[
     for _ in range(round(MAX_PICTURES * level * random.uniform(0.3, 1))):
         side = int(random.integers(4))
         across = 1 - side // 2
-        centre, half = np.empty(3), np.empty(3)
-        centre[2], half[2] = random.uniform(1.2, 1.8), random.uniform(0.15, 0.45)
+        center, half = np.empty(3), np.empty(3)
+        center[2], half[2] = random.uniform(1.2, 1.8), random.uniform(0.15, 0.45)
         half[across] = random.uniform(0.2, 0.6)
-        centre[across] = random.uniform(0.7, size[across] - 0.7)
-        centre[side // 2] = size[side // 2] if side % 2 else 0
+        center[across] = random.uniform(0.7, size[across] - 0.7)
+        center[side // 2] = size[side // 2] if side % 2 else 0
         half[side // 2] = 0.015
         look = material(random, 0.3 + level)
-        pictures.append((side, Solid(Shape.BOX, centre, half, look, SceneClass.WALL)))
+        pictures.append((side, Solid(Shape.BOX, center, half, look, SceneClass.WALL)))
     return pictures
 
 
@@ -224,7 +224,7 @@ PATHS = (
 
 
 def demo_scene(duration: float = 10.0, seed: int = 2) -> Scene:
-    """Return the scene.
+    """Return the scene of the demo: a furnished room that people enter one after the other.
 
     Args:
         duration: Time in which the camera turns from the bare side to the full one [s].

@@ -8,7 +8,7 @@
 Everything is in the camera's optical frame (x right, y down, z forward, REP-103), with rays
 (x, y, 1) from the origin, so that the distance along a ray is the depth of REP-118.
 
-Row n of `geometry` holds centre (3), half sizes (3) and the axes (9) of a solid.
+Row n of `geometry` holds center (3), half sizes (3) and the axes (9) of a solid.
 """
 
 from __future__ import annotations
@@ -112,13 +112,13 @@ def hit(shape, geometry, n, ox, oy, oz, dx, dy, dz):
 
 
 @compiled
-def screen_range(centre, reach, depth, focal, middle, size):
+def screen_range(center, reach, depth, focal, middle, size):
     """Return the range of pixels that a sphere can cover along one axis of the image."""
     if depth - reach < NEAR:
         return 0, size
-    # The extreme directions of a sphere, by the angle of its centre and the one it spans.
-    angle = math.atan2(centre, depth)
-    span = math.asin(min(1.0, reach / math.sqrt(centre * centre + depth * depth)))
+    # The extreme directions of a sphere, by the angle of its center and the one it spans.
+    angle = math.atan2(center, depth)
+    span = math.asin(min(1.0, reach / math.sqrt(center * center + depth * depth)))
     low, high = max(angle - span, -1.5), min(angle + span, 1.5)
     first = math.floor(middle + focal * math.tan(low))
     last = math.ceil(middle + focal * math.tan(high)) + 1
@@ -200,14 +200,14 @@ def _in_reach(geometry, reach, n, px, py, pz, dx, dy, dz, radius):
 
 
 @compiled
-def casters(shapes, geometry, reach, centre, radius, light, found):
+def casters(shapes, geometry, reach, center, radius, light, found):
     """Find the solids that can cast a shadow from a light into a sphere.
 
     Args:
         shapes: (n,) shape of each solid.
         geometry: (n, 15) row of each solid.
         reach: (n,) radius of the bounding sphere of each solid [m].
-        centre: Center of the sphere [m].
+        center: Center of the sphere [m].
         radius: Radius of the sphere plus that of the light [m].
         light: Position of the light [m].
         found: (n,) output for the indices of the solids.
@@ -216,7 +216,7 @@ def casters(shapes, geometry, reach, centre, radius, light, found):
         Number of solids found.
 
     """
-    px, py, pz = centre
+    px, py, pz = center
     dx, dy, dz = light[0] - px, light[1] - py, light[2] - pz
     count = 0
     for n in range(len(shapes)):
@@ -377,8 +377,8 @@ def illuminate(
     for tile in range((height + TILE - 1) // TILE * columns):
         top, left = tile // columns * TILE, tile % columns * TILE
         bottom, right = min(top + TILE, height), min(left + TILE, width)
-        centre, radius = _around(focal, cx, cy, depth, top, bottom, left, right)
-        count = casters(shapes, geometry, reach, centre, radius + lamp[4], lamp, some)
+        center, radius = _around(focal, cx, cy, depth, top, bottom, left, right)
+        count = casters(shapes, geometry, reach, center, radius + lamp[4], lamp, some)
         for v in range(top, bottom):
             for u in range(left, right):
                 t = depth[v, u]

@@ -104,9 +104,9 @@ FURNITURE: tuple[Maker, ...] = (table, chair, box, ball, lamp)
 
 
 def _box(
-    centre: tuple[float, float, float], half: object, look: Surface, class_id: SceneClass
+    center: tuple[float, float, float], half: object, look: Surface, class_id: SceneClass
 ) -> Solid:
-    return Solid(Shape.BOX, centre, half, look, class_id)  # type: ignore[arg-type]
+    return Solid(Shape.BOX, center, half, look, class_id)  # type: ignore[arg-type]
 
 
 def _legs(
@@ -253,8 +253,8 @@ def color(random: np.random.Generator) -> tuple[float, float, float]:
 def _lowest(solid: Solid) -> float:
     """Return the height of the lowest point of an ellipsoid that is upright, or of a capsule."""
     if solid.shape is not Shape.CAPSULE:
-        return float(solid.centre[2] - solid.half[2])
-    return float(solid.centre[2] - abs(solid.axes[2, 2]) * solid.half[2] - solid.half[0])
+        return float(solid.center[2] - solid.half[2])
+    return float(solid.center[2] - abs(solid.axes[2, 2]) * solid.half[2] - solid.half[0])
 
 
 def _hanging(angle: float, length: float) -> NDArray[np.float64]:

@@ -66,7 +66,7 @@ class Camera:
 
     @property
     def principal_point(self) -> tuple[float, float]:
-        """Column and row of the optical axis; pixel centres are at whole numbers."""
+        """Column and row of the optical axis; pixel centers are at whole numbers."""
         return (self.width - 1) / 2, (self.height - 1) / 2
 
 
@@ -190,11 +190,11 @@ def _fine_grid(camera: Camera, samples: int) -> tuple[tuple[int, int], tuple[flo
 
 
 def _in_camera(solids: Sequence[Solid], camera: Camera) -> Floats:
-    """Return centre, half sizes and axes of each solid in the camera's frame, (n, 15)."""
-    centres = (np.array([solid.centre for solid in solids], float) - camera.eye) @ camera.axes.T
+    """Return center, half sizes and axes of each solid in the camera's frame, (n, 15)."""
+    centers = (np.array([solid.center for solid in solids], float) - camera.eye) @ camera.axes.T
     halves = np.array([solid.half for solid in solids], float)
     axes = np.array([solid.axes for solid in solids]) @ camera.axes.T
-    return np.concatenate([centres, halves, axes.reshape(-1, 9)], 1)
+    return np.concatenate([centers, halves, axes.reshape(-1, 9)], 1)
 
 
 def _reach(shapes: NDArray[np.int64], half: Floats) -> Floats:

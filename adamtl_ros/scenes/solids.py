@@ -73,7 +73,7 @@ class Solid:
 
     Attributes:
         shape: Shape.
-        centre: World position, (3,) [m], z up.
+        center: World position, (3,) [m], z up.
         half: Half sizes along the axes of the solid, (3,) [m].
         surface: Appearance.
         class_id: Semantic class; of a room that of the floor, before walls and ceiling.
@@ -83,7 +83,7 @@ class Solid:
     """
 
     shape: Shape
-    centre: Vector
+    center: Vector
     half: Vector
     surface: Surface
     class_id: int
@@ -102,7 +102,7 @@ def transform(solids: Iterable[Solid], yaw: float, at: Vector) -> list[Solid]:
     """
     rotation = yaw_rotation(yaw)
     return [
-        replace(s, centre=rotation @ np.asarray(s.centre, float) + at, axes=s.axes @ rotation.T)
+        replace(s, center=rotation @ np.asarray(s.center, float) + at, axes=s.axes @ rotation.T)
         for s in solids
     ]
 

@@ -128,10 +128,10 @@ def scale_aware_log(raw: Tensor, label: Tensor, lam: float = 0.5) -> Tensor:
     # The same as in the equation, but rounding cannot make it negative.
     variance = ((error - mean[:, None]) * valid).square().sum(1) / count
     squared = variance + (1 - lam) * mean.square()  # (B,)
-    # The slope of the bare root is infinite at 0. The root of EPS is torch's own: not every CPU's
-    # kernel rounds as Python does, and an image without error must not leave a rest.
-    rest = torch.full_like(squared, EPS).sqrt()
-    return ((squared + EPS).sqrt() - rest).sum() / _count(valid.any(1))
+    # The slope of the bare root is infinite at 0. An image without error must give exactly 0, so
+    # torch computes the root of EPS, too: not every CPU's kernel rounds as Python does.
+    root = torch.full_like(squared, EPS).sqrt()
+    return ((squared + EPS).sqrt() - root).sum() / _count(valid.any(1))
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

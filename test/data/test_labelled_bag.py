@@ -247,7 +247,7 @@ def test_topics_that_are_missing(tmp_path):
         ('semseg', raw(1, full(21)), 'class id 21, but there are 21 classes'),
         ('semseg', png(1, full(1), '.jpg', 'jpeg'), "'jpeg' loses what labels say"),
         ('semseg', png(1, picture(1)), "encoding 'bgr8', allowed are: mono8"),
-        ('depth', png(1, full(1), kind='32FC1; compressedDepth png'), 'is quantised'),
+        ('depth', png(1, full(1), kind='32FC1; compressedDepth png'), 'is quantized'),
     ],
 )
 def test_labels_that_cannot_be_used_are_named(tmp_path, task, message, reason):

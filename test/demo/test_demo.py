@@ -17,7 +17,7 @@ from rosbags.highlevel import AnyReader
 from adamtl_ros.commands.main import main
 from adamtl_ros.data.synthetic import write_synthetic_bag
 from adamtl_ros.demo.device import BUDGETS
-from adamtl_ros.demo.main import MARK, RESULTS
+from adamtl_ros.demo.main import MARKER_FILE, RESULTS
 from adamtl_ros.nn.gating.calibration import frame_limit
 from adamtl_ros.tasks import TASKS
 
@@ -58,7 +58,7 @@ def check_bag(counts, stamps, rows):
 def test_synthetic_room_at_half_budget(tmp_path):
     write_synthetic_bag(tmp_path / 'room', frames=30)
     (tmp_path / 'out').mkdir()
-    (tmp_path / 'out' / MARK).touch()
+    (tmp_path / 'out' / MARKER_FILE).touch()
     (tmp_path / 'out' / 'keep.txt').write_text("not the demo's")
     (tmp_path / 'out' / 'summary.txt').write_text('old')
     counts, stamps, rows = run_demo(
@@ -69,7 +69,7 @@ def test_synthetic_room_at_half_budget(tmp_path):
     assert all(float(row['macs']) <= most * float(row['macs_full']) for row in rows)
     assert all(float(row['requested_budget']) == 0.5 for row in rows)
     made = {path.name for path in (tmp_path / 'out').iterdir()}
-    assert made == {*RESULTS, MARK, 'keep.txt'}
+    assert made == {*RESULTS, MARKER_FILE, 'keep.txt'}
     check_permissions(tmp_path / 'out')
     assert '% of full' in (tmp_path / 'out' / 'summary.txt').read_text()
     assert min(cv2.imread(str(tmp_path / 'out' / 'plot.png')).shape[:2]) > 500
@@ -214,7 +214,7 @@ def test_a_missing_model_is_reported_at_once(tmp_path, capsys):
 def test_node_that_cannot_start_is_reported(tmp_path, capsys):
     write_synthetic_bag(tmp_path / 'room', frames=2)
     (tmp_path / 'out').mkdir()
-    (tmp_path / 'out' / MARK).touch()
+    (tmp_path / 'out' / MARKER_FILE).touch()
     (tmp_path / 'out' / 'summary.txt').write_text('of an earlier run')
     arguments = ['--bag', str(tmp_path / 'room'), '-p', 'budget:=9.0']
     assert main(['demo', '--out', str(tmp_path / 'out'), *arguments]) == 1

@@ -144,8 +144,16 @@ def test_tasks_without_any_label_have_no_value(engine, dataset):
 @pytest.mark.parametrize(
     ('tasks', 'known', 'message'),
     [
-        (['depth', 'sky'], SCENE_TASKS, r"the model knows semseg, .*\['sky'\] cannot be evaluated"),
-        (['depth'], {'edges': SCENE_TASKS['edges']}, r"the data edges; \['depth'\] cannot be"),
+        (
+            ['depth', 'sky'],
+            SCENE_TASKS,
+            r"the model has tasks semseg, .*\['sky'\] cannot be",
+        ),
+        (
+            ['depth'],
+            {'edges': SCENE_TASKS['edges']},
+            r"has labels for edges; \['depth'\] cannot be",
+        ),
         ([], SCENE_TASKS, 'nothing cannot be evaluated'),
         (None, {}, 'nothing cannot be evaluated'),
     ],

@@ -60,20 +60,20 @@ def train(gates, seed=0, backbone_steps=500, policy_steps=350, batch=32):
     init_weights(network, generator)
     policy = list(network.policy.parameters())
     backbone = [*network.encoder.parameters(), *network.decoders.parameters()]
-    optimiser = torch.optim.AdamW(backbone, 4e-3, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, backbone_steps)
+    optimizer = torch.optim.AdamW(backbone, 4e-3, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, backbone_steps)
     for _ in range(backbone_steps):
         boards = draw(batch, generator)
         loss = _backbone_loss(network, boards, generator)
-        _step(optimiser, schedule, loss, backbone)
+        _step(optimizer, schedule, loss, backbone)
     groups = [{'params': backbone, 'lr': 1.2e-3}, {'params': policy, 'lr': 4e-3}]
-    optimiser = torch.optim.AdamW(groups, weight_decay=0, fused=True)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1, 0.1, policy_steps)
+    optimizer = torch.optim.AdamW(groups, weight_decay=0, fused=True)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0.1, policy_steps)
     for step in range(policy_steps):
         temperature = 2 * 0.15 ** (step / policy_steps)
         boards = draw(batch, generator)
         loss = _policy_loss(network, boards, temperature, generator)
-        _step(optimiser, schedule, loss, backbone, policy)
+        _step(optimizer, schedule, loss, backbone, policy)
     return network.eval()
 
 
@@ -105,12 +105,12 @@ def _policy_loss(network, boards, temperature, generator):
     return task + 10 * (predicted.fractions.float().mean() - budget).square().sum()
 
 
-def _step(optimiser, schedule, loss, *groups):
-    optimiser.zero_grad()
+def _step(optimizer, schedule, loss, *groups):
+    optimizer.zero_grad()
     loss.backward()
     for group in groups:
         torch.nn.utils.clip_grad_norm_(group, 1)
-    optimiser.step()
+    optimizer.step()
     schedule.step()
 
 

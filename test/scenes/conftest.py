@@ -45,7 +45,7 @@ def height(solid):
         Shape.ELLIPSOID: np.linalg.norm(half * up),
         Shape.CAPSULE: half[0] + half[2] * up[2],
     }[solid.shape]
-    middle = np.asarray(solid.centre, float)[2]
+    middle = np.asarray(solid.center, float)[2]
     return middle - reach, middle + reach
 
 

@@ -82,7 +82,7 @@ def test_difficult_scenes_have_more_edges_and_are_darker_and_noisier():
 
 def gap(solid, point):
     """Return how far above or beside a solid's outline on the floor a point is."""
-    local = solid.axes @ np.array([*(point - np.asarray(solid.centre)[:2]), 0])
+    local = solid.axes @ np.array([*(point - np.asarray(solid.center)[:2]), 0])
     if solid.shape == Shape.BOX:
         return np.linalg.norm(np.maximum(np.abs(local[:2]) - solid.half[:2], 0))
     return np.linalg.norm(local[:2]) - solid.half[0]
@@ -96,7 +96,7 @@ def test_things_and_people_keep_clear_of_the_camera():
             assert gap(solid, eye) > CLEAR_M
         for someone in scene.walkers:
             for time in np.linspace(0, 20, 12):
-                body = [np.asarray(s.centre)[:2] for s in someone.solids(time)]
+                body = [np.asarray(s.center)[:2] for s in someone.solids(time)]
                 assert np.linalg.norm(np.mean(body, 0) - eye) > CLEAR_M
 
 
@@ -117,7 +117,7 @@ def test_all_stands_in_the_room():
         assert (size[:2] >= 4.5).all()
         assert (size[:2] <= 9).all()
         for thing in scene.things:
-            middle = np.mean([np.asarray(s.centre)[:2] for s in thing], 0)
+            middle = np.mean([np.asarray(s.center)[:2] for s in thing], 0)
             assert (middle > 0).all()
             assert (middle < size[:2]).all()
         for someone in scene.walkers:
@@ -137,7 +137,7 @@ def test_things_do_not_stand_in_each_other():
     """They have a circle of their own each; a chair's back may stand out by 2 cm."""
     for seed in SEEDS:
         things = random_scene(seed, 1).things
-        middles = [np.mean([np.asarray(s.centre)[:2] for s in thing], 0) for thing in things]
+        middles = [np.mean([np.asarray(s.center)[:2] for s in thing], 0) for thing in things]
         for number, middle in enumerate(middles):
             for other in middles[:number]:
                 assert np.linalg.norm(middle - other) > 0.2

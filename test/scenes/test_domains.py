@@ -33,7 +33,7 @@ def test_what_there_is_and_where_stays_the_same():
         assert (owners[0] == owners[1]).all()
         for one, other in zip(*solids, strict=True):
             assert (one.shape, one.class_id, one.part) == (other.shape, other.class_id, other.part)
-            for name in ('centre', 'half', 'axes'):
+            for name in ('center', 'half', 'axes'):
                 assert np.array_equal(getattr(one, name), getattr(other, name))
 
 

@@ -35,15 +35,15 @@ def rotation(numbers):
 
 @st.composite
 def solids(draw, shapes=(Shape.BOX, Shape.ELLIPSOID, Shape.CAPSULE), depth=(-2, 6)):
-    """Return shape, centre, half sizes and axes of a solid around or before the camera."""
+    """Return shape, center, half sizes and axes of a solid around or before the camera."""
     shape = draw(st.sampled_from(shapes))
     aside = st.floats(-2.5, 2.5)
-    centre = [draw(aside), draw(aside), draw(st.floats(*depth))]
+    center = [draw(aside), draw(aside), draw(st.floats(*depth))]
     half = [draw(st.floats(0.05, 1.5)) for _ in range(3)]
     if shape == Shape.CAPSULE:
         half[1] = half[0]
     turn = draw(st.tuples(*[st.integers(-3, 3)] * 4).filter(any))
-    return shape, np.array(centre), np.array(half), rotation(turn)
+    return shape, np.array(center), np.array(half), rotation(turn)
 
 
 POINTS = st.tuples(*[st.floats(-3, 3)] * 3).map(np.array)
@@ -70,8 +70,8 @@ def distance(solid, origin, ray):
 
 def inside(geometry, solid, points):
     """Return the implicit function at points of the camera's frame."""
-    shape, centre, half, axes = solid
-    return geometry.implicit(shape, half, (points - centre) @ axes.T)
+    shape, center, half, axes = solid
+    return geometry.implicit(shape, half, (points - center) @ axes.T)
 
 
 @given(solids(), POINTS, RAYS)
@@ -92,8 +92,8 @@ def test_a_ray_ends_where_it_first_enters_a_solid(geometry, solid, origin, ray):
 @QUICK
 def test_a_ray_aimed_at_a_solid_meets_it(geometry, solid, ray, aside, along):
     """The other way round, so that a caster which misses everything does not pass."""
-    _, centre, half, axes = solid
-    within = (half * [0, 0.5 * aside, 0.5 * along]) @ axes + centre
+    _, center, half, axes = solid
+    within = (half * [0, 0.5 * aside, 0.5 * along]) @ axes + center
     origin = within - 12 * ray
     t = distance(solid, origin, ray)
     assert 0 < t < 12
@@ -103,17 +103,17 @@ def test_a_ray_aimed_at_a_solid_meets_it(geometry, solid, ray, aside, along):
 @given(solids(), RAYS, st.floats(-0.9, 0.9))
 @QUICK
 def test_who_is_in_a_solid_or_past_it_does_not_see_it(solid, ray, share):
-    _, centre, half, axes = solid
-    origin = centre + share * half[2] * axes[2] * 0.99
+    _, center, half, axes = solid
+    origin = center + share * half[2] * axes[2] * 0.99
     assert not 0 < distance(solid, origin, ray) < np.inf
-    assert not 0 < distance(solid, centre + 10 * ray, ray) < np.inf
+    assert not 0 < distance(solid, center + 10 * ray, ray) < np.inf
 
 
 @given(solids((Shape.ROOM,)), RAYS, st.tuples(*[st.floats(-0.95, 0.95)] * 3))
 @settings(deadline=None, max_examples=100)
 def test_a_ray_ends_at_the_wall_of_the_room_that_it_starts_in(geometry, solid, ray, start):
-    _, centre, half, axes = solid
-    origin = centre + (half * start) @ axes
+    _, center, half, axes = solid
+    origin = center + (half * start) @ axes
     t = distance(solid, origin, ray)
     assert 0 < t < np.inf
     assert abs(inside(geometry, solid, origin + t * ray)) < 1e-9
@@ -143,14 +143,14 @@ def test_distances_by_hand(shape, half, wanted):
 @given(solids((*Shape,)), RAYS, st.tuples(*[st.floats(-0.5, 0.5)] * 3))
 @settings(deadline=None, max_examples=200)
 def test_normals_are_the_gradient_and_face_the_camera(geometry, solid, ray, aim):
-    shape, centre, half, axes = solid
-    origin = centre + (half * aim) @ axes - (0 if shape == Shape.ROOM else 12) * ray
+    shape, center, half, axes = solid
+    origin = center + (half * aim) @ axes - (0 if shape == Shape.ROOM else 12) * ray
     t = distance(solid, origin, ray)
     assert 0 < t < np.inf
     point = origin + t * ray
     _, row, _ = rows([solid])
-    local = to_local(row, 0, *(point - centre))
-    np.testing.assert_allclose(local, axes @ (point - centre), atol=1e-12)
+    local = to_local(row, 0, *(point - center))
+    np.testing.assert_allclose(local, axes @ (point - center), atol=1e-12)
     if shape in (Shape.BOX, Shape.ROOM):
         # There is no gradient at an edge.
         assume(np.sort(np.abs(local) - half)[1] < -1e-4)
@@ -194,17 +194,17 @@ def test_every_pixel_shows_the_nearest_of_all_solids(scene, fov):
     st.floats(0.3, 2.8),
 )
 @settings(deadline=None, max_examples=300)
-def test_no_pixel_of_a_ball_is_lost(centre, radius, fov):
+def test_no_pixel_of_a_ball_is_lost(center, radius, fov):
     """Balls fill the sphere by which the part of the image that is searched is found."""
-    ball = Shape.ELLIPSOID, centre, np.full(3, radius), np.eye(3)
+    ball = Shape.ELLIPSOID, center, np.full(3, radius), np.eye(3)
     height, width = 60, 80
     focal, cx, cy = width / 2 / np.tan(fov / 2), (width - 1) / 2, (height - 1) / 2
     depth = np.full((height, width), np.inf, np.float32)
     trace(*rows([ball]), focal, cx, cy, depth, np.zeros((height, width), np.int16))
     v, u = np.mgrid[:height, :width]
     rays = np.stack([(u - cx) / focal, (v - cy) / focal, np.ones((height, width))], -1)
-    square, along = (rays**2).sum(-1), rays @ centre
-    root = along**2 - square * (centre @ centre - radius**2)
+    square, along = (rays**2).sum(-1), rays @ center
+    root = along**2 - square * (center @ center - radius**2)
     wanted = (along - np.sqrt(np.maximum(root, 0))) / square
     # Neither grazing rays nor those that end on the near plane are certain.
     certain = (np.abs(root) > 1e-6) & (np.abs(wanted - NEAR) > 1e-6)
@@ -235,19 +235,19 @@ def test_the_part_of_the_image_that_is_searched_by_hand():
     st.integers(0, 10**6),
 )
 @settings(deadline=None, max_examples=60)
-def test_shadows_are_those_of_all_solids(scene, centre, radius, lamp, size, seed):
+def test_shadows_are_those_of_all_solids(scene, center, radius, lamp, size, seed):
     """Of the solids that are looked up once for a sphere none is missing, and none too many."""
     room = Shape.ROOM, np.zeros(3), np.full(3, 9.0), np.eye(3)
     shapes, geometry, reach = rows([room, *scene])
-    assume(np.linalg.norm(lamp - centre) > 1e-3)
+    assume(np.linalg.norm(lamp - center) > 1e-3)
     light = np.array([*lamp, 0.7, size])
     found = np.empty(len(shapes), np.int64)
-    count = casters(shapes, geometry, reach, centre, radius + size, light, found)
+    count = casters(shapes, geometry, reach, center, radius + size, light, found)
     assert 0 not in found[:count]
     random = np.random.default_rng(seed)
     for _ in range(10):
         offset = random.standard_normal(3)
-        point = centre + radius * random.random() * offset / np.linalg.norm(offset)
+        point = center + radius * random.random() * offset / np.linalg.norm(offset)
         way = lamp + size * random.uniform(-0.5, 0.5, 3) - point
         lengths = [hit(shapes[n], geometry, n, *point, *way) for n in range(1, len(shapes))]
         brute = any(1e-4 < t < 1 for t in lengths)
@@ -256,12 +256,12 @@ def test_shadows_are_those_of_all_solids(scene, centre, radius, lamp, size, seed
 
 @given(POINTS, st.floats(0.1, 1), POINTS, st.floats(0, 0.5), st.floats(0.1, 0.9), POINTS)
 @settings(deadline=None, max_examples=200)
-def test_no_small_solid_is_left_out_at_the_rim(centre, radius, lamp, size, share, aside):
+def test_no_small_solid_is_left_out_at_the_rim(center, radius, lamp, size, share, aside):
     """From the rim of the sphere to that of the lamp, past a ball that is just in the way."""
-    across = np.cross(lamp - centre, aside)
+    across = np.cross(lamp - center, aside)
     assume(np.linalg.norm(across) > 1e-3)
     across /= np.linalg.norm(across)
-    point = centre + radius * across
+    point = center + radius * across
     way = lamp + 0.86 * size * across - point
     assume(np.linalg.norm(way) > 0.5)
     small = 0.02
@@ -270,12 +270,12 @@ def test_no_small_solid_is_left_out_at_the_rim(centre, radius, lamp, size, share
     off = point + share * way + 0.9 * small * beside / np.linalg.norm(beside)
     shapes, geometry, reach = rows([(Shape.ELLIPSOID, off, np.full(3, small), np.eye(3))])
     light, found = np.array([*lamp, 0.7, size]), np.empty(1, np.int64)
-    count = casters(shapes, geometry, reach, centre, radius + size, light, found)
+    count = casters(shapes, geometry, reach, center, radius + size, light, found)
     assert count == 1
     assert shadowed(shapes, geometry, reach, found[:count], *point, *way)
     # The other side of the lamp is not hidden by a ball that is far enough away from it.
-    geometry[0, :3] = centre - (radius + size + 1) * (lamp - centre) / np.linalg.norm(lamp - centre)
-    assert casters(shapes, geometry, reach, centre, radius, light, found) == 0
+    geometry[0, :3] = center - (radius + size + 1) * (lamp - center) / np.linalg.norm(lamp - center)
+    assert casters(shapes, geometry, reach, center, radius, light, found) == 0
 
 
 def test_a_shadow_by_hand():

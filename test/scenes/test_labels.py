@@ -142,7 +142,7 @@ def test_a_picture_makes_no_edge_on_its_wall():
         assert solid.class_id == SceneClass.WALL
         # It hangs on the wall that it belongs to.
         wall = (0, 2 * scene.room.half[side // 2])[side % 2]
-        assert solid.centre[side // 2] == pytest.approx(wall)
+        assert solid.center[side // 2] == pytest.approx(wall)
     bare, owners = scene.solids(0)
     assert set(owners[1 : len(scene.decoration) + 1]) == {side for side, _ in scene.decoration}
     camera = scene.view.camera(0, (48, 64))

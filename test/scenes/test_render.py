@@ -124,7 +124,7 @@ def test_every_pixel_lies_on_its_solid(geometry, scenes):
         points = geometry.world(camera, seen.depth)
         for number in np.unique(seen.solid):
             solid = solids[number]
-            local = (points[seen.solid == number] - solid.centre) @ np.asarray(solid.axes).T
+            local = (points[seen.solid == number] - solid.center) @ np.asarray(solid.axes).T
             # Half floats have no part in it: depth is off by 1e-7 of itself.
             off = geometry.implicit(solid.shape, solid.half, local) * np.min(solid.half)
             assert np.abs(off).max() < 1e-5
@@ -136,7 +136,7 @@ def test_no_solid_is_before_what_a_pixel_shows(geometry, scenes):
         for share in (0.5, 0.9, 0.99):
             points = geometry.world(camera, share * seen.depth)
             for solid in solids[1:]:
-                local = (points - solid.centre) @ np.asarray(solid.axes).T
+                local = (points - solid.center) @ np.asarray(solid.axes).T
                 assert geometry.implicit(solid.shape, solid.half, local).min() > -1e-6
 
 
@@ -239,13 +239,13 @@ def test_shadows_lie_where_solids_are_before_the_lamp(geometry):
     seen, empty = geometry.look([*balls, box], **view), geometry.look(**view)
     points = geometry.world(geometry.camera_at((72, 96), 1.9), seen.depth)
     ways = lamp - points
-    between = points + np.linspace(0.001, 1, 100)[:, None, None, None] * ways - box.centre
+    between = points + np.linspace(0.001, 1, 100)[:, None, None, None] * ways - box.center
     blocked = geometry.implicit(Shape.BOX, box.half, between).min(0) < 0
     for ball in balls:
         # The nearest that the way to the lamp comes to the middle of a ball.
-        share = ((ball.centre - points) * ways).sum(-1) / (ways**2).sum(-1)
+        share = ((ball.center - points) * ways).sum(-1) / (ways**2).sum(-1)
         nearest = points + np.clip(share, 0, 1)[..., None] * ways
-        blocked |= np.linalg.norm(nearest - ball.centre, axis=-1) < ball.half[0]
+        blocked |= np.linalg.norm(nearest - ball.center, axis=-1) < ball.half[0]
     around = seen.solid == 0
     darker = seen.image[..., 0] < empty.image[..., 0]
     assert (darker == blocked)[around].mean() > 0.997

@@ -24,13 +24,13 @@ def walker(speed=1.0, **options):
 
 def place(solids):
     """Return where on the floor somebody is: between their hips."""
-    chest = [s.centre[:2] for s in solids if s.part == Part.TORSO]
+    chest = [s.center[:2] for s in solids if s.part == Part.TORSO]
     return np.mean(chest, 0)
 
 
 def faces(solids):
     """Return the direction in which somebody looks: from the hair to the face."""
-    _, face, hair = (np.asarray(s.centre) for s in solids if s.part == Part.HEAD)
+    _, face, hair = (np.asarray(s.center) for s in solids if s.part == Part.HEAD)
     return (face - hair)[:2] / np.linalg.norm((face - hair)[:2])
 
 

@@ -28,8 +28,8 @@ def test_a_capsule_goes_from_end_to_end(start, end):
     np.testing.assert_allclose(solid.axes @ solid.axes.T, np.eye(3), atol=1e-9)
     assert np.linalg.det(solid.axes) == pytest.approx(1)
     along = solid.half[2] * solid.axes[2]
-    np.testing.assert_allclose(solid.centre - along, start, atol=1e-9)
-    np.testing.assert_allclose(solid.centre + along, end, atol=1e-9)
+    np.testing.assert_allclose(solid.center - along, start, atol=1e-9)
+    np.testing.assert_allclose(solid.center + along, end, atol=1e-9)
     assert tuple(solid.half[:2]) == (0.1, 0.1)
     assert (solid.shape, solid.class_id, solid.part) == (
         Shape.CAPSULE,
@@ -46,12 +46,12 @@ def test_a_capsule_without_length_is_a_ball():
 
 @FEW
 @given(POINTS, POINTS, ANGLES, POINTS)
-def test_turning_moves_a_solid_with_its_axes(centre, corner, yaw, at):
-    solid = Solid(Shape.BOX, centre, (1, 2, 3), GREY, SceneClass.BOX)
+def test_turning_moves_a_solid_with_its_axes(center, corner, yaw, at):
+    solid = Solid(Shape.BOX, center, (1, 2, 3), GREY, SceneClass.BOX)
     (moved,) = transform([solid], yaw, at)
     # A point given in the frame of the solid goes where the whole turn takes it.
-    before = centre + corner @ solid.axes
-    after = moved.centre + corner @ moved.axes
+    before = center + corner @ solid.axes
+    after = moved.center + corner @ moved.axes
     np.testing.assert_allclose(after, yaw_rotation(yaw) @ before + at, atol=1e-9)
     assert after[2] - at[2] == pytest.approx(before[2])
     assert (moved.half, moved.class_id) == (solid.half, solid.class_id)
@@ -59,7 +59,7 @@ def test_turning_moves_a_solid_with_its_axes(centre, corner, yaw, at):
 
 def test_a_quarter_turn_is_counterclockwise_from_above():
     (moved,) = transform([Solid(Shape.BOX, (1, 0, 0.5), (1, 2, 3), GREY, 0)], np.pi / 2, (0, 0, 1))
-    np.testing.assert_allclose(moved.centre, (0, 1, 1.5), atol=1e-12)
+    np.testing.assert_allclose(moved.center, (0, 1, 1.5), atol=1e-12)
 
 
 def test_classes_are_those_of_the_task_table():
@@ -94,7 +94,7 @@ def test_furniture_stands_on_the_floor_within_its_circle(geometry, maker, class_
         assert -0.021 < min(lowest) < 0.001
         assert 0.15 < max(highest) < 2.1
         for solid in solids:
-            out = np.abs(solid.centre[:2]) + solid.half[:2]
+            out = np.abs(solid.center[:2]) + solid.half[:2]
             reach = np.hypot(*out) if solid.shape == Shape.BOX else out.max()
             # The back of a chair stands out a little.
             assert reach < radius + (0.025 if maker is chair else 1e-9)
@@ -129,7 +129,7 @@ def test_all_parts_of_a_person_are_there():
         for limb in (Part.UPPER_ARM, Part.UPPER_LEG):
             assert counts.count(limb) == 2
         middle = {
-            part: np.mean([s.centre[2] for s in solids if s.part == part]) for part in set(counts)
+            part: np.mean([s.center[2] for s in solids if s.part == part]) for part in set(counts)
         }
         assert middle[Part.HEAD] > middle[Part.TORSO] > middle[Part.UPPER_LEG]
         assert middle[Part.UPPER_LEG] > middle[Part.LOWER_LEG]
@@ -147,7 +147,7 @@ def test_people_are_as_tall_as_they_say_and_stand_on_the_floor(geometry):
             assert min(lowest) == pytest.approx(0, abs=1e-3)
             # Nobody is wider than their arms reach.
             for solid in solids:
-                assert np.hypot(*(solid.centre - [1, 2, 0])[:2]) < 0.7
+                assert np.hypot(*(solid.center - [1, 2, 0])[:2]) < 0.7
 
 
 def test_joints_hold_together():
@@ -158,7 +158,7 @@ def test_joints_hold_together():
         for solid in solids:
             if solid.shape == Shape.CAPSULE:
                 along = solid.half[2] * solid.axes[2]
-                ends.setdefault(solid.part, []).append((solid.centre - along, solid.centre + along))
+                ends.setdefault(solid.part, []).append((solid.center - along, solid.center + along))
         for upper, lower in (
             (Part.UPPER_ARM, Part.LOWER_ARM),
             (Part.UPPER_LEG, Part.LOWER_LEG),
@@ -174,7 +174,7 @@ def test_left_and_right_take_turns():
 
     def knees(walked):
         solids = someone.solids((0, 0), 0, walked)
-        return np.array([s.centre for s in solids if s.part == Part.UPPER_LEG])
+        return np.array([s.center for s in solids if s.part == Part.UPPER_LEG])
 
     right, left = knees(step / 2)
     assert right[0] * left[0] < 0
@@ -186,7 +186,7 @@ def test_left_and_right_take_turns():
 def test_who_stands_does_not_move():
     first, later = (person(4).solids((1, 1), 0.5, walked, 0) for walked in (0, 0.4))
     for one, other in zip(first, later, strict=True):
-        np.testing.assert_allclose(one.centre, other.centre, atol=1e-12)
+        np.testing.assert_allclose(one.center, other.center, atol=1e-12)
 
 
 def test_people_differ_and_busy_clothes_have_patterns():

@@ -55,7 +55,7 @@ def objective(kind, gates=('blocks', 'windows'), weights=WEIGHTS, **config):
     return MultiTaskLoss(network, stage, (IMAGENET_MEAN, IMAGENET_STD), 4, weights)
 
 
-def normalised(pixels):
+def normalized(pixels):
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
     return (pixels / 255 - mean) / std
 
@@ -78,7 +78,7 @@ def test_every_loss_of_every_stage_is_finite(kind, gates):
 def test_static_is_the_network_at_budget_one():
     made, truth = objective('static'), labels()
     losses = made(images(), truth, 1.0, 0)
-    maps = made.network(normalised(images()), 1.0).maps
+    maps = made.network(normalized(images()), 1.0).maps
     for name, task in TASKS.items():
         expected = task_loss(task, maps[name], downsample_labels(task, truth[name], 4))
         torch.testing.assert_close(losses[name], expected.detach(), rtol=1e-5, atol=1e-6)
@@ -153,7 +153,7 @@ def test_spending_is_the_squared_distance_of_the_mean_from_the_budget():
     with torch.no_grad():
         generator = torch.Generator().manual_seed(seed)
         shares = made.network.forward_train(
-            normalised(images(8)), budgets, None, 0.7, generator
+            normalized(images(8)), budgets, None, 0.7, generator
         ).fractions.float()
     assert (budgets[:2] == 1).all()
     assert (budgets[2:] < 1).all()
@@ -247,7 +247,7 @@ def test_a_block_opens_or_closes_by_its_effect_on_the_loss(std):
     silence(blocks)
     torch.nn.init.normal_(blocks[1].mlp.fc2.weight, std=std)
     optimizer = torch.optim.Adam([p for p in made.parameters() if p.requires_grad], 0.01)
-    tokens = made.network.encoder.patch_embed(normalised(images()))
+    tokens = made.network.encoder.patch_embed(normalized(images()))
     for step in range(25):
         optimizer.zero_grad()
         made(images(), labels(), 1.0, 4096 * step)['loss'].backward()

@@ -374,7 +374,7 @@ class EmulatedNode:
 
 
 class _StreamingScorer:
-    """Emulated node at one budget with the scores of what it knows when each frame arrives."""
+    """Emulated node at one budget; scores the newest finished results at each arrival."""
 
     def __init__(self, streaming: Streaming, issues: IssueLog) -> None:
         self._streaming, self._node, self._issues = streaming, EmulatedNode(), issues

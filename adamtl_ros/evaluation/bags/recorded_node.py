@@ -89,7 +89,7 @@ def evaluate_recorded_node(
     result.labelled = dict(scorer.result.scores.truth.labelled)
     result.wall_s = time.perf_counter() - started
     if not result.frames:
-        result.failure = f'{recorded} has no answer with the stamp of an image of {path}'
+        result.failure = f'{recorded} has no results with the header stamp of any image of {path}'
     return result
 
 

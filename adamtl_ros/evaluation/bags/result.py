@@ -44,7 +44,7 @@ STAGES = ('preprocess_ms', 'infer_ms', 'postprocess_ms')
 
 
 class UsageMap:
-    """How often each encoder block ran, and each place of the image was processed."""
+    """Counts of how often each encoder block ran, and where in the image."""
 
     def __init__(self, arch: Architecture) -> None:
         """Start without frames.

@@ -81,7 +81,7 @@ class BatteryLimiter:
         return 0 <= self._clock.now - self._received_at <= self.settings.timeout_s
 
     def update(self, reading: BatteryReading, now: float) -> None:
-        """Take a reading of a time [s]."""
+        """Update with a reading received at `now` [s]."""
         self._clock.advance(now)
         self._reading, self._received_at = reading, self._clock.now
         charge, _ = self._checked_charge()

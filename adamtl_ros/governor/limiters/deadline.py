@@ -1,6 +1,10 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Deadline limiter: the largest budget that meets a deadline, learned from latencies."""
+"""Deadline limiter: the largest budget that meets a deadline, learned from latencies.
+
+The caution is a safety margin that late frames increase: the logarithm of the factor by which
+the latency that is aimed at lies below the deadline, apart from the constant headroom.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ MAX_WINDOW = 1000
 MAX_LATENCY_MS = 600_000.0
 """Latency above which a measurement is discarded [ms]."""
 CAUTION_GAIN = 0.05
-"""Increase of the caution, in the logarithm of the latency, for each late frame."""
+"""Increase of the caution for each late frame."""
 MAX_CAUTION = 0.15
 """Largest caution; to make room for still slower frames would cost all others too much budget."""
 LATE_TARGET = 0.6
@@ -75,7 +79,7 @@ class LatencyCurve:
         return (relative - self.fixed) / (1 - self.fixed)
 
     def update(self, budget: float, latency_ms: float) -> None:
-        """Take the latency of one frame [ms]."""
+        """Update with the latency of one frame [ms]."""
         observed = math.log(latency_ms)
         if math.isnan(self._state[0]):
             self._state[0] = observed - math.log(self.relative(budget))
@@ -104,7 +108,7 @@ class DeadlineLimiter:
         self._recent: deque[tuple[float, float]] = deque(maxlen=MAX_WINDOW)
 
     def update(self, budget: float, latency_ms: float) -> None:
-        """Take the budget and the latency [ms] of a frame; implausible ones are ignored."""
+        """Update with the budget and the latency [ms] of a frame; implausible ones are ignored."""
         if not (0 < budget <= 1 and 0 < latency_ms < MAX_LATENCY_MS):
             return
         self.curve.update(budget, latency_ms)

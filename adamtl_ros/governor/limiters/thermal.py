@@ -88,7 +88,7 @@ class ThermalLimiter:
         trip_c: float = math.inf,
         too_hot: bool = False,
     ) -> None:
-        """Take the temperature of a sensor.
+        """Update with the temperature of a sensor, received at `now` [s].
 
         Args:
             source: Name of the sensor.

@@ -30,7 +30,7 @@ PARTS = ('shared', 'task', 'norm', 'patch_embed', 'merging', 'position_bias', 'd
 def inject(
     network: AdaptiveNetwork, config: LoraConfig, generator: torch.Generator | None = None
 ) -> None:
-    """Put adapters on a network that has none; its output stays the same until they learn.
+    """Add adapters to a network that has none; its output is the same until they are trained.
 
     Args:
         network: Network to change, in place.
@@ -51,7 +51,7 @@ def inject(
 
 
 def remove(network: AdaptiveNetwork) -> None:
-    """Take the adapters off; without any, do nothing."""
+    """Remove the adapters of a network; one without any does not change."""
     unmerge(network)
     for linear in network.encoder.linears:
         linear.shared = None

@@ -64,7 +64,7 @@ class BudgetModel:
 
     @cached_property
     def floor(self) -> int:
-        """MACs with all gates shut, which needs no policy."""
+        """MACs with all gates shut; the policy does not run then."""
         return self.complexity.total(self.closed_plan, self.tasks)
 
     @cached_property
@@ -102,7 +102,7 @@ class BudgetModel:
     def fraction(self, gates: Gates) -> Tensor:
         """Return the fraction of the full MACs under gates, the policy included, (B,) double.
 
-        Gates of 0 and 1 give exact counts; gradients flow back to them.
+        It is exact for gates of 0 and 1, and gradients reach the gates.
         """
         parts = self.parts(gates, torch.mul, 1.0)
         spent = [(gate.flatten(2).sum(-1) * macs).sum(-1) for gate, macs in parts]
@@ -140,9 +140,9 @@ class BudgetModel:
         shared = replace(gates, branches=None)
         parts = _parts(shared, self.complexity.table(()).to(gates.device), both, ungated)
         task, block, table = (x.to(gates.device) for x in self._branches)
-        own, there = gates.branches[:, block, task], shared.map(lambda gate: gate[:, block])
-        run = own if there.blocks is None else both(own, there.blocks)
-        return parts + _parts(replace(there, blocks=run), table, both, ungated)
+        own, of_block = gates.branches[:, block, task], shared.map(lambda gate: gate[:, block])
+        run = own if of_block.blocks is None else both(own, of_block.blocks)
+        return parts + _parts(replace(of_block, blocks=run), table, both, ungated)
 
     @cached_property
     @torch.inference_mode(mode=False)

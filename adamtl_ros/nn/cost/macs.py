@@ -264,7 +264,7 @@ def complexity(
     grids = stage_grids(arch, size)
     embed = grids[0][0] * grids[0][1] * arch.embed_dim * 3 * arch.patch**2
     blocks = [
-        _adapted(_block(arch, grids[stage], dim), adapters, stage, index + 1 == depth, merged)
+        _adapted(_block(arch, grids[stage], dim), dim, adapters, stage, index + 1 == depth, merged)
         for stage, (dim, depth) in enumerate(zip(arch.dims, arch.depths, strict=True))
         for index in range(depth)
     ]
@@ -293,18 +293,21 @@ def stage_grids(arch: Architecture, size: tuple[int, int]) -> list[tuple[int, in
 
 
 def _block(arch: Architecture, grid: tuple[int, int], dim: int) -> BlockCost:
+    """Count the MACs of a block without adapters."""
     windows = window_grid(*grid, arch.window, False)
+    # qkv (3 * dim^2) and proj (dim^2) for each token; its products with keys and with values.
     attention = windows.slots * (4 * dim**2 + 2 * windows.slots * dim)
+    # A hidden channel: its row of fc1 and its column of fc2.
     return BlockCost(windows.count, windows.slots, attention, 2 * dim, arch.mlp_ratio * dim)
 
 
 def _adapted(
-    cost: BlockCost, adapters: LoraConfig | None, stage: int, last: bool, merged: bool
+    cost: BlockCost, dim: int, adapters: LoraConfig | None, stage: int, last: bool, merged: bool
 ) -> BlockCost:
     """Add the MACs of low-rank pairs that are not merged, and of the branches of tasks."""
     if adapters is None:
         return cost
-    dim, rank = cost.channel // 2, adapters.shared.ranks[stage]
+    rank = adapters.shared.ranks[stage]
     apart = {
         layer: rank
         for layer in adapters.shared_layers
@@ -342,7 +345,16 @@ def _branch(adapters: LoraConfig, stage: int, dim: int) -> BranchCost | None:
 
 
 def _merging(arch: Architecture, grids: list[tuple[int, int]], adapters: LoraConfig | None) -> int:
+    """Count the MACs of the patch mergings after all stages but the last.
+
+    Args:
+        arch: Sizes of the network.
+        grids: Height and width of the tokens of each stage.
+        adapters: Low-rank adapters that are not merged; None for none.
+
+    """
     ranks = adapters.merging.ranks if adapters and adapters.merging else (0,) * len(grids)
+    # reduction, 4 * dim to 2 * dim (8 * dim^2), and its low-rank pair (4 * dim + 2 * dim) * rank.
     return sum(
         height * width * (8 * dim**2 + 6 * dim * rank)
         for (height, width), dim, rank in zip(grids[1:], arch.dims, ranks, strict=False)
@@ -350,7 +362,10 @@ def _merging(arch: Architecture, grids: list[tuple[int, int]], adapters: LoraCon
 
 
 def _policy_trunk(arch: Architecture, grid: tuple[int, int], policy: PolicyConfig) -> int:
+    """Count the MACs of the policy's layers that all heads share."""
     rows, columns = cell_grid(*grid)
+    # In the order of `Policy`: squeeze of all tokens, mix (3 x 3) of the cells, frame; and the
+    # two layers of budget.
     squeeze = grid[0] * grid[1] * arch.embed_dim * policy.channels
     mix = rows * columns * 9 * policy.channels * 2 * policy.channels
     frame = 4 * policy.channels * policy.hidden
@@ -358,7 +373,9 @@ def _policy_trunk(arch: Architecture, grid: tuple[int, int], policy: PolicyConfi
 
 
 def _policy_head(arch: Architecture, grid: tuple[int, int], policy: PolicyConfig) -> int:
+    """Count the MACs of one head of the policy."""
     rows, columns = cell_grid(*grid)
+    # Scores of the stages at each cell of the map, and of each granularity for each block.
     places = rows * columns * 2 * policy.channels * len(arch.depths)
     head = policy.hidden * arch.block_count * len(policy.gates)
     return head + places * policy.has_map

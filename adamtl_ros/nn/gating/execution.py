@@ -190,7 +190,7 @@ class RelaxedExecution:
         self.narrow = narrow
 
     def idle(self, stage: int) -> bool:  # noqa: ARG002
-        """Compute all stages."""
+        """Return False: every block is computed, whatever its gates."""
         return False
 
     def block(

@@ -114,10 +114,10 @@ def combine_heads(head_scores: Gates, *, branches: bool = False) -> Gates:
     Args:
         head_scores: (B, ..., heads); with `branches`, of blocks or windows at least.
         branches: Score the branches of tasks, too. A block runs for all tasks if one of them
-            needs it, but a task that would not have run it gets no branch of its own. So its
-            branch has the score that running the block would have if all tasks scored it as
-            this one does; running it takes the block and, where windows are gated, the window
-            with the highest score.
+            needs it, but a task that would not have run it gets no branch of its own. A
+            branch's score is the block's combined score with every head replaced by this
+            task's head; with window gates, a head's score is the minimum of its block score and
+            its highest window score.
 
     """
     scores = head_scores.map(noisy_or)

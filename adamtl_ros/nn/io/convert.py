@@ -3,7 +3,7 @@
 """Conversion of checkpoints from other projects: Swin, EfficientNet-Lite, and released MTLoRA.
 
 Of an MTLoRA checkpoint (Agiza, Neseem and Reda 2024), sizes and ranks are inferred from the
-shapes of the weights; scales are not in the file. Resampling is bilinear between pixel centres.
+shapes of the weights; scales are not in the file. Resampling is bilinear between pixel centers.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ ARCHITECTURES = {
     for architecture in (
         # For small CPUs: 8x8 windows take 1.35 times less time per attention MAC than 7x7.
         Architecture('nano', 24, (1, 2, 6, 1), (1, 2, 4, 8), 8, 24, (192, 256)),
-        # The full network spends what `nano` spends at budget 0.57, for comparison.
+        # For comparison: its full network has as many MACs as `nano` has at budget 0.57.
         Architecture('pico', 24, (1, 1, 2, 1), (1, 2, 4, 8), 8, 24, (192, 256)),
         # Liu et al. 2021, "Swin Transformer", section 3.3.
         Architecture('tiny', 96, (2, 2, 6, 2), (3, 6, 12, 24), 7, 48, (224, 224)),

@@ -127,12 +127,12 @@ def test_results_of_another_bag_are_a_failure(played, predictions, tmp_path, cap
             data = own_typestore().serialize_cdr(message, connection.msgtype)
             writer.write(topics[connection.topic], time, data)
     found = live(bag, predictions)
-    assert 'has no answer with the stamp of an image' in found.failure
+    assert 'has no results with the header stamp of any image' in found.failure
     assert found.frames == 0
     assert found.budgets == []
     arguments = [str(bag), '--recorded', str(predictions), '--out', str(tmp_path / 'out')]
     assert main(['evaluate-bag', *arguments]) == 2
-    assert 'has no answer with the stamp of an image' in capsys.readouterr().err
+    assert 'has no results with the header stamp of any image' in capsys.readouterr().err
 
 
 def test_the_command_writes_the_same_report(played, predictions, tmp_path, capsys):

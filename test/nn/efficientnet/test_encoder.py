@@ -55,7 +55,7 @@ def test_channels_are_rounded_to_eight_but_never_down_by_more_than_a_tenth(chann
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 2]), st.sampled_from([1, 3, 5]))
-def test_same_padding_is_centred_with_the_odd_pixel_last(height, width, stride, kernel):
+def test_same_padding_is_centerd_with_the_odd_pixel_last(height, width, stride, kernel):
     x = torch.randn(1, 2, height, width)
     conv = SameConv2d(2, 3, kernel, stride)
     out = conv(x)
