@@ -15,7 +15,7 @@ Example:
     >>> import adamtl_ros
     >>> engine = adamtl_ros.Engine(adamtl_ros.load_model('scenes_nano'))
     >>> inference = engine.run(image, budget=0.5, tasks=['depth'])  # (H, W, 3) uint8, RGB
-    >>> inference.results['depth']  # (H, W) float32, metres
+    >>> inference.results['depth']  # (H, W) float32, meters
 
 """
 

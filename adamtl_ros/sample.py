@@ -31,7 +31,7 @@ class Sample:
 
     * label tasks: (H, W) uint8 class ids, 255 = unlabelled;
     * normals: (H, W, 3) float32 unit vectors in the camera optical frame, NaN = unknown;
-    * depth: (H, W) float32 metres along the optical axis, NaN = unknown;
+    * depth: (H, W) float32 meters along the optical axis, NaN = unknown;
     * saliency and edges: (H, W) uint8, 0 or 1, 255 = unknown.
 
     Attributes:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 LOG_DEPTH_LIMIT = 6.9
-"""Limit of the depth decoder, which predicts the logarithm of metres: 1 mm to 1 km."""
+"""Limit of the depth decoder, which predicts the logarithm of meters: 1 mm to 1 km."""
 UNLABELLED = 255
 """Class id of a pixel without a class, in PASCAL and in vision_msgs."""
 PASCAL_CLASSES = (
@@ -131,12 +131,12 @@ def select(names: Iterable[str], available: Iterable[str] = tuple(TASKS)) -> tup
 
 
 def label_palette(count: int) -> NDArray[np.uint8]:
-    """Return the colors of class ids, (256, 3) RGB, as in PASCAL VOC; 255 (unlabelled) is grey.
+    """Return the colors of class ids, (256, 3) RGB, as in PASCAL VOC; 255 (unlabelled) is gray.
 
     The bits of the id, three at a time, become the high bits of red, green and blue.
 
     Args:
-        count: Number of classes; ids from there on are grey like unlabelled ones.
+        count: Number of classes; ids from there on are gray like unlabelled ones.
 
     """
     ids = np.arange(256)

@@ -107,15 +107,15 @@ def policy_cost(network: AdaptiveNetwork, frames: list[Tensor], rounds: int) -> 
     print(f'{"":<25}{"MACs":>7}{"time":>7}{"ms":>7}')
     for name, gates in POLICIES.items():
         network.policy, network.calibration = _policies(network, gates)[0]
-        model = network.budget_model(frames[0].shape[-2:], TASKS)
+        costs = network.budget_model(frames[0].shape[-2:], TASKS)
         tokens = network.encoder.patch_embed(frames[0])
-        decide = partial(network._choose_plans, tokens, model, 0.75)  # noqa: SLF001
+        decide = partial(network._choose_plans, tokens, costs, 0.75)  # noqa: SLF001
         if not decide()[1]:
             raise RuntimeError(f'{name}: the policy did not run')
         ratios, full = compare_times(
             {'policy': decide}, partial(network, frames[0], 1.0, TASKS), 3 * rounds
         )
-        macs = model.policy_macs / model.full
+        macs = costs.policy_macs / costs.full
         print(
             f'{name:<25}{macs:>7.4f}{ratios["policy"]:>7.4f}{ratios["policy"] * full * 1000:>7.2f}'
         )

@@ -35,14 +35,14 @@ def plan_within(
         seed: Seed of the plan.
 
     """
-    model = network.budget_model(network.arch.input_size, tasks)
-    counts = model.complexity
+    costs = network.budget_model(network.arch.input_size, tasks)
+    counts = costs.complexity
     for step in range(STEPS, -1, -1):
         rng = random.Random(seed)  # noqa: S311
         plan = Plan.from_blocks(
             [draw(step / STEPS, cost, rng) for cost in counts.blocks], counts.depths
         )
-        if counts.total(plan, model.tasks) <= budget * model.full:
+        if counts.total(plan, costs.tasks) <= budget * costs.full:
             break
     return plan
 

@@ -4,7 +4,7 @@
 """Train semantic segmentation and depth on a folder of your own.
 
 The folder has `image/*.jpg` and, with the same names, `semseg/*.png` (8-bit class ids, 255 =
-unlabelled) and `depth/*.png` (16-bit millimetres, 0 = unknown). Either may be missing for an image.
+unlabelled) and `depth/*.png` (16-bit millimeters, 0 = unknown). Either may be missing for an image.
 
     python examples/train_on_folder.py my_folder --classes floor wall person --steps 2000
 

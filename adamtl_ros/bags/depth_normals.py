@@ -31,7 +31,7 @@ def normals_from_depth(
     lower neighbors of a point of the smoothed depth, oriented towards the camera.
 
     Args:
-        depth: (H, W) metres along the optical axis, NaN = unknown.
+        depth: (H, W) meters along the optical axis, NaN = unknown.
         matrix: (3, 3) camera matrix K for this image, without distortion.
 
     Returns:
@@ -39,10 +39,10 @@ def normals_from_depth(
         a depth nearby is unknown or belongs to another surface.
 
     """
-    metres = depth.astype(np.float32)
-    known = np.isfinite(metres) & (metres > 0)
-    smooth = _smooth(np.where(known, metres, 0), known)
-    height, width = metres.shape
+    meters = depth.astype(np.float32)
+    known = np.isfinite(meters) & (meters > 0)
+    smooth = _smooth(np.where(known, meters, 0), known)
+    height, width = meters.shape
     x = (np.arange(width, dtype=np.float32) - np.float32(matrix[0, 2])) / np.float32(matrix[0, 0])
     y = (np.arange(height, dtype=np.float32) - np.float32(matrix[1, 2])) / np.float32(matrix[1, 1])
     points = np.stack([x * smooth, y[:, None] * smooth, smooth])
@@ -52,7 +52,7 @@ def normals_from_depth(
     found = _cross(down, across)
     # The second factor is the sign that orients the normal towards the camera.
     length = np.sqrt(_dot(found, found)) * -np.sign(_dot(found, points[:, inner, inner]))
-    valid = _one_surface(metres, known)[inner, inner] & (length != 0)
+    valid = _one_surface(meters, known)[inner, inner] & (length != 0)
     with np.errstate(divide='ignore', invalid='ignore'):
         scale = np.where(valid, 1 / length, np.float32(np.nan))
     normals = np.full((height, width, 3), np.nan, np.float32)
@@ -71,22 +71,22 @@ def _dot(one: Planes, other: Planes) -> Planes:
     return a * u + b * v + c * w
 
 
-def _smooth(metres: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _smooth(meters: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return the mean of the known depths around each pixel."""
     size = (REACH + 1, REACH + 1)
-    total = cv2.boxFilter(metres, -1, size, normalize=False)
+    total = cv2.boxFilter(meters, -1, size, normalize=False)
     count = cv2.boxFilter(known.astype(np.float32), -1, size, normalize=False)
     return total / np.maximum(count, 1)
 
 
-def _one_surface(metres: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _one_surface(meters: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the mask of pixels whose surroundings are known and on one surface.
 
     A slope changes the depth evenly, so only the change between adjacent pixels counts.
     """
     block = np.ones((3, 3), np.uint8)
-    low = cv2.erode(np.where(known, metres, FAR), block)
-    high = cv2.dilate(np.where(known, metres, 0), block)
+    low = cv2.erode(np.where(known, meters, FAR), block)
+    high = cv2.dilate(np.where(known, meters, 0), block)
     smooth = known & (high - low <= JUMP * low)
     size = 2 * (REACH + REACH // 2) + 1
     # Beyond the border nothing is known.

@@ -214,7 +214,7 @@ def choose_camera(path: Path, topic: str, truth: set[str]) -> str:
 
     """
     camera = find_camera(path, topic)
-    # Labels are grey images, too.
+    # Labels are gray images, too.
     topics = [found for found in (camera.image, *camera.others) if topic or found not in truth]
     if not topics:
         raise BagError(f'{path}: no camera images besides the ground truth on {sorted(truth)}')

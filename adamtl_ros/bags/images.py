@@ -37,7 +37,7 @@ LABEL_ENCODINGS = {
     Kind.NORMALS: ('32FC3',),
     Kind.DEPTH: ('32FC1', '16UC1', 'mono16'),
 }
-"""Encodings of ground truth by kind of task; 16 bits of depth are millimetres."""
+"""Encodings of ground truth by kind of task; 16 bits of depth are millimeters."""
 JPEG_START, JPEG_END = b'\xff\xd8', b'\xff\xd9'
 
 
@@ -147,7 +147,7 @@ def _decompress(message: Any, flags: int, offset: int = 0) -> NDArray[Any]:
 
 
 def _check_jpeg(data: NDArray[np.uint8]) -> None:
-    """Refuse a JPEG that was cut off; OpenCV fills what is missing with grey.
+    """Refuse a JPEG that was cut off; OpenCV fills what is missing with gray.
 
     Cameras that write into buffers of a fixed size pad with zeros.
     """

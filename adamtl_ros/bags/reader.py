@@ -101,7 +101,7 @@ def find_camera(path: Path, topic: str = '') -> CameraTopics:
 
     Args:
         path: Folder of the bag, or a single .mcap file.
-        topic: Name of the image topic; by default a color camera, else a grey one, and of
+        topic: Name of the image topic; by default a color camera, else a gray one, and of
             several the one with the most images.
 
     Raises:
@@ -189,7 +189,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _channels(reader: AnyReader, connection: Connection) -> int:
-    """Return 3 for a color camera, 1 for a grey one, 0 for depth and the like."""
+    """Return 3 for a color camera, 1 for a gray one, 0 for depth and the like."""
     for message in itertools.islice(read_valid(reader, connection), TRIES):
         if connection.msgtype == RAW:
             return _channels_of(message.encoding)

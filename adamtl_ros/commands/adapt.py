@@ -220,7 +220,7 @@ def _recipe(config: AdaptConfig, base: Model) -> Recipe:
     height, width = build_dataset(validation)[0].image.shape[:2]
     size = network_size(height, width, arch.input_size, arch.stride)
     # Training images have the size of the network input: a crop of the full image would change
-    # the relation of pixels to metres, which depth relies on.
+    # the relation of pixels to meters, which depth relies on.
     data = replace(validation, split='train', options={**options, 'size': list(size)})
     common['stages'] = (replace(stage, size=size),)
     return Recipe(data=data, validation=validation, **common)

@@ -51,7 +51,7 @@ _FILES = {
 class Nyud(ImageFolder):
     """NYUDv2 in the packaging of the multi-task literature, 795 train and 654 val images.
 
-    Depth is in metres, the normals are computed from it, the edges are those of the segmentation.
+    Depth is in meters, the normals are computed from it, the edges are those of the segmentation.
     """
 
     layout: ClassVar[FolderLayout] = FolderLayout(

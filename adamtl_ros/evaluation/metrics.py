@@ -232,7 +232,7 @@ def _count_above(values: Array) -> NDArray[np.int64]:
 
 ANGLE_BIN = 0.01  # degrees
 ANGLE_THRESHOLDS = (11.25, 22.5, 30.0)  # degrees
-MIN_DEPTH = 1e-3  # metres; the minimum that the network can predict
+MIN_DEPTH = 1e-3  # meters; the minimum that the network can predict
 CHUNK = 1 << 15  # pixels
 
 
@@ -297,7 +297,7 @@ class DepthError:
     """Errors of depth over all labelled pixels of the data set (as in Eigen et al., 2014).
 
     Labels that are not finite and positive are unknown. A result that is neither, or below one
-    millimetre, counts as one millimetre.
+    millimeter, counts as one millimeter.
     """
 
     def __init__(self) -> None:
@@ -324,7 +324,7 @@ class DepthError:
         self._sums += other._sums
 
     def compute(self) -> dict[str, float]:
-        """Return 'rmse' in metres, 'log_rmse' (natural), 'abs_rel' and 'delta_1'."""
+        """Return 'rmse' in meters, 'log_rmse' (natural), 'abs_rel' and 'delta_1'."""
         square, log, relative, within = _ratio(self._sums[1:], np.full(4, self._sums[0]))
         return {
             'rmse': sqrt(square),
@@ -376,9 +376,9 @@ def _planes(vectors: Array) -> NDArray[np.float32]:
 
 
 def _depth_sums(result: Array, label: Array) -> list[float]:
-    metres = label.astype(np.float64)
-    valid = (metres > 0) & (metres < np.inf)
-    target, predicted = metres[valid], result[valid].astype(np.float64)
+    meters = label.astype(np.float64)
+    valid = (meters > 0) & (meters < np.inf)
+    target, predicted = meters[valid], result[valid].astype(np.float64)
     predicted[~(predicted >= MIN_DEPTH) | (predicted == np.inf)] = MIN_DEPTH
     error, log = predicted - target, np.log(predicted / target)
     within = np.count_nonzero(np.abs(log) < np.log(1.25))

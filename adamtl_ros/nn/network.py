@@ -98,7 +98,7 @@ class Prediction:
 
     Attributes:
         maps: Raw maps by task name, (B, channels, H/4, W/4): class logits, unscaled normals,
-            logarithms of metres, or logits of a probability.
+            logarithms of meters, or logits of a probability.
         plans: Plan of each image.
         costs: Cost of each image.
 

@@ -72,7 +72,7 @@ class Engine:
     Example:
         >>> engine = Engine(load_model(), 'cpu')
         >>> inference = engine.run(image, budget=0.5, tasks=['depth'])  # image: (H, W, 3) uint8
-        >>> inference.results['depth'].shape  # metres, (H, W) float32
+        >>> inference.results['depth'].shape  # meters, (H, W) float32
         (480, 640)
 
     """

@@ -83,7 +83,7 @@ def postprocess(task: Task, planes: Planes, size: Size) -> NDArray[np.generic]:
 
     Returns:
         (H, W) uint8 for labels and probabilities, (H, W, 3) float32 unit normals, or (H, W)
-        float32 metres. Where the map is not finite: 255 for labels, NaN for normals and depth,
+        float32 meters. Where the map is not finite: 255 for labels, NaN for normals and depth,
         0 for probabilities.
 
     """
@@ -129,10 +129,10 @@ def normals(planes: Planes, size: Size) -> NDArray[np.float32]:
 
 
 def depth(planes: Planes, size: Size) -> NDArray[np.float32]:
-    """Return metres from a map of their logarithm, (H, W); NaN where it is not finite."""
-    metres = np.exp(np.clip(planes[0], -LOG_DEPTH_LIMIT, LOG_DEPTH_LIMIT))
-    metres[~np.isfinite(planes[0])] = np.nan
-    return _resize(metres, size)
+    """Return meters from a map of their logarithm, (H, W); NaN where it is not finite."""
+    meters = np.exp(np.clip(planes[0], -LOG_DEPTH_LIMIT, LOG_DEPTH_LIMIT))
+    meters[~np.isfinite(planes[0])] = np.nan
+    return _resize(meters, size)
 
 
 def probability(planes: Planes, size: Size) -> NDArray[np.uint8]:

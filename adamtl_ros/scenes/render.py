@@ -110,7 +110,7 @@ class Rendering:
 
     Attributes:
         image: (H, W, 3) uint8, RGB.
-        depth: (H, W) float32, metres along the optical axis.
+        depth: (H, W) float32, meters along the optical axis.
         normals: (H, W, 3) float32, unit vectors in the camera optical frame, towards it.
         solid: (H, W) int16, index of the solid.
         face: (H, W) int8, side of a box that was hit: -x, +x, -y, +y, -z, +z in its own frame.

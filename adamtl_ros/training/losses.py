@@ -110,8 +110,8 @@ def scale_aware_log(raw: Tensor, label: Tensor, lam: float = 0.5) -> Tensor:
     AdaMTL's weight of 1 is made for.
 
     Args:
-        raw: (B, 1, h, w) natural logarithm of metres.
-        label: (B, h, w) metres; values that are not finite and positive are unknown.
+        raw: (B, 1, h, w) natural logarithm of meters.
+        label: (B, h, w) meters; values that are not finite and positive are unknown.
         lam: Weight of the squared mean, 0..1.
 
     Raises:

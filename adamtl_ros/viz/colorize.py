@@ -27,7 +27,7 @@ def colorize(task: Task, result: NDArray[np.generic]) -> NDArray[np.uint8]:
         result: Result of the engine, in the form that the node publishes.
 
     Returns:
-        (H, W, 3) uint8, RGB. Labels in the PASCAL VOC colors, unlabelled grey. Normals with
+        (H, W, 3) uint8, RGB. Labels in the PASCAL VOC colors, unlabelled gray. Normals with
         x right as red, y up as green and z towards the camera as blue. Depth from near (red)
         to far (blue), unknown black. Saliency and edges bright on dark.
 

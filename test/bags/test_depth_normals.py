@@ -121,7 +121,7 @@ def test_normals_look_at_the_camera():
     assert ((found * rays).sum(-1)[known] < 0).all()
 
 
-def test_noise_of_a_millimetre_does_little():
+def test_noise_of_a_millimeter_does_little():
     draw, normal = np.random.default_rng(0), unit(0.3, -0.2, -1)
     depth = plane(normal, 1.0, camera())
     noise = draw.normal(0, 0.001, depth.shape).astype(np.float32)

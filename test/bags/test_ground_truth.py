@@ -210,13 +210,13 @@ def test_names_that_cannot_be_read_are_as_good_as_none(tmp_path):
 
 @pytest.mark.parametrize('kind', ['16UC1', '32FC1', 'png'])
 def test_a_depth_camera_beside_the_color(tmp_path, kind):
-    metres = plain(1.25, np.float32)
-    metres[:4] = 0
-    millimetres = (1000 * metres).astype(np.uint16)
+    meters = plain(1.25, np.float32)
+    meters[:4] = 0
+    millimeters = (1000 * meters).astype(np.uint16)
     message = {
-        '16UC1': image(stamp(0), millimetres),
-        '32FC1': image(stamp(0), metres),
-        'png': compressed(stamp(0), millimetres, kind='16UC1; png compressed'),
+        '16UC1': image(stamp(0), millimeters),
+        '32FC1': image(stamp(0), meters),
+        'png': compressed(stamp(0), millimeters, kind='16UC1; png compressed'),
     }[kind]
     path = write(tmp_path / 'bag', [*frames([0]), (stamp(0), DEPTH, message)])
     found, notes = labels(path, 'depth')
@@ -243,8 +243,8 @@ def test_a_depth_camera_that_looks_from_elsewhere_is_not_used_unless_named(tmp_p
 def test_the_nearest_depth_camera_is_taken(tmp_path):
     places = {'/rear/depth': 9, '/camera/depth': 2, '/zoom/depth': 9}
     deep = [
-        (stamp(0), topic, image(stamp(0), plain(metres, np.float32)))
-        for topic, metres in places.items()
+        (stamp(0), topic, image(stamp(0), plain(meters, np.float32)))
+        for topic, meters in places.items()
     ]
     found, _ = labels(write(tmp_path / 'bag', frames([0]) + deep), 'depth')
     assert (found[0] == 2).all()

@@ -172,11 +172,11 @@ def test_masks_of_either_scale(tmp_path):
 
 
 def test_depth_of_other_encodings(tmp_path):
-    millimetres = full(250, np.uint16)
-    kind, message = png(1, millimetres)
+    millimeters = full(250, np.uint16)
+    kind, message = png(1, millimeters)
     message.format = '16UC1; compressedDepth png'
     message.data = np.concatenate([np.zeros(12, np.uint8), message.data])
-    for truth in (raw(1, millimetres), raw(1, millimetres, 'mono16', big=True), (kind, message)):
+    for truth in (raw(1, millimeters), raw(1, millimeters, 'mono16', big=True), (kind, message)):
         label = one(tmp_path, 'depth', truth)
         assert label.dtype == np.float32
         assert (label == 0.25).all()

@@ -131,7 +131,7 @@ def test_a_ray_ends_at_the_wall_of_the_room_that_it_starts_in(geometry, solid, r
     ],
 )
 def test_distances_by_hand(shape, half, wanted):
-    """Straight ahead, along an axis of each solid; half a metre aside the small ones are missed."""
+    """Straight ahead, along an axis of each solid; half a meter aside the small ones are missed."""
     solid = shape, np.array([0, 0, 5.0]), np.array(half, float), np.eye(3)
     assert distance(solid, EYE, (0, 0, 1)) == pytest.approx(wanted)
     # A ray twice as long takes half as many lengths.

@@ -28,7 +28,7 @@ def scenes():
     return found
 
 
-def test_a_wall_three_metres_away(geometry):
+def test_a_wall_three_meters_away(geometry):
     """Depth is along the optical axis: the same all over a wall that faces the camera."""
     seen = geometry.look(size=(49, 65), fov=1.5)
     wall = seen.face == 3

@@ -201,16 +201,16 @@ def test_normals_of_any_length():
 
 
 def test_depth_minds_a_wrong_scale_by_half():
-    metres = torch.tensor([[[1.0, 2.0], [4.0, 8.0]]])
-    raw = metres.log()[:, None]
+    meters = torch.tensor([[[1.0, 2.0], [4.0, 8.0]]])
+    raw = meters.log()[:, None]
     perfect = raw.clone().requires_grad_()
-    loss = scale_aware_log(perfect, metres)
+    loss = scale_aware_log(perfect, meters)
     loss.backward()
     assert loss.item() == pytest.approx(0, abs=1e-6)
     assert perfect.grad.isfinite().all()
-    assert scale_aware_log(raw + 0.6, metres).item() == pytest.approx(0.6 * 0.5**0.5, rel=1e-3)
-    assert scale_aware_log(raw + 0.6, metres, lam=1).item() == pytest.approx(0, abs=1e-4)
-    assert scale_aware_log(raw + 0.6, metres, lam=0).item() == pytest.approx(0.6, rel=1e-3)
+    assert scale_aware_log(raw + 0.6, meters).item() == pytest.approx(0.6 * 0.5**0.5, rel=1e-3)
+    assert scale_aware_log(raw + 0.6, meters, lam=1).item() == pytest.approx(0, abs=1e-4)
+    assert scale_aware_log(raw + 0.6, meters, lam=0).item() == pytest.approx(0.6, rel=1e-3)
 
 
 @pytest.mark.parametrize('bad', [0.0, -1.0, np.inf])

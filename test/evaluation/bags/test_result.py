@@ -65,7 +65,7 @@ def test_shares_and_latency_of_a_frame():
 
 
 def recording(error, spent, known=('depth',), plan=None, realtime=True):
-    """Return the result of a recording whose depth is off by so many metres."""
+    """Return the result of a recording whose depth is off by so many meters."""
     result = BagResult(f'off by {error}', '', IssueLog(), frames=len(spent))
     for budget in BUDGETS:
         truth = {name: CHOSEN[name] for name in known}
