@@ -4,10 +4,11 @@
 # make lint                                        style, types and spelling
 # make benchmark [BAG=path]                        speed, in ratios
 # make comparison                                  trains and scores all rows of the comparison table
-# make shifted                                     the same for ways to adapt to another world
+# make shifted                                     the same for ways to adapt to another domain
 # make coverage                                    all tests, and the lines that they reach
 # make docs                                        the documentation, into site/
 # make setup [ROS=jazzy] [PYTHON=python3]          the environment only; the others call it
+# make clean                                       removes the environment and the builds
 #
 # ROS is jazzy or kilted. Without it the installed distribution stays, jazzy in a fresh clone; with
 # another one the environment is made again.
@@ -59,7 +60,7 @@ $(ENVIRONMENT): requirements-dev.txt requirements/ros-$(ROS).txt tools/environme
 	@$(PYTHON) tools/environment.py create --ros $(ROS)
 	@touch $@
 
-# Only for a distribution without such a file: says which there are, and fails.
+# Only for an unsupported distribution: prints the supported ones and fails.
 requirements/ros-%.txt:
 	@$(PYTHON) tools/environment.py create --ros $*
 

@@ -1,8 +1,9 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""README and docs against the code: tables, links, commands, names and code blocks."""
+"""README, docs and other pages against the code: tables, links, commands, names and code blocks."""
 
 import ast
+import dataclasses
 import importlib
 import os
 import re
@@ -15,12 +16,13 @@ import pytest
 import yaml
 
 from adamtl_ros.commands.main import VERBS, _parser
+from adamtl_ros.governor.governor import GovernorSettings
 from adamtl_ros.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text()
-    for path in (ROOT / 'README.md', *sorted(ROOT.glob('docs/*.md')))
+    for path in (*sorted(ROOT.glob('*.md')), *sorted(ROOT.glob('docs/*.md')))
 }
 README, MOST_LINES = PAGES['README.md'], 180
 
@@ -33,22 +35,30 @@ def table(heading):
     return [[cell.replace('`', '') for cell in row] for row in cells]
 
 
-def launch_arguments():
-    """Return names and defaults of the launch arguments, read from the source."""
-    tree = ast.parse((ROOT / 'launch' / 'perception.launch.py').read_text())
+def launch_arguments(file):
+    """Return names and defaults of the arguments of a launch file, read from the source."""
+    tree = ast.parse((ROOT / 'launch' / file).read_text())
     found = {}
     for call in ast.walk(tree):
         if isinstance(call, ast.Call) and getattr(call.func, 'id', '') == 'DeclareLaunchArgument':
-            default = next(k.value for k in call.keywords if k.arg == 'default_value')
-            found[getattr(call.args[0], 'value', None)] = getattr(default, 'value', None)
+            defaults = [k.value for k in call.keywords if k.arg == 'default_value']
+            default = getattr(defaults[0], 'value', None) if defaults else 'required'
+            found[getattr(call.args[0], 'value', None)] = default
     return found
 
 
-def test_launch_arguments():
-    rows = table('Launch arguments')
-    assert [row[0] for row in rows] == list(launch_arguments())
+@pytest.mark.parametrize(
+    ('file', 'heading'),
+    [
+        ('perception.launch.py', 'Launch arguments'),
+        ('replay.launch.py', 'Launch arguments of the replay'),
+    ],
+)
+def test_launch_arguments(file, heading):
+    rows, arguments = table(heading), launch_arguments(file)
+    assert [row[0] for row in rows] == list(arguments)
     for name, default, *_ in rows:
-        expected = launch_arguments()[name]
+        expected = arguments[name]
         if isinstance(expected, str):
             assert default == expected
 
@@ -83,6 +93,20 @@ def test_installed_defaults_are_those_of_the_source():
     assert specs.flatten(source['/**']['ros__parameters']) == specs.default_values()
 
 
+def test_the_governor_has_the_defaults_of_the_node():
+    """Its settings classes serve the simulation, the file the node."""
+    source = yaml.safe_load((ROOT / 'config' / 'perception.yaml').read_text())
+    parameters = source['/**']['ros__parameters']
+    settings = dataclasses.asdict(GovernorSettings())
+    limiters = {name: settings.pop(name) for name in ('battery', 'thermal', 'deadline')}
+    assert settings == parameters['governor']
+    assert limiters['battery'] == parameters['battery']
+    inputs = {'zone': '', 'diagnostics': False}  # of the node
+    assert limiters['thermal'] | inputs == parameters['thermal']
+    assert limiters['deadline'].pop('deadline_ms') == parameters['deadline_ms']
+    assert limiters['deadline'] == parameters['deadline']
+
+
 def test_the_readme_is_short():
     assert len(README.splitlines()) <= MOST_LINES
 
@@ -102,7 +126,7 @@ def test_linked_files_and_anchors_exist(page):
         name, _, anchor = link.partition('#')
         target = folder / name if name else ROOT / page
         assert target.exists(), link
-        if page != 'README.md':  # the site has the pages of docs/ only
+        if page.startswith('docs/'):  # the site has the pages of docs/ only
             assert target.resolve().is_relative_to(ROOT / 'docs'), link
         headings = re.findall(r'^#+ (.*)', target.read_text(), re.MULTILINE) if anchor else []
         assert not anchor or anchor in map(slug, headings), link
@@ -144,16 +168,23 @@ def test_scripts_and_modules_of_commands_exist(page):
 
 
 @pytest.mark.parametrize('page', PAGES)
+def test_selections_of_tests_select_something(page):
+    for path, word in re.findall(r'^pytest (\S+)(?: -k (\w+))?', PAGES[page], re.MULTILINE):
+        assert (ROOT / path).exists(), path
+        assert not word or re.search(rf'def test_\w*{word}', (ROOT / path).read_text()), word
+
+
+@pytest.mark.parametrize('page', PAGES)
 def test_named_files_exist(page):
     """Paths in code style, below the checkout or below the package."""
     for name in re.findall(r'`([\w/]+/[\w./]*\w\.(?:py|yaml|xml|md|bash))`', PAGES[page]):
         assert (ROOT / name).is_file() or (ROOT / 'adamtl_ros' / name).is_file(), name
 
 
-def test_the_walks_name_what_is_there():
+def test_the_paths_through_the_code_name_what_is_there():
     """Each step names files, and names that are in one of them."""
-    walks = PAGES['docs/architecture.md'].split('\n## Three walks\n')[1]
-    steps = re.split(r'^\d+\. ', walks, flags=re.MULTILINE)[1:]
+    paths = PAGES['docs/architecture.md'].split('\n## Three paths through the code\n')[1]
+    steps = re.split(r'^\d+\. ', paths, flags=re.MULTILINE)[1:]
     assert len(steps) >= 15
     for step in steps:
         names = re.findall(r'`([^`]+)`', step.split('\n###')[0])

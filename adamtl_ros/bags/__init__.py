@@ -3,7 +3,7 @@
 """ROS 2 bags and image messages, without ROS.
 
 One reader for the node (`images`), for training (`data.LabelledBag`) and for evaluation
-(`evaluation.bags`). Imports only the ground: tasks, samples and labels. Start with `reader`, which
-finds a camera in a bag, then `images`, which decodes its messages, and `ground_truth`, which finds
-the labels of a frame.
+(`evaluation.bags`). Of this package it imports `tasks`, `sample` and `labels` only. Start with
+`reader`, which finds a camera in a bag, then `images`, which decodes its messages, and
+`ground_truth`, which finds the labels of a frame.
 """

@@ -2,6 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures of results: colors, overlays of labels, and mosaics of all tasks.
 
-Used by node, demo and reports. Imports the ground (`tasks`, `sample`) and OpenCV only. Start with
+Used by node, demo and reports. Imports `tasks`, numpy and OpenCV only. Start with
 `colorize()`, which turns the result of any task into an RGB image.
 """
