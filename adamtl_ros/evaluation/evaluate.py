@@ -104,7 +104,7 @@ def evaluate(
     Raises:
         ValueError: Tasks that the model or the data do not have, or that have other classes.
 
-    Example:
+    Examples:
         >>> engine = Engine(load_model('scenes_nano'))
         >>> full, half = evaluate(engine, PascalContext(root, 'val'), budgets=(1.0, 0.5))
         >>> full.metrics['semseg']['miou'], half.share

@@ -96,7 +96,7 @@ class Governor:
         thermal: Limiter by temperature.
         deadline: Limiter by latency.
 
-    Example:
+    Examples:
         >>> governor = Governor()
         >>> governor.thermal.update('cpu', 95.0, now=0.0)
         >>> governor.decide(1.0, now=0.0).budget

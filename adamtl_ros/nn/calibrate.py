@@ -52,7 +52,7 @@ def calibrate(
         combinations: Combinations of tasks that may be in use together; by default, all of them
             for at most `MAX_COMBINED` tasks, otherwise each task alone and all together.
 
-    Example:
+    Examples:
         >>> network.calibration = calibrate(network, [images])  # doctest: +SKIP
         >>> network(images, budget=0.5).costs[0].fraction  # doctest: +SKIP
 

@@ -185,7 +185,7 @@ class AdaptiveNetwork(nn.Module):
         calibration: Thresholds of budgets; None before calibration.
         adapters: Configuration of its low-rank adapters; None for none.
 
-    Example:
+    Examples:
         >>> network = random_network('nano')
         >>> images = torch.zeros(1, 3, 192, 256)
         >>> prediction = network(images, budget=0.5, tasks=['semseg', 'depth'])

@@ -69,7 +69,7 @@ class Engine:
         tasks: Names of the tasks of the model.
         backend: Callable that runs the network.
 
-    Example:
+    Examples:
         >>> engine = Engine(load_model(), 'cpu')
         >>> inference = engine.run(image, budget=0.5, tasks=['depth'])  # image: (H, W, 3) uint8
         >>> inference.results['depth'].shape  # meters, (H, W) float32

@@ -55,7 +55,7 @@ def train(recipe: Recipe, folder: Path, steps: int | None = None) -> Path | None
     Raises:
         ValueError: Missing data, or a checkpoint of another recipe.
 
-    Example:
+    Examples:
         >>> recipe = read_recipe(Path('config/train/scenes_quick.yaml'))
         >>> model = load_model(str(train(recipe, Path('runs/quick'))))
 

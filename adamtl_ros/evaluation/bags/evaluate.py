@@ -91,7 +91,7 @@ def evaluate_bag(
         ValueError: Tasks that the model does not have.
         WorkerProcessError: The worker process has died.
 
-    Example:
+    Examples:
         >>> engine = Engine(load_model('scenes_nano'))
         >>> settings = EvaluationSettings(budgets=(1.0, 0.5), shown=0.5)
         >>> result = evaluate_bag(Path('room'), engine, settings)

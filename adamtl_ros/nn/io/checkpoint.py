@@ -96,7 +96,7 @@ def load_model(
         CheckpointError: Neither a file nor a name; a file that cannot be used; or adapters of
             another model.
 
-    Example:
+    Examples:
         >>> model = load_model()
         >>> model.name, model.input_size
         ('scenes_nano', (192, 256))
