@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import platform
@@ -106,7 +107,14 @@ def launch(precision: str) -> Fabric:
         precision=precision,  # type: ignore[arg-type]
     )
     fabric.launch()
+    # Gloo's threads abort a process that ends before they do, such as one that saves no model.
+    atexit.register(_leave_process_group)
     return fabric
+
+
+def _leave_process_group() -> None:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def calibration_batches(dataset: Dataset, size: tuple[int, int], count: int) -> Iterator[Tensor]:
