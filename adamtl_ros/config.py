@@ -64,8 +64,10 @@ def from_dict(kind: Any, value: Any, name: str = '') -> Any:
 
     """
     origin, args = get_origin(kind), get_args(kind)
-    if origin is UnionType and isinstance(value, dict):
-        kind = next(filter(dataclasses.is_dataclass, args), kind)
+    if origin is UnionType and value is not None:
+        options = [one for one in args if one is not type(None)]
+        if len(options) == 1:
+            return from_dict(options[0], value, name)
     if dataclasses.is_dataclass(kind):
         return _build_dataclass(kind, value, name)
     if origin is tuple and isinstance(value, list | tuple):

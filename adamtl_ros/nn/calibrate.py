@@ -85,7 +85,8 @@ def _features(
     """Return the policy's features of all images, and height and width of the images."""
     features, sizes = [], set()
     for images in batches:
-        features.append(network.policy.features(network.encoder.patch_embed(images)))
+        embedding = network.encoder.embedding(network.encoder.stem(images))
+        features.append(network.policy.features(embedding))
         sizes.add((images.shape[-2], images.shape[-1]))
     count = sum(map(len, features))
     if len(sizes) != 1 or count < 2:

@@ -2,32 +2,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adaptive network: encoder, policy, one decoder per task, and a budget.
 
-images --> patch embedding --> Policy --> scores --> Plan (gating, cost)
-                 |                                    |
-                 +----------> SwinEncoder <-----------+ PlannedExecution
-                                  | features of all stages
-                                  v
-                              decoders --> raw map of each task in use
+images --> stem --> Policy --> scores --> Plan (gating, cost)
+            |                              |
+            +---------> encoder <----------+ PlannedExecution
+                           | features of all stages
+                           v
+                        neck, decoders --> raw map of each task in use
+
+With a ladder, the plan is the largest rung within the budget, and the stem sees the image at the
+rung's size.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from adamtl_ros.nn.architecture import EfficientNetArchitecture, SwinArchitecture, architecture
 from adamtl_ros.nn.cost.budget import BudgetModel, budget_model, plans_within
 from adamtl_ros.nn.cost.macs import complexity
 from adamtl_ros.nn.decoders import DECODERS
+from adamtl_ros.nn.efficientnet.encoder import EfficientNetEncoder
 from adamtl_ros.nn.gating.calibration import Calibration, Level, frame_limit
 from adamtl_ros.nn.gating.execution import PlannedExecution, RelaxedExecution
 from adamtl_ros.nn.gating.gates import GATES, gumbel_sigmoid
-from adamtl_ros.nn.gating.plan import Plan, uniform_plan
+from adamtl_ros.nn.gating.plan import Plan, scaled_size, uniform_plan
 from adamtl_ros.nn.gating.policy import HeadStack, Policy, PolicyConfig
-from adamtl_ros.nn.swin.architecture import Architecture, architecture
 from adamtl_ros.nn.swin.encoder import SwinEncoder
 from adamtl_ros.tasks import TASKS, Task, select
 
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from adamtl_ros.nn.adapters.lora import LoraConfig
+    from adamtl_ros.nn.architecture import Architecture
     from adamtl_ros.nn.cost.macs import Complexity
     from adamtl_ros.nn.gating.gates import Gates
     from adamtl_ros.nn.swin.encoder import Execution
@@ -70,24 +76,34 @@ class Cost:
         return self.macs / self.macs_full
 
     @classmethod
-    def from_plan(cls, costs: BudgetModel, plan: Plan, *, policy_ran: bool, floor: bool) -> Cost:
+    def from_plan(
+        cls,
+        costs: BudgetModel,
+        plan: Plan,
+        *,
+        policy_ran: bool,
+        floor: bool,
+        full: BudgetModel | None = None,
+    ) -> Cost:
         """Return the cost of a plan.
 
         Args:
-            costs: Budget model of the tasks in use.
+            costs: Budget model of the tasks in use, at the input size of the plan.
             plan: Plan that ran.
             policy_ran: Whether the policy ran, too.
             floor: Whether the budget was below what always runs.
+            full: Budget model at the full input size; that of the plan if not given.
 
         """
+        full = full or costs
         counts = costs.complexity
         return cls(
             macs=counts.total(plan, costs.tasks) + policy_ran * costs.policy_macs,
-            macs_full=costs.full,
+            macs_full=full.full,
             blocks_run=plan.blocks_run,
             blocks_total=plan.blocks_total,
             windows_run=counts.windows_run(plan),
-            windows_total=costs.windows,
+            windows_total=full.windows,
             floor=floor,
         )
 
@@ -97,8 +113,9 @@ class Prediction:
     """Result of a forward pass at inference.
 
     Attributes:
-        maps: Raw maps by task name, (B, channels, H/4, W/4): class logits, unscaled normals,
-            logarithms of meters, or logits of a probability.
+        maps: Raw maps by task name, (B, channels, H/4, W/4) of the largest input size of the
+            plans: class logits, unscaled normals, logarithms of meters, or logits of a
+            probability.
         plans: Plan of each image.
         costs: Cost of each image.
 
@@ -117,7 +134,7 @@ class RelaxedPrediction:
         maps: Raw maps, as in `Prediction`.
         fractions: Fraction of the full MACs that each image would cost at inference, (B,);
             gradients reach the policy.
-        tokens: Patch embedding, (B, H/4, W/4, C).
+        tokens: Output of the encoder's stem.
         scores: Scores of the gates, from the policy.
         gates: Gates drawn from the scores, 0 or 1; all open at budget 1.
 
@@ -176,10 +193,12 @@ def _head_score(probability: float, heads: int) -> float:
 
 
 class AdaptiveNetwork(nn.Module):
-    """Multi-task network over a Swin encoder that runs as much as a budget allows.
+    """Multi-task network over an encoder that runs as much as a budget allows.
 
     After AdaMTL (Neseem et al. 2023). A part that is left out is the identity and costs nothing;
-    a task that is not requested is not decoded and has no influence on what runs.
+    a task that is not requested is not decoded and has no influence on what runs. With a ladder
+    (`Architecture.ladder`), a budget chooses among a few plans that the network was trained for,
+    which also differ in the size of the input; otherwise the policy decides about each gate.
 
     Attributes:
         calibration: Thresholds of budgets; None before calibration.
@@ -200,12 +219,24 @@ class AdaptiveNetwork(nn.Module):
         tasks: Mapping[str, Task] = TASKS,
         policy: PolicyConfig | None = None,
     ) -> None:
+        """Create a network with random weights.
+
+        Args:
+            arch: Sizes of encoder and decoders.
+            tasks: Tasks by name.
+            policy: Decisions of the policy; those of the encoder's default if not given.
+
+        Raises:
+            ValueError: Gates that the encoder does not have.
+
+        """
         super().__init__()
         self.arch = arch
         self.tasks = dict(tasks)
         decoders = DECODERS[arch.decoder]
-        self.encoder = SwinEncoder(arch, normalized_features=decoders.normalized_features)
-        self.policy = Policy(arch, self.tasks, policy or PolicyConfig())
+        self.encoder = _encoder(arch, normalized_features=decoders.normalized_features)
+        self.policy = Policy(arch, self.tasks, policy or default_policy(arch))
+        self.neck = decoders.neck(arch) if arch.decoder == 'fpn' else nn.Identity()
         channels = {name: task.channels for name, task in self.tasks.items()}
         self.decoders = decoders(arch, channels)
         self.calibration: Calibration | None = None
@@ -238,7 +269,10 @@ class AdaptiveNetwork(nn.Module):
         costs = self.budget_model(images.shape[-2:], tasks)
         if not 0 < budget <= 1:
             raise ValueError(f'budget must lie in (0, 1], got {budget}')
-        tokens = self.encoder.patch_embed(images)
+        if self.arch.ladder:
+            plan, floor = self._choose_rung(costs, budget)
+            return self._predict(images, [plan] * len(images), costs, floor=floor)
+        tokens = self.encoder.stem(images)
         plans, policy_ran = self._choose_plans(tokens, costs, budget)
         maps = self.forward_tokens(tokens, PlannedExecution(plans), costs.tasks)
         floor = costs.floor > budget * costs.full
@@ -264,11 +298,32 @@ class AdaptiveNetwork(nn.Module):
             raise ValueError(f'{len(images)} images need as many plans, got {len(plans)}')
         costs = self.budget_model(images.shape[-2:], tasks)
         for plan in plans:
-            costs.complexity.check(plan)
-        tokens = self.encoder.patch_embed(images)
-        maps = self.forward_tokens(tokens, PlannedExecution(plans), costs.tasks)
-        spent = [Cost.from_plan(costs, plan, policy_ran=False, floor=False) for plan in plans]
+            self._scaled(costs, plan.scale).complexity.check(plan)
+        return self._predict(images, plans, costs, floor=False)
+
+    def _predict(
+        self, images: Tensor, plans: Sequence[Plan], costs: BudgetModel, *, floor: bool
+    ) -> Prediction:
+        """Predict by plans; the images of each scale run together."""
+        groups: dict[float, list[int]] = {}
+        for number, plan in enumerate(plans):
+            groups.setdefault(plan.scale, []).append(number)
+        parts = {
+            scale: self._run(images[members], [plans[k] for k in members], costs.tasks)
+            for scale, members in groups.items()
+        }
+        maps = parts[plans[0].scale] if len(parts) == 1 else _merge_scales(parts, groups)
+        scaled = [self._scaled(costs, plan.scale) for plan in plans]
+        spent = [
+            Cost.from_plan(own, plan, policy_ran=False, floor=floor, full=costs)
+            for own, plan in zip(scaled, plans, strict=True)
+        ]
         return Prediction(maps, tuple(plans), tuple(spent))
+
+    def _run(self, images: Tensor, plans: Sequence[Plan], tasks: Iterable[str]) -> dict[str, Tensor]:
+        """Return the raw maps of images whose plans have the same scale."""
+        tokens = self.encoder.stem(resize_images(images, plans[0].scale))
+        return self.forward_tokens(tokens, PlannedExecution(plans), tasks)
 
     def forward_train(
         self,
@@ -300,8 +355,9 @@ class AdaptiveNetwork(nn.Module):
 
         """
         costs = self.budget_model(images.shape[-2:], tasks)
-        tokens = self.encoder.patch_embed(images)
-        scores = self.policy(tokens, budgets, costs.tasks, branches=costs.branch_gates)
+        tokens = self.encoder.stem(images)
+        embedding = self.encoder.embedding(tokens)
+        scores = self.policy(embedding, budgets, costs.tasks, branches=costs.branch_gates)
         gates = gumbel_sigmoid(scores, temperature, generator)
         gates = gates.map(lambda gate: _open_where(budgets == 1, gate))
         maps = self.forward_gated(tokens, gates.detach_except(differentiable), costs.tasks)
@@ -315,7 +371,7 @@ class AdaptiveNetwork(nn.Module):
         """Return the raw maps of tasks under given gates; all parts are computed.
 
         Args:
-            tokens: Patch embedding, (B, H/4, W/4, C).
+            tokens: Output of the encoder's stem.
             gates: Open (1) or shut (0).
             tasks: Names of the tasks to predict, in any order.
 
@@ -326,16 +382,16 @@ class AdaptiveNetwork(nn.Module):
     def forward_tokens(
         self, tokens: Tensor, execution: Execution, tasks: Iterable[str]
     ) -> dict[str, Tensor]:
-        """Return the raw maps of tasks from the patch embedding.
+        """Return the raw maps of tasks from the output of the encoder's stem.
 
         Args:
-            tokens: Patch embedding, (B, H/4, W/4, C).
+            tokens: Output of the encoder's stem.
             execution: Strategy that runs the blocks.
             tasks: Names of the tasks to predict, in the order of the table.
 
         """
         names = list(tasks)
-        features = self.encoder(tokens, execution, names)
+        features = self.neck(self.encoder(tokens, execution, names))
         maps: dict[str, Tensor] = self.decoders(features, names, self.encoder.mergings)
         return maps
 
@@ -365,6 +421,25 @@ class AdaptiveNetwork(nn.Module):
             self.arch, (height, width), known, config, selected, self.adapters, merged=self.merged
         )
 
+    def _scaled(self, costs: BudgetModel, scale: float) -> BudgetModel:
+        """Return a budget model at the input size of a scale."""
+        return self.budget_model(scaled_size(costs.complexity.size, scale), costs.tasks)
+
+    def _choose_rung(self, costs: BudgetModel, budget: float) -> tuple[Plan, bool]:
+        """Return the plan of the largest rung within a budget, else the smallest, and whether so.
+
+        Args:
+            costs: Budget model of the tasks in use, at the full input size.
+            budget: Fraction of the full MACs.
+
+        """
+        plans = [rung.plan(self.arch.depths) for rung in self.arch.ladder]
+        macs = [self._scaled(costs, x.scale).complexity.total(x, costs.tasks) for x in plans]
+        within = [number for number, spent in enumerate(macs) if spent <= budget * costs.full]
+        if within:
+            return plans[max(within, key=macs.__getitem__)], False
+        return plans[macs.index(min(macs))], True
+
     def _choose_plans(
         self, tokens: Tensor, costs: BudgetModel, budget: float
     ) -> tuple[list[Plan], bool]:
@@ -380,8 +455,52 @@ class AdaptiveNetwork(nn.Module):
         if level is None or costs.floor + costs.policy_macs > limit * costs.full:
             return [costs.closed_plan] * len(tokens), False
         conditions = tokens.new_full((len(tokens),), level.budget, dtype=torch.float)
-        scores = self.policy(tokens, conditions, costs.tasks, branches=costs.branch_gates)
+        embedding = self.encoder.embedding(tokens)
+        scores = self.policy(embedding, conditions, costs.tasks, branches=costs.branch_gates)
         return plans_within(scores, costs, level.threshold, limit, len(tokens)), True
+
+
+def _encoder(
+    arch: Architecture, *, normalized_features: bool
+) -> SwinEncoder | EfficientNetEncoder:
+    if isinstance(arch, EfficientNetArchitecture):
+        return EfficientNetEncoder(arch.variant)
+    assert isinstance(arch, SwinArchitecture)
+    return SwinEncoder(arch, normalized_features=normalized_features)
+
+
+def default_policy(arch: Architecture) -> PolicyConfig:
+    """Return the configuration of the policy that fits an encoder."""
+    default = PolicyConfig()
+    return replace(default, gates=tuple(gate for gate in default.gates if gate in arch.gates))
+
+
+def resize_images(images: Tensor, scale: float) -> Tensor:
+    """Resize images to the input size of a scale, (B, 3, H, W) to (B, 3, h, w)."""
+    if scale == 1:
+        return images
+    size = scaled_size(images.shape[-2:], scale)
+    return functional.interpolate(images, size, mode='bilinear', antialias=True)
+
+
+def _merge_scales(
+    parts: Mapping[float, Mapping[str, Tensor]], groups: Mapping[float, Sequence[int]]
+) -> dict[str, Tensor]:
+    """Join the maps of groups of images in the order of the images, at the largest size."""
+    order = [number for members in groups.values() for number in members]
+    ranks = torch.tensor(order).argsort()
+    largest = parts[max(parts)]
+    return {
+        name: torch.cat(
+            [
+                part[name]
+                if part[name].shape[-2:] == full.shape[-2:]
+                else functional.interpolate(part[name], full.shape[-2:], mode='bilinear')
+                for part in parts.values()
+            ]
+        )[ranks.to(full.device)]
+        for name, full in largest.items()
+    }
 
 
 def _open_where(images: Tensor, gate: Tensor) -> Tensor:

@@ -13,14 +13,17 @@ import torch
 from adamtl_ros.data.transforms import ConcatDataset, Resized, Subset, split_in_time
 from adamtl_ros.nn.adapters.inject import inject, unmerge
 from adamtl_ros.nn.io.checkpoint import load_model
-from adamtl_ros.nn.io.convert import load_swin
+from adamtl_ros.nn.efficientnet.encoder import EfficientNetEncoder
+from adamtl_ros.nn.io.convert import load_efficientnet, load_swin, package_weights
 from adamtl_ros.nn.network import AdaptiveNetwork, init_weights
-from adamtl_ros.nn.swin.architecture import architecture
+from adamtl_ros.nn.architecture import architecture
 from adamtl_ros.sample import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from adamtl_ros.nn.architecture import Architecture
+    from adamtl_ros.nn.swin.encoder import SwinEncoder
     from adamtl_ros.sample import Dataset
     from adamtl_ros.tasks import Task
     from adamtl_ros.training.recipe import DataConfig, Recipe
@@ -123,7 +126,7 @@ def build_network(
 ) -> tuple[AdaptiveNetwork, tuple[str, ...]]:
     """Build the network that a training begins with.
 
-    With a start, the encoder is copied from it; a decoder too if the start has the task with the
+    With a start, encoder and neck are copied from it; a decoder too if the start has the task with the
     same classes, and the policy if its configuration and tasks are the same. With adapters, of
     the recipe or the start, the start is taken as a whole, with its calibration.
 
@@ -144,16 +147,35 @@ def build_network(
     if start and (recipe.adapters or start.adapters):
         return _adapt(start, recipe, tasks), ()
     with torch.random.fork_rng(devices=[]):
-        network = AdaptiveNetwork(architecture(recipe.architecture), tasks, recipe.policy)
+        network = AdaptiveNetwork(build_architecture(recipe), tasks, recipe.policy)
     init_weights(network, torch.Generator().manual_seed(recipe.seed))
     if recipe.pretrained:
-        load_swin(network.encoder, Path(recipe.pretrained).expanduser())
+        _load_pretrained(network.encoder, recipe.pretrained)
     new: tuple[str, ...] = ()
     if start:
         _check_architecture(start.arch == network.arch, start, recipe)
         new = _copy_weights(start, network)
     _inject_adapters(network, recipe)
     return network.train(), new
+
+
+def build_architecture(recipe: Recipe) -> Architecture:
+    """Return the architecture of a recipe, with its input size and ladder.
+
+    Raises:
+        ValueError: An unknown name, or a ladder that does not fit.
+
+    """
+    changes = {'input_size': recipe.input_size, 'ladder': recipe.ladder}
+    given = {name: value for name, value in changes.items() if value is not None}
+    return replace(architecture(recipe.architecture), **given)  # type: ignore[type-var]
+
+
+def _load_pretrained(encoder: SwinEncoder | EfficientNetEncoder, source: str) -> None:
+    if isinstance(encoder, EfficientNetEncoder):
+        load_efficientnet(encoder, package_weights(source) or Path(source).expanduser())
+    else:
+        load_swin(encoder, Path(source).expanduser())
 
 
 def _check_architecture(same: bool, start: AdaptiveNetwork, recipe: Recipe) -> None:
@@ -167,7 +189,7 @@ def _check_architecture(same: bool, start: AdaptiveNetwork, recipe: Recipe) -> N
 def _copy_weights(start: AdaptiveNetwork, network: AdaptiveNetwork) -> tuple[str, ...]:
     """Copy the modules that match; return the names of the others."""
     same = [name for name, task in network.tasks.items() if start.tasks.get(name) == task]
-    matches = {'encoder': True, **{f'decoders.{name}': name in same for name in network.tasks}}
+    matches = {'encoder': True, 'neck': True, **{f'decoders.{name}': name in same for name in network.tasks}}
     matches['policy'] = (
         list(start.tasks) == list(network.tasks) and start.policy.config == network.policy.config
     )

@@ -222,7 +222,7 @@ def teacher_outputs(
 
     """
     execution = PlannedExecution([uniform_plan(teacher.arch.depths)] * len(images))
-    return teacher.forward_tokens(teacher.encoder.patch_embed(images), execution, tasks)
+    return teacher.forward_tokens(teacher.encoder.stem(images), execution, tasks)
 
 
 def distillation_loss(task: Task, raw: Tensor, teacher: Tensor) -> Tensor:

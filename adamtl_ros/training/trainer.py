@@ -22,6 +22,7 @@ from adamtl_ros.training.optim import (
     cosine_schedule,
     ema_with_warmup,
     parameter_groups,
+    set_norm_statistics,
     trainable_names,
 )
 from adamtl_ros.training.recipe import Recipe
@@ -126,6 +127,7 @@ class Trainer:
     def _train_stage(self, number: int, logger: CSVLogger | None) -> bool:
         """Train a stage; return whether it is finished."""
         stage = self.recipe.stages[number]
+        set_norm_statistics(self.network, trained=stage.kind != 'ladder')
         optimizer, schedule = self._make_optimizer(number)
         objective = MultiTaskLoss(
             self.network,
@@ -235,7 +237,7 @@ class Trainer:
         """Open the log; only the first process writes one."""
         if not self.fabric.is_global_zero:
             return None
-        columns = ('gradient', *self.weights, 'share', 'budget', 'spending')
+        columns = ('gradient', *self.weights, 'rungs', 'share', 'budget', 'spending')
         next_step = self._steps_before(self.progress.stage) + self.progress.step
         return CSVLogger(self.folder / LOG, columns, next_step)
 

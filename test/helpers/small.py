@@ -12,11 +12,11 @@ from adamtl_ros.nn.gating.gates import GRANULARITIES
 from adamtl_ros.nn.gating.plan import BlockPlan, Plan, uniform_plan
 from adamtl_ros.nn.gating.policy import PolicyConfig
 from adamtl_ros.nn.network import AdaptiveNetwork
-from adamtl_ros.nn.swin.architecture import Architecture
+from adamtl_ros.nn.architecture import SwinArchitecture
 from adamtl_ros.nn.swin.encoder import SwinEncoder
 from adamtl_ros.tasks import TASKS
 
-ARCH = Architecture('small', 8, (2, 2), (1, 2), 4, 8, (64, 64), mlp_ratio=2)
+ARCH = SwinArchitecture('small', 8, (2, 2), (1, 2), 4, 8, (64, 64), mlp_ratio=2)
 """Two stages of 16 x 16 and 8 x 8 tokens: 16 and 4 windows."""
 
 LAYERS = [('proj', 'fc1', 'fc2'), ('proj', 'fc2'), ('fc1', 'fc2'), ('proj',)]

@@ -16,10 +16,10 @@ from adamtl_ros.nn.gating.execution import RelaxedExecution
 from adamtl_ros.nn.gating.gates import Gates
 from adamtl_ros.nn.gating.policy import PolicyConfig
 from adamtl_ros.nn.network import AdaptiveNetwork, init_weights
-from adamtl_ros.nn.swin.architecture import Architecture
+from adamtl_ros.nn.architecture import SwinArchitecture
 from adamtl_ros.tasks import TASKS
 
-ARCH = Architecture('toy', 12, (1, 6), (1, 2), 4, 6, (64, 64), mlp_ratio=1)
+ARCH = SwinArchitecture('toy', 12, (1, 6), (1, 2), 4, 6, (64, 64), mlp_ratio=1)
 TASK = replace(TASKS['semseg'], classes=tuple('abcdefgh'))
 CELL, CELLS, STRIDE = 8, 8, 4
 COLOURS = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 3)

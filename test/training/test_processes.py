@@ -16,7 +16,7 @@ from helpers import small
 from safetensors.torch import load_file
 
 from adamtl_ros.nn.io.checkpoint import load_model
-from adamtl_ros.nn.swin.architecture import ARCHITECTURES
+from adamtl_ros.nn.architecture import ARCHITECTURES
 from adamtl_ros.training.build import build_dataset, build_network
 from adamtl_ros.training.logger import read_log
 from adamtl_ros.training.recipe import read_recipe
@@ -27,7 +27,7 @@ ARCH = replace(small.ARCH, name='speck')
 SCRIPT = """
 import json, sys
 from adamtl_ros.commands.main import main
-from adamtl_ros.nn.swin.architecture import ARCHITECTURES, Architecture
+from adamtl_ros.nn.architecture import ARCHITECTURES, Architecture
 
 if __name__ == '__main__':
     arch, *calls = json.loads(sys.argv[1])

@@ -15,7 +15,7 @@ from helpers import small
 from safetensors.torch import load_file
 
 from adamtl_ros.data.transforms import Augmentation
-from adamtl_ros.nn.swin.architecture import ARCHITECTURES
+from adamtl_ros.nn.architecture import ARCHITECTURES
 from adamtl_ros.training import run, trainer
 from adamtl_ros.training.build import build_dataset, build_network
 from adamtl_ros.training.logger import read_log
@@ -60,7 +60,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from adamtl_ros.nn.swin.architecture import ARCHITECTURES
+from adamtl_ros.nn.architecture import ARCHITECTURES
 from adamtl_ros.training import trainer
 from adamtl_ros.training.run import train
 import test_trainer

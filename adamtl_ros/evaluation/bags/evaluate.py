@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from adamtl_ros.evaluation.bags.process import CallerConnection
     from adamtl_ros.evaluation.bags.recording import Frame
     from adamtl_ros.evaluation.bags.result import EvaluationSettings
-    from adamtl_ros.nn.swin.architecture import Architecture
+    from adamtl_ros.nn.architecture import Architecture
     from adamtl_ros.runtime.engine import Engine, Inference
     from adamtl_ros.tasks import Task
 

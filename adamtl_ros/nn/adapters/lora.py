@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from adamtl_ros.nn.layers import LoRALinear
-    from adamtl_ros.nn.swin.architecture import Architecture
+    from adamtl_ros.nn.architecture import Architecture
     from adamtl_ros.nn.swin.encoder import BlockMask
     from adamtl_ros.nn.swin.windows import WindowGrid
 
@@ -179,9 +179,12 @@ class LoraConfig:
             tasks: Task names of the network.
 
         Raises:
-            ValueError: Another number of stages, or a task that the network does not have.
+            ValueError: Another encoder or number of stages, or a task that the network does not
+                have.
 
         """
+        if arch.encoder != 'swin':
+            raise ValueError(f'adapters fit Swin encoders only, {arch.name} is {arch.encoder}')
         stages, known = len(arch.depths), list(tasks)
         for name, ranks in (('shared', self.shared), *self.tasks):
             if len(ranks.ranks) != stages:

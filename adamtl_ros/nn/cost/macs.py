@@ -6,8 +6,9 @@ Matrix products, convolutions and attention products count, as executed, with pa
 normalization, activations, resampling and gathers do not count; nor do products of weights with
 weights, which are cached between frames.
 
-A block costs `attention` MACs for each window that runs, and `mlp(width)` MACs for each token
-that passes its MLP. `PART_GATES` says which gates decide about these.
+A Swin block costs `attention` MACs for each window that runs, and `mlp(width)` MACs for each token
+that passes its MLP. `PART_GATES` says which gates decide about these. A residual block of a
+convolutional encoder is a single window without an MLP.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from adamtl_ros.nn.architecture import EfficientNetArchitecture, SwinArchitecture
 from adamtl_ros.nn.decoders import DECODERS
+from adamtl_ros.nn.decoders.fpn import FeaturePyramid
+from adamtl_ros.nn.efficientnet.encoder import STEM_CHANNELS, block_configs
 from adamtl_ros.nn.gating.plan import uniform_plan
 from adamtl_ros.nn.gating.policy import cell_grid
 from adamtl_ros.nn.swin.encoder import hidden_channels
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
     from adamtl_ros.nn.adapters.lora import LoraConfig
     from adamtl_ros.nn.gating.plan import BlockPlan, Plan
     from adamtl_ros.nn.gating.policy import PolicyConfig
-    from adamtl_ros.nn.swin.architecture import Architecture
+    from adamtl_ros.nn.architecture import Architecture
     from adamtl_ros.tasks import Task
 
 PART_GATES = {
@@ -68,7 +72,7 @@ class BlockCost:
     """Sizes and MACs of one block.
 
     Attributes:
-        windows: Number of attention windows.
+        windows: Number of attention windows; 1 in a convolutional block.
         slots: Number of tokens in a window.
         attention: MACs of the attention of one window, projections included.
         channel: MACs of one hidden channel of the MLP for one token.
@@ -144,6 +148,7 @@ class Complexity:
         policy: MACs of the policy's features and of what its heads share.
         heads: MACs of each head of the policy, by task name, or 'shared' for a common one.
         narrow: Fraction of the hidden channels of a block whose width gate is shut.
+        windowed: Whether the blocks have attention windows.
 
     """
 
@@ -156,6 +161,7 @@ class Complexity:
     policy: int
     heads: Mapping[str, int]
     narrow: float
+    windowed: bool = True
 
     def fixed_macs(self, tasks: Iterable[str]) -> int:
         """Return the MACs of everything but the blocks and the policy."""
@@ -201,6 +207,8 @@ class Complexity:
 
     def windows_run(self, plan: Plan) -> int:
         """Return the number of windows that a plan runs, summed over the blocks."""
+        if not self.windowed:
+            return 0
         costs = zip(self.blocks, plan.blocks, strict=True)
         return sum(cost.windows_run(block) for cost, block in costs)
 
@@ -262,24 +270,60 @@ def complexity(
 
     """
     grids = stage_grids(arch, size)
-    embed = grids[0][0] * grids[0][1] * arch.embed_dim * 3 * arch.patch**2
-    blocks = [
-        _adapted(_block(arch, grids[stage], dim), dim, adapters, stage, index + 1 == depth, merged)
-        for stage, (dim, depth) in enumerate(zip(arch.dims, arch.depths, strict=True))
-        for index in range(depth)
-    ]
+    if isinstance(arch, EfficientNetArchitecture):
+        blocks, fixed = _efficientnet(arch, size)
+        fixed += FeaturePyramid.macs(arch, grids)
+    else:
+        assert isinstance(arch, SwinArchitecture)
+        blocks, fixed = _swin(arch, grids, adapters, merged=merged)
     head, decoder = _policy_head(arch, grids[0], policy), DECODERS[arch.decoder]
     return Complexity(
         blocks=tuple(blocks),
         size=size,
         depths=arch.depths,
         grid=grids[0],
-        fixed=embed + _merging(arch, grids, None if merged else adapters),
+        fixed=fixed,
         decoders={task.name: decoder.macs(arch, grids, task.channels) for task in tasks},
         policy=_policy_trunk(arch, grids[0], policy),
         heads=dict.fromkeys(policy.heads(task.name for task in tasks), head),
         narrow=policy.narrow,
+        windowed=isinstance(arch, SwinArchitecture),
     )
+
+
+def _swin(
+    arch: SwinArchitecture,
+    grids: list[tuple[int, int]],
+    adapters: LoraConfig | None,
+    *,
+    merged: bool,
+) -> tuple[list[BlockCost], int]:
+    """Return the costs of the blocks, and the MACs of the rest of the encoder."""
+    blocks = [
+        _adapted(_block(arch, grids[stage], dim), dim, adapters, stage, index + 1 == depth, merged)
+        for stage, (dim, depth) in enumerate(zip(arch.dims, arch.depths, strict=True))
+        for index in range(depth)
+    ]
+    embed = grids[0][0] * grids[0][1] * arch.embed_dim * 3 * arch.patch**2
+    return blocks, embed + _merging(arch, grids, None if merged else adapters)
+
+
+def _efficientnet(
+    arch: EfficientNetArchitecture, size: tuple[int, int]
+) -> tuple[list[BlockCost], int]:
+    """Return the costs of the residual blocks, and the MACs of the rest of the encoder."""
+    height, width = ((side + 1) // 2 for side in size)
+    fixed, blocks = height * width * STEM_CHANNELS * 3 * 3**2, []
+    for config in block_configs(arch.variant):
+        expand = height * width * config.in_channels * config.hidden * (config.expansion != 1)
+        height, width = (-(-side // config.stride) for side in (height, width))
+        depthwise = height * width * config.hidden * config.kernel**2
+        macs = expand + depthwise + height * width * config.hidden * config.out_channels
+        if config.residual:
+            blocks.append(BlockCost(windows=1, slots=1, attention=macs, channel=0, hidden=1))
+        else:
+            fixed += macs
+    return blocks, fixed
 
 
 def stage_grids(arch: Architecture, size: tuple[int, int]) -> list[tuple[int, int]]:
@@ -292,7 +336,7 @@ def stage_grids(arch: Architecture, size: tuple[int, int]) -> list[tuple[int, in
     return grids
 
 
-def _block(arch: Architecture, grid: tuple[int, int], dim: int) -> BlockCost:
+def _block(arch: SwinArchitecture, grid: tuple[int, int], dim: int) -> BlockCost:
     """Count the MACs of a block without adapters."""
     windows = window_grid(*grid, arch.window, False)
     # qkv (3 * dim^2) and proj (dim^2) for each token; its products with keys and with values.
@@ -344,7 +388,8 @@ def _branch(adapters: LoraConfig, stage: int, dim: int) -> BranchCost | None:
     )
 
 
-def _merging(arch: Architecture, grids: list[tuple[int, int]], adapters: LoraConfig | None) -> int:
+def _merging(
+    arch: SwinArchitecture, grids: list[tuple[int, int]], adapters: LoraConfig | None) -> int:
     """Count the MACs of the patch mergings after all stages but the last.
 
     Args:

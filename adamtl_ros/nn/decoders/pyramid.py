@@ -15,7 +15,7 @@ from adamtl_ros.nn.layers import add
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from adamtl_ros.nn.swin.architecture import Architecture
+    from adamtl_ros.nn.architecture import Architecture
 
 
 class PyramidDecoder(nn.Module):

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from adamtl_ros.nn.layers import LoRALinear
 
 STEM_CHANNELS = 32
 HEAD_CHANNELS = 1280
@@ -151,21 +153,49 @@ class MBConv(nn.Module):
         self.project_conv = nn.Conv2d(hidden, config.out_channels, 1, bias=False)
         self.bn2 = batch_norm(config.out_channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Run the block, (B, in, H, W) to (B, out, H/stride, W/stride)."""
+    def forward(self, x: Tensor, gate: Tensor | None = None) -> Tensor:
+        """Run the block.
+
+        Args:
+            x: (B, in, H, W).
+            gate: Factor on what a residual block adds, (B, 1, 1, 1); None for 1.
+
+        Returns:
+            (B, out, H/stride, W/stride).
+
+        """
         h = x
         if self.config.expansion != 1:
             h = functional.relu6(self.bn0(self.expand_conv(h)))  # B, hidden, H, W
         h = functional.relu6(self.bn1(self.depthwise_conv(h)))  # B, hidden, H/stride, W/stride
         h = self.bn2(self.project_conv(h))  # B, out, H/stride, W/stride
-        return x + h if self.config.residual else h
+        return x + (h if gate is None else h * gate) if self.config.residual else h
+
+
+class Execution(Protocol):
+    """Strategy that runs the gated blocks of an encoder; see `gating.execution`."""
+
+    def residual(self, place: tuple[int, int], block: MBConv, x: Tensor) -> Tensor:
+        """Run a residual block on the images on which it is open, (B, C, H, W) to the same.
+
+        Args:
+            place: Index of the stage, and of the block among its gated ones.
+            block: The block.
+            x: Features of all images.
+
+        """
 
 
 class EfficientNetEncoder(nn.Module):
     """Stem and blocks; gives features at strides 4, 8, 16 and 32.
 
+    Residual blocks are gated, the others always run.
+
     Attributes:
         dims: Channels of the four features.
+        places: Index of the stage and among its gated blocks, by the number of the block.
+        linears: Layers that can have low-rank pairs: none.
+        mergings: Layers between the stages that decoders may share: none.
 
     """
 
@@ -177,31 +207,40 @@ class EfficientNetEncoder(nn.Module):
         self.blocks = nn.ModuleList(MBConv(config) for config in configs)
         self.ends = feature_blocks(configs)
         self.dims = tuple(configs[end].out_channels for end in self.ends)
+        self.places = _places(configs, self.ends)
+        self.linears: list[LoRALinear] = []
+        self.mergings: list[LoRALinear | None] = [None] * len(self.ends)
 
     def stem(self, images: Tensor) -> Tensor:
         """Embed images, (B, 3, H, W) to (B, 32, H/2, W/2)."""
         return functional.relu6(self.bn0(self.conv_stem(images)))
 
-    def forward(self, x: Tensor, open_blocks: Sequence[bool] | None = None) -> list[Tensor]:
+    @staticmethod
+    def embedding(x: Tensor) -> Tensor:
+        """Return what the policy looks at: the stem's output at stride 4, (B, H/4, W/4, 32)."""
+        return functional.avg_pool2d(x, 2, ceil_mode=True).permute(0, 2, 3, 1)
+
+    def forward(
+        self, x: Tensor, execution: Execution | None = None, tasks: Sequence[str] = ()
+    ) -> list[Tensor]:
         """Encode what the stem gave.
 
         Args:
             x: (B, 32, H/2, W/2).
-            open_blocks: Whether each block runs; closed ones are the identity. All if not given.
+            execution: Strategy that runs the residual blocks; all run if not given.
+            tasks: Not used here; see `SwinEncoder`.
 
         Returns:
             Features (B, C, H/4, W/4) to (B, C, H/32, W/32), sides rounded up.
 
-        Raises:
-            ValueError: A closed block that changes the shape.
-
         """
+        del tasks
         features = []
         for index, block in enumerate(self.blocks):
-            if open_blocks is None or open_blocks[index]:
+            if execution is None or index not in self.places:
                 x = block(x)
-            elif not cast('MBConv', block).config.residual:
-                raise ValueError(f'block {index} changes the shape, so it cannot be skipped')
+            else:
+                x = execution.residual(self.places[index], cast('MBConv', block), x)
             if index in self.ends:
                 features.append(x)
         return features
@@ -231,3 +270,15 @@ def feature_blocks(configs: Sequence[BlockConfig]) -> tuple[int, ...]:
         strides.append(strides[-1] * config.stride)
     after = strides[1:]
     return tuple(max(i for i, s in enumerate(after) if s == stride) for stride in (4, 8, 16, 32))
+
+
+def _places(configs: Sequence[BlockConfig], ends: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Return stage and index among its residual blocks, by number of the residual block."""
+    places: dict[int, tuple[int, int]] = {}
+    counts = [0] * len(ends)
+    for number, config in enumerate(configs):
+        stage = next(stage for stage, end in enumerate(ends) if number <= end)
+        if config.residual:
+            places[number] = (stage, counts[stage])
+            counts[stage] += 1
+    return places

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Execution of an encoder's blocks: by plans at inference, under gates with gradients in training.
 
-Both classes are strategies for `SwinEncoder.forward()`; see `swin.encoder.Execution`.
+Both classes are strategies for the encoders' `forward()`; see `swin.encoder.Execution` and
+`efficientnet.encoder.Execution`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from adamtl_ros.nn.swin.windows import permutation, reorder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from adamtl_ros.nn.efficientnet.encoder import MBConv
     from adamtl_ros.nn.gating.gates import Gates
     from adamtl_ros.nn.gating.plan import BlockPlan, Plan
     from adamtl_ros.nn.swin.encoder import Mlp, SwinBlock
@@ -72,6 +74,17 @@ class PlannedExecution:
             if features is not None:
                 _write_rows(features, rows, tasks, out, own)
         return x, source, features
+
+    def residual(self, place: tuple[int, int], block: MBConv, x: Tensor) -> Tensor:
+        """Run a residual block on the images whose plan has it; see `Execution`."""
+        stage, index = place
+        runs = [plan.stages[stage][index].run for plan in self.plans]
+        if not any(runs):
+            return x
+        if all(runs):
+            return block(x)
+        rows = torch.tensor(runs, device=x.device).nonzero()[:, 0]
+        return x.index_copy(0, rows, block(x.index_select(0, rows)).to(x.dtype))
 
 
 def _run_densely(
@@ -215,6 +228,12 @@ class RelaxedExecution:
             columns = [list(tasks).index(name) for name in branches]
             own = _gate_features(own, out, gates['branches'][:, columns])
         return out, grid, per_task_features(tasks, branches, own, out)
+
+    def residual(self, place: tuple[int, int], block: MBConv, x: Tensor) -> Tensor:
+        """Run a residual block under its gate; see `Execution`."""
+        assert self.gates.blocks is not None
+        number = sum(self.depths[: place[0]]) + place[1]
+        return block(x, self.gates.blocks[:, number].to(x)[:, None, None, None])
 
     def _mask(
         self, block: SwinBlock, gates: dict[str, Tensor], grid: WindowGrid, x: Tensor

@@ -1,11 +1,11 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Plan: the parts of the encoder that run on one image, known before the first block starts."""
+"""Plan: input size and parts of the encoder that run on one image, known before it starts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,14 +54,26 @@ FULL = BlockPlan()
 
 @dataclass(frozen=True)
 class Plan:
-    """Parts of the encoder that run, as plain numbers that any engine can read.
+    """Input size and parts of the encoder that run, as plain numbers that any engine can read.
 
     Attributes:
-        stages: Plan of each block of each stage.
+        stages: Plan of each gated block of each stage.
+        scale: Sides of the input as a fraction of those of the full network's input.
 
     """
 
     stages: tuple[tuple[BlockPlan, ...], ...]
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the scale.
+
+        Raises:
+            ValueError: A scale outside (0, 1].
+
+        """
+        if not 0 < self.scale <= 1:
+            raise ValueError(f'scale of a plan must lie in (0, 1], got {self.scale}')
 
     @property
     def blocks(self) -> tuple[BlockPlan, ...]:
@@ -82,16 +94,88 @@ class Plan:
         """Return this plan with another plan for one block."""
         rows = [list(row) for row in self.stages]
         rows[stage][block] = value
-        return Plan(tuple(map(tuple, rows)))
+        return Plan(tuple(map(tuple, rows)), self.scale)
 
     @classmethod
-    def from_blocks(cls, blocks: Sequence[BlockPlan], depths: Sequence[int]) -> Plan:
+    def from_blocks(
+        cls, blocks: Sequence[BlockPlan], depths: Sequence[int], scale: float = 1.0
+    ) -> Plan:
         """Create a plan from the blocks of all stages in a row."""
         ends = [sum(depths[: stage + 1]) for stage in range(len(depths))]
         rows = zip(ends, depths, strict=True)
-        return cls(tuple(tuple(blocks[end - depth : end]) for end, depth in rows))
+        return cls(tuple(tuple(blocks[end - depth : end]) for end, depth in rows), scale)
 
 
 def uniform_plan(depths: Sequence[int], block: BlockPlan = FULL) -> Plan:
     """Return the plan with the same plan for every block; by default, all of it runs."""
     return Plan(tuple((block,) * depth for depth in depths))
+
+
+SIZE_STEP = 4
+"""Sides of a scaled input are multiples of this, in pixels: the stride of the first features."""
+
+
+def scaled_size(size: Sequence[int], scale: float) -> tuple[int, int]:
+    """Return the input size of a plan.
+
+    Args:
+        size: Height and width of the full network's input, in pixels.
+        scale: Scale of the plan.
+
+    """
+    if scale == 1:
+        return size[0], size[1]
+    height, width = (max(1, round(side * scale / SIZE_STEP)) * SIZE_STEP for side in size)
+    return height, width
+
+
+@dataclass(frozen=True)
+class Rung:
+    """Rung of a ladder: one of the few plans that a network is trained for.
+
+    Attributes:
+        scale: Sides of the input as a fraction of those of the full network's input.
+        skip: Numbers of the gated blocks, counted over all stages, that do not run; ascending.
+
+    """
+
+    scale: float = 1.0
+    skip: tuple[int, ...] = ()
+
+    def check(self, blocks: int) -> None:
+        """Check that the rung fits an encoder.
+
+        Args:
+            blocks: Number of gated blocks.
+
+        Raises:
+            ValueError: A scale outside (0, 1], or blocks that do not exist, repeat or do not
+                ascend.
+
+        """
+        ascending = list(self.skip) == sorted(set(self.skip))
+        inside = all(0 <= number < blocks for number in self.skip)
+        if not (0 < self.scale <= 1 and ascending and inside):
+            raise ValueError(
+                f'a rung has a scale in (0, 1] and skips blocks of 0..{blocks - 1} in ascending '
+                f'order, got {self}'
+            )
+
+    def plan(self, depths: Sequence[int]) -> Plan:
+        """Return the plan of this rung for an encoder with a number of blocks in each stage."""
+        blocks = [OFF if number in self.skip else FULL for number in range(sum(depths))]
+        return Plan.from_blocks(blocks, depths, self.scale)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serializable dictionary."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Rung:
+        """Create from the dictionary of `to_dict()`.
+
+        Raises:
+            TypeError: Missing or unknown keys.
+
+        """
+        return cls(**{**values, 'skip': tuple(values.get('skip', ()))})

@@ -22,7 +22,7 @@ from adamtl_ros.nn.swin.windows import WindowGrid, ceil_to, window_grid
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from adamtl_ros.nn.swin.architecture import Architecture
+    from adamtl_ros.nn.architecture import Architecture
 
 CELL = 4
 """Side of a cell, in tokens of the first stage."""
@@ -188,6 +188,12 @@ class Policy(nn.Module):
 
     def __init__(self, arch: Architecture, tasks: Iterable[str], config: PolicyConfig) -> None:
         super().__init__()
+        missing = [name for name in config.gates if name not in arch.gates]
+        if missing:
+            raise ValueError(
+                f'{arch.encoder} has no gates on {", ".join(missing)}, choose from: '
+                f'{", ".join(arch.gates)}'
+            )
         self.arch, self.config = arch, config
         self.names = config.heads(tasks)
         channels, hidden, heads = config.channels, config.hidden, len(self.names)

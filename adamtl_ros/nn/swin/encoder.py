@@ -38,7 +38,7 @@ from adamtl_ros.nn.swin.windows import reorder, window_grid
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from adamtl_ros.nn.swin.architecture import Architecture
+    from adamtl_ros.nn.architecture import SwinArchitecture
     from adamtl_ros.nn.swin.windows import WindowGrid
 
 CACHED_GRIDS = 4
@@ -298,7 +298,7 @@ class Execution(Protocol):
 class SwinStage(nn.Module):
     """Blocks of one resolution, every second one shifted, and the merging before the next."""
 
-    def __init__(self, arch: Architecture, stage: int) -> None:
+    def __init__(self, arch: SwinArchitecture, stage: int) -> None:
         super().__init__()
         dim, heads = arch.dims[stage], arch.heads[stage]
         self.stage = stage
@@ -347,7 +347,7 @@ class SwinStage(nn.Module):
 class SwinEncoder(nn.Module):
     """Stages of Swin blocks, and the features of each for the decoders."""
 
-    def __init__(self, arch: Architecture, *, normalized_features: bool = True) -> None:
+    def __init__(self, arch: SwinArchitecture, *, normalized_features: bool = True) -> None:
         """Create an encoder with random weights.
 
         Args:
@@ -363,6 +363,15 @@ class SwinEncoder(nn.Module):
         dims = arch.dims if normalized_features else ()
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for dim in dims)
         self.linears = [part for part in self.modules() if isinstance(part, LoRALinear)]
+
+    def stem(self, images: Tensor) -> Tensor:
+        """Embed the patches of images, (B, 3, H, W) to tokens (B, H/4, W/4, C)."""
+        return self.patch_embed(images)
+
+    @staticmethod
+    def embedding(x: Tensor) -> Tensor:
+        """Return what the policy looks at: the patch embedding itself."""
+        return x
 
     @property
     def mergings(self) -> list[LoRALinear | None]:

@@ -16,7 +16,7 @@ from adamtl_ros.evaluation.bags import report
 from adamtl_ros.evaluation.bags.result import BagResult, BudgetResult, Example, FrameCost, UsageMap
 from adamtl_ros.evaluation.bags.scores import Scores
 from adamtl_ros.nn.gating.plan import OFF, uniform_plan
-from adamtl_ros.nn.swin.architecture import architecture
+from adamtl_ros.nn.architecture import architecture
 
 SECOND = 1_000_000_000
 

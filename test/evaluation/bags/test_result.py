@@ -22,7 +22,7 @@ from adamtl_ros.evaluation.bags.result import (
 )
 from adamtl_ros.evaluation.bags.scores import Scores
 from adamtl_ros.nn.gating.plan import OFF, uniform_plan
-from adamtl_ros.nn.swin.architecture import architecture
+from adamtl_ros.nn.architecture import architecture
 from adamtl_ros.tasks import TASKS
 
 PICO = architecture('pico')

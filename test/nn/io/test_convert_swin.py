@@ -11,7 +11,7 @@ from torch import nn
 
 from adamtl_ros.nn.io.checkpoint import CheckpointError
 from adamtl_ros.nn.io.convert import load_swin, read_pth
-from adamtl_ros.nn.swin.architecture import architecture
+from adamtl_ros.nn.architecture import architecture
 from adamtl_ros.nn.swin.encoder import SwinEncoder
 
 TINY = architecture('tiny')

@@ -1,0 +1,270 @@
+# Copyright 2026 The adamtl_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Sizes of networks, and those that have a name."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from adamtl_ros.nn.efficientnet.encoder import STEM_CHANNELS, block_configs, feature_blocks
+from adamtl_ros.nn.gating.plan import Rung
+
+DECODER_KINDS = ('pyramid', 'hrnet', 'fpn')
+"""Kinds of decoders: `pyramid` and `hrnet` (that of MTLoRA) for Swin, `fpn` for EfficientNet."""
+
+
+class Architecture:
+    """Sizes of an encoder and its decoders.
+
+    Attributes:
+        name: Short name, such as 'tiny'.
+        embed_dim: Channels of the embedding that the policy looks at.
+        dims: Channels of the features of each stage.
+        depths: Number of gated blocks of each stage.
+        patch: Stride of the features of the first stage, in pixels; it doubles in each stage.
+        stride: Multiple that the sides of an input should be, in pixels.
+        decoder: Kind of decoder, of `DECODER_KINDS`.
+        decoder_dim: Channels inside a decoder.
+        input_size: Height and width that the network is meant for, in pixels; others work too.
+        ladder: Rungs that it is trained for, the full network first; none if gates decide.
+        encoder: Kind of encoder, of `ENCODERS`.
+        decoders: Kinds of decoders that fit the encoder.
+        gates: Granularities that a policy can decide.
+
+    """
+
+    name: str
+    embed_dim: int
+    dims: tuple[int, ...]
+    depths: tuple[int, ...]
+    patch: int
+    stride: int
+    decoder: str
+    decoder_dim: int
+    input_size: tuple[int, int]
+    ladder: tuple[Rung, ...]
+    encoder: ClassVar[str]
+    decoders: ClassVar[tuple[str, ...]]
+    gates: ClassVar[tuple[str, ...]]
+
+    @property
+    def block_count(self) -> int:
+        """Number of gated blocks of all stages."""
+        return sum(self.depths)
+
+    def check(self) -> None:
+        """Check what all kinds have.
+
+        Raises:
+            ValueError: A decoder that does not fit, or rungs that do not.
+
+        """
+        if self.decoder not in self.decoders:
+            allowed = ', '.join(self.decoders)
+            raise ValueError(f"decoder '{self.decoder}' of {self.encoder}, choose from: {allowed}")
+        for rung in self.ladder:
+            rung.check(self.block_count)
+        if self.ladder and self.ladder[0] != Rung():
+            raise ValueError(f'the first rung must be the full network, got {self.ladder[0]}')
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serializable dictionary."""
+        return {'encoder': self.encoder, **asdict(self)}  # type: ignore[call-overload]
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Architecture:
+        """Create from the dictionary of `to_dict()`; without an encoder, it is a Swin.
+
+        Raises:
+            ValueError: Missing or unknown keys.
+
+        """
+        values = dict(values)
+        kind = values.pop('encoder', SwinArchitecture.encoder)
+        if kind not in ENCODERS:
+            raise ValueError(f"unknown encoder '{kind}', choose from: {', '.join(ENCODERS)}")
+        try:
+            ladder = tuple(Rung.from_dict(rung) for rung in values.pop('ladder', ()))
+            tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+            return ENCODERS[kind](ladder=ladder, **tuples)
+        except TypeError as error:
+            raise ValueError(f'not an architecture of this version: {error}') from error
+
+
+@dataclass(frozen=True)
+class SwinArchitecture(Architecture):
+    """Sizes of a Swin encoder and its decoders.
+
+    Attributes:
+        name: Short name, such as 'tiny'.
+        embed_dim: Channels C of the first stage; stage i has C * 2**i.
+        depths: Number of blocks of each stage.
+        heads: Number of attention heads of each stage.
+        window: Side of an attention window, in tokens.
+        decoder_dim: Channels inside a decoder.
+        input_size: Height and width that the network is meant for, in pixels; others work too.
+        patch: Side of a patch, in pixels.
+        mlp_ratio: Hidden channels of an MLP for each of its input channels.
+        decoder: Kind of decoder: on normalized features of each stage, or that of MTLoRA, on
+            the features after the merging.
+        ladder: Rungs that it is trained for; none if gates decide.
+
+    """
+
+    name: str
+    embed_dim: int
+    depths: tuple[int, ...]
+    heads: tuple[int, ...]
+    window: int
+    decoder_dim: int
+    input_size: tuple[int, int]
+    patch: int = 4
+    mlp_ratio: int = 4
+    decoder: str = 'pyramid'
+    ladder: tuple[Rung, ...] = ()
+
+    encoder: ClassVar[str] = 'swin'
+    decoders: ClassVar[tuple[str, ...]] = ('pyramid', 'hrnet')
+    gates: ClassVar[tuple[str, ...]] = ('blocks', 'windows', 'widths', 'tokens')
+
+    def __post_init__(self) -> None:
+        """Check that the sizes fit together.
+
+        Raises:
+            ValueError: A size that is not positive, or sizes that contradict each other.
+
+        """
+        sizes = [self.embed_dim, self.window, self.decoder_dim, self.patch, self.mlp_ratio]
+        sizes += [*self.depths, *self.heads, *self.input_size]
+        if not all(isinstance(size, int) and size > 0 for size in sizes):
+            raise ValueError(f'sizes of an architecture must be positive whole numbers: {self}')
+        if len(self.depths) != len(self.heads) or len(self.input_size) != 2:
+            raise ValueError(f'one number of heads for each stage, two sides of an input: {self}')
+        if any(dim % heads for dim, heads in zip(self.dims, self.heads, strict=True)):
+            raise ValueError(f'channels {self.dims} do not divide into heads {self.heads}')
+        self.check()
+
+    @property
+    def dims(self) -> tuple[int, ...]:  # type: ignore[override]
+        """Channels of each stage."""
+        return tuple(self.embed_dim << stage for stage in range(len(self.depths)))
+
+    @property
+    def stride(self) -> int:  # type: ignore[override]
+        """Input pixels to one token of the last stage."""
+        return self.patch << (len(self.depths) - 1)
+
+
+@dataclass(frozen=True)
+class EfficientNetArchitecture(Architecture):
+    """Sizes of an EfficientNet-Lite encoder and its decoders.
+
+    Its gated blocks are the residual ones: the others change the shape, so they always run.
+
+    Attributes:
+        name: Short name, such as 'lite0'.
+        variant: Variant of the encoder, 'lite0' to 'lite4'.
+        decoder_dim: Channels inside a decoder.
+        input_size: Height and width that the network is meant for, in pixels; others work too.
+        decoder: Kind of decoder.
+        ladder: Rungs that it is trained for; none if gates decide.
+
+    """
+
+    name: str
+    variant: str
+    decoder_dim: int
+    input_size: tuple[int, int]
+    decoder: str = 'fpn'
+    ladder: tuple[Rung, ...] = ()
+
+    patch: ClassVar[int] = 4  # type: ignore[misc]
+    stride: ClassVar[int] = 16  # type: ignore[misc]
+    encoder: ClassVar[str] = 'efficientnet'
+    decoders: ClassVar[tuple[str, ...]] = ('fpn',)
+    gates: ClassVar[tuple[str, ...]] = ('blocks',)
+
+    def __post_init__(self) -> None:
+        """Check the sizes.
+
+        Raises:
+            ValueError: An unknown variant, or a size that is not positive.
+
+        """
+        sizes = [self.decoder_dim, *self.input_size]
+        if not all(isinstance(size, int) and size > 0 for size in sizes):
+            raise ValueError(f'sizes of an architecture must be positive whole numbers: {self}')
+        if len(self.input_size) != 2:
+            raise ValueError(f'an input has two sides, got {self.input_size}')
+        block_configs(self.variant)
+        self.check()
+
+    @property
+    def dims(self) -> tuple[int, ...]:  # type: ignore[override]
+        """Channels of the features at strides 4, 8, 16 and 32."""
+        configs = block_configs(self.variant)
+        return tuple(configs[end].out_channels for end in feature_blocks(configs))
+
+    @property
+    def depths(self) -> tuple[int, ...]:  # type: ignore[override]
+        """Number of residual blocks up to each of the features, after the one before."""
+        configs = block_configs(self.variant)
+        ends = [0, *(end + 1 for end in feature_blocks(configs))]
+        return tuple(
+            sum(config.residual for config in configs[first:last])
+            for first, last in itertools.pairwise(ends)
+        )
+
+    @property
+    def embed_dim(self) -> int:  # type: ignore[override]
+        """Channels of the stem."""
+        return STEM_CHANNELS
+
+
+
+ENCODERS: dict[str, type[SwinArchitecture | EfficientNetArchitecture]] = {
+    kind.encoder: kind for kind in (SwinArchitecture, EfficientNetArchitecture)
+}
+"""Kinds of architectures by their encoder."""
+
+LITE_LADDER = (
+    Rung(),
+    Rung(1.0, (3, 5, 8)),
+    Rung(0.75),
+    Rung(0.75, (3, 5, 8)),
+    Rung(0.5),
+)
+"""Ladder of EfficientNet-Lite0: about 1, 0.8, 0.57, 0.45 and 0.25 of the MACs."""
+
+ARCHITECTURES: dict[str, Architecture] = {
+    architecture.name: architecture
+    for architecture in (
+        # For small CPUs: 8x8 windows take 1.35 times less time per attention MAC than 7x7.
+        SwinArchitecture('nano', 24, (1, 2, 6, 1), (1, 2, 4, 8), 8, 24, (192, 256)),
+        # For comparison: its full network has as many MACs as `nano` has at budget 0.57.
+        SwinArchitecture('pico', 24, (1, 1, 2, 1), (1, 2, 4, 8), 8, 24, (192, 256)),
+        # Liu et al. 2021, "Swin Transformer", section 3.3.
+        SwinArchitecture('tiny', 96, (2, 2, 6, 2), (3, 6, 12, 24), 7, 48, (224, 224)),
+        SwinArchitecture('small', 96, (2, 2, 18, 2), (3, 6, 12, 24), 7, 48, (224, 224)),
+        SwinArchitecture('base', 128, (2, 2, 18, 2), (4, 8, 16, 32), 7, 64, (224, 224)),
+        SwinArchitecture('base384', 128, (2, 2, 18, 2), (4, 8, 16, 32), 12, 64, (384, 384)),
+        # Tan and Le 2019; Liu 2020: see `efficientnet.encoder`.
+        EfficientNetArchitecture('lite0', 'lite0', 64, (192, 256), ladder=LITE_LADDER),
+        EfficientNetArchitecture('lite2', 'lite2', 64, (192, 256)),
+    )
+}
+"""Architectures by name."""
+
+
+def architecture(name: str) -> Architecture:
+    """Return the architecture of a name.
+
+    Raises:
+        ValueError: An unknown name.
+
+    """
+    if name not in ARCHITECTURES:
+        raise ValueError(f"unknown architecture '{name}', choose from: {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[name]
