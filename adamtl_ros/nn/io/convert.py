@@ -8,6 +8,7 @@ shapes of the weights; scales are not in the file. Resampling is bilinear betwee
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
 import pickle
 import re
