@@ -13,6 +13,7 @@ import math
 import pickle
 import re
 from collections import OrderedDict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,15 +27,14 @@ from adamtl_ros.nn.adapters.lora import (
     LoraConfig,
     Ranks,
 )
+from adamtl_ros.nn.architecture import SwinArchitecture
 from adamtl_ros.nn.efficientnet.encoder import EfficientNetClassifier, EfficientNetEncoder
 from adamtl_ros.nn.io.checkpoint import CheckpointError, Model
 from adamtl_ros.nn.network import AdaptiveNetwork, init_weights
-from adamtl_ros.nn.architecture import SwinArchitecture
 from adamtl_ros.tasks import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from torch import nn
 
