@@ -223,7 +223,6 @@ class EfficientNetArchitecture(Architecture):
         return STEM_CHANNELS
 
 
-
 ENCODERS: dict[str, type[SwinArchitecture | EfficientNetArchitecture]] = {
     kind.encoder: kind for kind in (SwinArchitecture, EfficientNetArchitecture)
 }

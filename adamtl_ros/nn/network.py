@@ -148,6 +148,8 @@ class RelaxedPrediction:
 
 
 SWIN_STD = 0.02
+OUTPUT_STD = 0.01
+"""Standard deviation of the last layers of `FpnHead`, small so that no class is certain at first."""
 POLICY_INIT_SCALE = 0.1
 """Scale of the policy's last layers, small so that no gate is nearly certain at first."""
 INITIAL_OPEN_PROB = 0.9
@@ -158,8 +160,8 @@ def init_weights(network: nn.Module, generator: torch.Generator) -> None:
     """Initialize all linear and convolution layers of a network, or of a part of it.
 
     Biases become zero. Weights are drawn from normal distributions truncated at two standard
-    deviations: 0.02 for linear layers of the encoder, as in Swin; for all others the one that
-    preserves the variance (He et al. 2015). The policy's scores start near one value, at which a
+    deviations: 0.02 for linear layers of the encoder, as in Swin; 0.01 for the last layers of FPN
+    heads; for all others the one that preserves the variance (He et al. 2015). The policy's scores start near one value, at which a
     gate is open with `INITIAL_OPEN_PROB`.
 
     Args:
@@ -169,8 +171,7 @@ def init_weights(network: nn.Module, generator: torch.Generator) -> None:
     """
     for name, module in network.named_modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
-            swin = isinstance(module, nn.Linear) and name.startswith('encoder.')
-            deviation = SWIN_STD if swin else _he_std(module)
+            deviation = _init_std(name, module)
             nn.init.trunc_normal_(
                 module.weight, std=deviation, a=-2 * deviation, b=2 * deviation, generator=generator
             )
@@ -183,7 +184,11 @@ def init_weights(network: nn.Module, generator: torch.Generator) -> None:
                 nn.init.constant_(module.bias, _head_score(INITIAL_OPEN_PROB, len(module.weight)))
 
 
-def _he_std(layer: nn.Linear | nn.Conv2d) -> float:
+def _init_std(name: str, layer: nn.Linear | nn.Conv2d) -> float:
+    if isinstance(layer, nn.Linear) and name.startswith('encoder.'):
+        return SWIN_STD
+    if name.startswith('decoders.') and name.endswith('.out'):
+        return OUTPUT_STD
     return math.sqrt(2 / layer.weight[0].numel())
 
 
@@ -320,7 +325,9 @@ class AdaptiveNetwork(nn.Module):
         ]
         return Prediction(maps, tuple(plans), tuple(spent))
 
-    def _run(self, images: Tensor, plans: Sequence[Plan], tasks: Iterable[str]) -> dict[str, Tensor]:
+    def _run(
+        self, images: Tensor, plans: Sequence[Plan], tasks: Iterable[str]
+    ) -> dict[str, Tensor]:
         """Return the raw maps of images whose plans have the same scale."""
         tokens = self.encoder.stem(resize_images(images, plans[0].scale))
         return self.forward_tokens(tokens, PlannedExecution(plans), tasks)
@@ -460,9 +467,7 @@ class AdaptiveNetwork(nn.Module):
         return plans_within(scores, costs, level.threshold, limit, len(tokens)), True
 
 
-def _encoder(
-    arch: Architecture, *, normalized_features: bool
-) -> SwinEncoder | EfficientNetEncoder:
+def _encoder(arch: Architecture, *, normalized_features: bool) -> SwinEncoder | EfficientNetEncoder:
     if isinstance(arch, EfficientNetArchitecture):
         return EfficientNetEncoder(arch.variant)
     assert isinstance(arch, SwinArchitecture)

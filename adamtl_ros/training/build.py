@@ -207,7 +207,11 @@ def _check_architecture(same: bool, start: AdaptiveNetwork, recipe: Recipe) -> N
 def _copy_weights(start: AdaptiveNetwork, network: AdaptiveNetwork) -> tuple[str, ...]:
     """Copy the modules that match; return the names of the others."""
     same = [name for name, task in network.tasks.items() if start.tasks.get(name) == task]
-    matches = {'encoder': True, 'neck': True, **{f'decoders.{name}': name in same for name in network.tasks}}
+    matches = {
+        'encoder': True,
+        'neck': True,
+        **{f'decoders.{name}': name in same for name in network.tasks},
+    }
     matches['policy'] = (
         list(start.tasks) == list(network.tasks) and start.policy.config == network.policy.config
     )

@@ -389,7 +389,8 @@ def _branch(adapters: LoraConfig, stage: int, dim: int) -> BranchCost | None:
 
 
 def _merging(
-    arch: SwinArchitecture, grids: list[tuple[int, int]], adapters: LoraConfig | None) -> int:
+    arch: SwinArchitecture, grids: list[tuple[int, int]], adapters: LoraConfig | None
+) -> int:
     """Count the MACs of the patch mergings after all stages but the last.
 
     Args:

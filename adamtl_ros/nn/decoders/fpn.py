@@ -48,7 +48,10 @@ class FeaturePyramid(nn.Module):
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
         dim = arch.decoder_dim
-        self.laterals = nn.ModuleList(nn.Conv2d(width, dim, 1) for width in arch.dims)
+        self.laterals = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(width, dim, 1, bias=False), nn.BatchNorm2d(dim))
+            for width in arch.dims
+        )
         self.context = nn.Conv2d(arch.dims[-1], dim, 1)
         self.fusions = nn.ModuleList(SeparableConv(dim, FUSION_KERNEL) for _ in arch.dims)
 
