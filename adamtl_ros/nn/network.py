@@ -149,7 +149,7 @@ class RelaxedPrediction:
 
 SWIN_STD = 0.02
 OUTPUT_STD = 0.01
-"""Standard deviation of the last layers of `FpnHead`, small so that no class is certain at first."""
+"""Standard deviation of the last layers of FPN heads, so that no class is certain at first."""
 POLICY_INIT_SCALE = 0.1
 """Scale of the policy's last layers, small so that no gate is nearly certain at first."""
 INITIAL_OPEN_PROB = 0.9
@@ -160,9 +160,9 @@ def init_weights(network: nn.Module, generator: torch.Generator) -> None:
     """Initialize all linear and convolution layers of a network, or of a part of it.
 
     Biases become zero. Weights are drawn from normal distributions truncated at two standard
-    deviations: 0.02 for linear layers of the encoder, as in Swin; 0.01 for the last layers of FPN
-    heads; for all others the one that preserves the variance (He et al. 2015). The policy's scores start near one value, at which a
-    gate is open with `INITIAL_OPEN_PROB`.
+    deviations: 0.02 for linear layers of the encoder, as in Swin; 0.01 for the last layers of
+    FPN heads; for all others the one that preserves the variance (He et al. 2015). The policy's
+    scores start near one value, at which a gate is open with `INITIAL_OPEN_PROB`.
 
     Args:
         network: Module to initialize, in place.

@@ -13,11 +13,11 @@ import torch
 from adamtl_ros.data.mixture import Mixture, Weighted
 from adamtl_ros.data.transforms import ConcatDataset, Resized, Subset, split_in_time
 from adamtl_ros.nn.adapters.inject import inject, unmerge
-from adamtl_ros.nn.io.checkpoint import load_model
+from adamtl_ros.nn.architecture import architecture
 from adamtl_ros.nn.efficientnet.encoder import EfficientNetEncoder
+from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.nn.io.convert import load_efficientnet, load_swin, package_weights
 from adamtl_ros.nn.network import AdaptiveNetwork, init_weights
-from adamtl_ros.nn.architecture import architecture
 from adamtl_ros.sample import DataError
 
 if TYPE_CHECKING:
@@ -144,9 +144,9 @@ def build_network(
 ) -> tuple[AdaptiveNetwork, tuple[str, ...]]:
     """Build the network that a training begins with.
 
-    With a start, encoder and neck are copied from it; a decoder too if the start has the task with the
-    same classes, and the policy if its configuration and tasks are the same. With adapters, of
-    the recipe or the start, the start is taken as a whole, with its calibration.
+    With a start, encoder and neck are copied from it; a decoder too if the start has the task
+    with the same classes, and the policy if its configuration and tasks are the same. With
+    adapters, of the recipe or the start, the start is taken as a whole, with its calibration.
 
     Args:
         recipe: Recipe; architecture, policy, seed and the sources of weights are used.

@@ -171,8 +171,16 @@ class MultiTaskLoss(nn.Module):
                 all tasks have labels.
             labelled: Tasks with labels; not needed without a teacher.
 
+        Raises:
+            ValueError: A ladder stage without rungs.
+
         """
         super().__init__()
+        if stage.kind == 'ladder' and len(network.arch.ladder) < 2:
+            raise ValueError(
+                f"stage 'ladder' needs at least two rungs, '{network.arch.name}' has "
+                f'{len(network.arch.ladder)}; name them with the entry ladder of the recipe'
+            )
         self.network, self.stage, self.teacher = network, stage, teacher
         self.distilled = [name for name in weights if name not in labelled] if teacher else []
         self.label_stride = label_stride

@@ -19,7 +19,7 @@ from adamtl_ros.config import ConfigError, from_dict, set_entry
 from adamtl_ros.data.transforms import Augmentation
 from adamtl_ros.nn.adapters.inject import PARTS
 from adamtl_ros.nn.adapters.lora import LoraConfig
-from adamtl_ros.nn.gating.plan import Rung
+from adamtl_ros.nn.gating.plan import Rung  # noqa: TC001  read by from_dict
 from adamtl_ros.nn.gating.policy import PolicyConfig  # noqa: TC001  read by from_dict
 from adamtl_ros.tasks import TASKS
 

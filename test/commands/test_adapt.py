@@ -15,8 +15,8 @@ from helpers import small
 from adamtl_ros.commands.adapt import AdaptConfig, run_adaptation
 from adamtl_ros.commands.main import main
 from adamtl_ros.data.synthetic import write_synthetic_bag
-from adamtl_ros.nn.io.checkpoint import Model, load_adapted, load_model, save_model
 from adamtl_ros.nn.architecture import ARCHITECTURES
+from adamtl_ros.nn.io.checkpoint import Model, load_adapted, load_model, save_model
 from adamtl_ros.scenes.labels import SCENE_TASKS
 from adamtl_ros.training import run
 from adamtl_ros.training.recipe import AdapterConfig

@@ -18,8 +18,8 @@ from helpers import small
 
 from adamtl_ros.commands.main import VERBS, main
 from adamtl_ros.data.synthetic import write_synthetic_bag
-from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.nn.architecture import ARCHITECTURES
+from adamtl_ros.nn.io.checkpoint import load_model
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parents[2]

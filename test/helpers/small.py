@@ -2,22 +2,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small encoder and network whose every weight counts, and random plans for them."""
 
+from dataclasses import replace
+
 import torch
 from hypothesis import strategies as st
 
 from adamtl_ros.nn.adapters.inject import inject
 from adamtl_ros.nn.adapters.lora import TASK_LAYERS, LoraConfig
+from adamtl_ros.nn.architecture import EfficientNetArchitecture, SwinArchitecture
 from adamtl_ros.nn.gating.execution import PlannedExecution
 from adamtl_ros.nn.gating.gates import GRANULARITIES
-from adamtl_ros.nn.gating.plan import BlockPlan, Plan, uniform_plan
+from adamtl_ros.nn.gating.plan import BlockPlan, Plan, Rung, uniform_plan
 from adamtl_ros.nn.gating.policy import PolicyConfig
 from adamtl_ros.nn.network import AdaptiveNetwork
-from adamtl_ros.nn.architecture import SwinArchitecture
 from adamtl_ros.nn.swin.encoder import SwinEncoder
 from adamtl_ros.tasks import TASKS
 
 ARCH = SwinArchitecture('small', 8, (2, 2), (1, 2), 4, 8, (64, 64), mlp_ratio=2)
 """Two stages of 16 x 16 and 8 x 8 tokens: 16 and 4 windows."""
+
+RUNGS = (Rung(), Rung(1.0, (1, 3)), Rung(0.75), Rung(0.5, (1,)))
+LITE = EfficientNetArchitecture('small_lite', 'lite0', 8, (64, 64))
+"""The smallest convolutional encoder, without a ladder."""
 
 LAYERS = [('proj', 'fc1', 'fc2'), ('proj', 'fc2'), ('fc1', 'fc2'), ('proj',)]
 KINDS = [(layers, form) for layers in LAYERS for form in ('matrix', 'foldable')]
@@ -43,6 +49,16 @@ def network(gates=('blocks', 'windows'), tasks=TASKS, arch=ARCH, seed=0, **confi
     for name, weight in made.named_parameters():
         if 'bias_table' in name or name.endswith('policy.heads.bias'):
             torch.nn.init.normal_(weight, std=1)
+    return made
+
+
+def lite(ladder=RUNGS, seed=0, **config):
+    """Return a convolutional network whose norms are not those of a new one."""
+    made = network(('blocks',), arch=replace(LITE, ladder=ladder), seed=seed, **config)
+    for module in made.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.3)
+            module.running_var.uniform_(0.5, 1.5)
     return made
 
 

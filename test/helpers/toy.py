@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch.nn import functional
 
+from adamtl_ros.nn.architecture import SwinArchitecture
 from adamtl_ros.nn.gating.execution import RelaxedExecution
 from adamtl_ros.nn.gating.gates import Gates
 from adamtl_ros.nn.gating.policy import PolicyConfig
 from adamtl_ros.nn.network import AdaptiveNetwork, init_weights
-from adamtl_ros.nn.architecture import SwinArchitecture
 from adamtl_ros.tasks import TASKS
 
 ARCH = SwinArchitecture('toy', 12, (1, 6), (1, 2), 4, 6, (64, 64), mlp_ratio=1)

@@ -10,8 +10,8 @@ from helpers import small
 from safetensors.torch import load_file
 
 from adamtl_ros.nn.adapters.inject import inject
-from adamtl_ros.nn.io.checkpoint import Model, load_model, save_model
 from adamtl_ros.nn.architecture import ARCHITECTURES
+from adamtl_ros.nn.io.checkpoint import Model, load_model, save_model
 from adamtl_ros.scenes.labels import SCENE_TASKS
 from adamtl_ros.training import run
 from adamtl_ros.training.build import build_dataset, build_network

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loss of each kind of stage, and the parameters that get gradients from it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from helpers import small
@@ -49,7 +51,8 @@ def unknown(count):
 
 
 def objective(kind, gates=('blocks', 'windows'), weights=WEIGHTS, **config):
-    network = small.network(gates).train()
+    arch = replace(small.ARCH, ladder=small.RUNGS) if kind == 'ladder' else small.ARCH
+    network = small.network(gates, arch=arch).train()
     stage = Stage(kind, 10, batch=4, size=SIZE, **config)
     parameter_groups(network, stage, 0.02)
     return MultiTaskLoss(network, stage, (IMAGENET_MEAN, IMAGENET_STD), 4, weights)
@@ -66,7 +69,8 @@ def test_every_loss_of_every_stage_is_finite(kind, gates):
     made = objective(kind, gates)
     losses = made(images(), labels(), 1.0, 4096 * 5)
     spent = ['spending', 'share', 'budget'] if kind in ('policy', 'joint') else []
-    assert list(losses) == ['loss', *TASKS, *spent]
+    rungs = ['rungs'] if kind == 'ladder' else []
+    assert list(losses) == ['loss', *TASKS, *rungs, *spent]
     assert all(value.isfinite() and value.dim() == 0 for value in losses.values())
     assert [name for name, value in losses.items() if value.requires_grad] == ['loss']
     expected = sum(weight * losses[name] for name, weight in WEIGHTS.items())

@@ -15,8 +15,8 @@ import yaml
 from helpers import small
 from safetensors.torch import load_file
 
-from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.nn.architecture import ARCHITECTURES
+from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.training.build import build_dataset, build_network
 from adamtl_ros.training.logger import read_log
 from adamtl_ros.training.recipe import read_recipe

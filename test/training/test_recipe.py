@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adamtl_ros.nn.gating.policy import PolicyConfig
 from adamtl_ros.nn.architecture import ARCHITECTURES
+from adamtl_ros.nn.gating.policy import PolicyConfig
 from adamtl_ros.tasks import TASKS
 from adamtl_ros.training.recipe import KINDS, DataConfig, Recipe, RecipeError, Stage, read_recipe
 

@@ -10,9 +10,9 @@ import torch
 import yaml
 from helpers import small
 
+from adamtl_ros.nn.architecture import ARCHITECTURES
 from adamtl_ros.nn.gating.policy import PolicyConfig
 from adamtl_ros.nn.io.checkpoint import IMAGENET_MEAN, IMAGENET_STD, load_model
-from adamtl_ros.nn.architecture import ARCHITECTURES
 from adamtl_ros.sample import Sample
 from adamtl_ros.scenes.labels import SCENE_TASKS
 from adamtl_ros.training.build import build_network

@@ -24,8 +24,8 @@ from adamtl_ros.evaluation.bags.evaluate import evaluate_bag
 from adamtl_ros.evaluation.bags.outputs import remove_outputs
 from adamtl_ros.evaluation.bags.process import WorkerProcessError, start_worker
 from adamtl_ros.evaluation.bags.result import BagResult
-from adamtl_ros.nn.io.checkpoint import load_model, shipped_weights
 from adamtl_ros.nn.architecture import ARCHITECTURES
+from adamtl_ros.nn.io.checkpoint import load_model, shipped_weights
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.runtime.threads import set_threads
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from adamtl_ros.bags.reader import IssueLog
     from adamtl_ros.evaluation.bags.recording import Frame
-    from adamtl_ros.nn.gating.plan import Plan
     from adamtl_ros.nn.architecture import Architecture
+    from adamtl_ros.nn.gating.plan import Plan
     from adamtl_ros.tasks import Task
 
 MAP = (24, 32)

@@ -49,8 +49,8 @@ from adamtl_ros.nn.swin.windows import permutation
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from adamtl_ros.nn.layers import LoRALinear
     from adamtl_ros.nn.architecture import Architecture
+    from adamtl_ros.nn.layers import LoRALinear
     from adamtl_ros.nn.swin.encoder import BlockMask
     from adamtl_ros.nn.swin.windows import WindowGrid
 

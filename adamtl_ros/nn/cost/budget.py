@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from adamtl_ros.nn.adapters.lora import LoraConfig
+    from adamtl_ros.nn.architecture import Architecture
     from adamtl_ros.nn.cost.macs import BlockCost, Complexity
     from adamtl_ros.nn.gating.policy import PolicyConfig
-    from adamtl_ros.nn.architecture import Architecture
     from adamtl_ros.tasks import Task
 
 

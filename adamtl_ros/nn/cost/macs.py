@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from adamtl_ros.nn.adapters.lora import LoraConfig
+    from adamtl_ros.nn.architecture import Architecture
     from adamtl_ros.nn.gating.plan import BlockPlan, Plan
     from adamtl_ros.nn.gating.policy import PolicyConfig
-    from adamtl_ros.nn.architecture import Architecture
     from adamtl_ros.tasks import Task
 
 PART_GATES = {

@@ -21,8 +21,8 @@ from adamtl_ros.nn.layers import WeightCache
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from adamtl_ros.nn.layers import LoRALinear
     from adamtl_ros.nn.architecture import SwinArchitecture
+    from adamtl_ros.nn.layers import LoRALinear
 
 
 def level_dims(arch: SwinArchitecture) -> tuple[int, ...]:

@@ -26,10 +26,10 @@ from safetensors.torch import load, save
 
 from adamtl_ros.nn.adapters.inject import adapter_state, inject, load_adapter_state, merge
 from adamtl_ros.nn.adapters.lora import LoraConfig
+from adamtl_ros.nn.architecture import ARCHITECTURES, Architecture
 from adamtl_ros.nn.gating.calibration import Calibration
 from adamtl_ros.nn.gating.policy import PolicyConfig
 from adamtl_ros.nn.network import AdaptiveNetwork, random_network
-from adamtl_ros.nn.architecture import ARCHITECTURES, Architecture
 from adamtl_ros.tasks import TASKS, Task
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from adamtl_ros.evaluation.bags.result import (
 )
 from adamtl_ros.evaluation.bags.scores import Scorer, Scores
 from adamtl_ros.evaluation.bags.summary import build_summary
-from adamtl_ros.nn.gating.plan import uniform_plan
 from adamtl_ros.nn.architecture import architecture
+from adamtl_ros.nn.gating.plan import uniform_plan
 from adamtl_ros.tasks import TASKS
 
 BUDGETS = (1.0, 0.37)

@@ -15,8 +15,8 @@ from adamtl_ros.bags.reader import IssueLog
 from adamtl_ros.evaluation.bags import report
 from adamtl_ros.evaluation.bags.result import BagResult, BudgetResult, Example, FrameCost, UsageMap
 from adamtl_ros.evaluation.bags.scores import Scores
-from adamtl_ros.nn.gating.plan import OFF, uniform_plan
 from adamtl_ros.nn.architecture import architecture
+from adamtl_ros.nn.gating.plan import OFF, uniform_plan
 
 SECOND = 1_000_000_000
 

@@ -21,8 +21,8 @@ from adamtl_ros.evaluation.bags.result import (
     mac_fractions,
 )
 from adamtl_ros.evaluation.bags.scores import Scores
-from adamtl_ros.nn.gating.plan import OFF, uniform_plan
 from adamtl_ros.nn.architecture import architecture
+from adamtl_ros.nn.gating.plan import OFF, uniform_plan
 from adamtl_ros.tasks import TASKS
 
 PICO = architecture('pico')

@@ -21,9 +21,9 @@ from adamtl_ros.evaluation.bags.result import (
 )
 from adamtl_ros.evaluation.bags.scores import Scores
 from adamtl_ros.evaluation.bags.summary import build_summary, write_summary
+from adamtl_ros.nn.architecture import architecture
 from adamtl_ros.nn.gating.plan import uniform_plan
 from adamtl_ros.nn.io.checkpoint import model_file
-from adamtl_ros.nn.architecture import architecture
 from adamtl_ros.tasks import TASKS
 
 PICO = architecture('pico')

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from adamtl_ros.evaluation.bags.result import MAP, UsageMap
-from adamtl_ros.nn.gating.plan import FULL, OFF, BlockPlan, Plan, uniform_plan
 from adamtl_ros.nn.architecture import architecture
+from adamtl_ros.nn.gating.plan import FULL, OFF, BlockPlan, Plan, uniform_plan
 from adamtl_ros.nn.swin.windows import window_grid
 
 NANO = architecture('nano')

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
+from adamtl_ros.nn.architecture import architecture
 from adamtl_ros.nn.efficientnet.encoder import (
     MULTIPLIERS,
     EfficientNetClassifier,
@@ -16,6 +17,8 @@ from adamtl_ros.nn.efficientnet.encoder import (
     block_configs,
     round_channels,
 )
+from adamtl_ros.nn.gating.execution import PlannedExecution
+from adamtl_ros.nn.gating.plan import OFF, uniform_plan
 
 # Liu 2020, table of EfficientNet-Lite: input side, million parameters, million MACs.
 PUBLISHED = {
@@ -82,21 +85,23 @@ def test_a_closed_block_is_the_identity():
     torch.manual_seed(0)
     encoder = EfficientNetEncoder('lite0').eval()
     x = encoder.stem(torch.randn(1, 3, 64, 64))
-    gates = [not block.config.residual for block in encoder.blocks]
+    depths = architecture('lite0').depths
     with torch.inference_mode():
-        closed = encoder(x, gates)
-        for index, block in enumerate(encoder.blocks):
+        closed = encoder(x, PlannedExecution([uniform_plan(depths, OFF)]))
+        for block in encoder.blocks:
             if block.config.residual:
                 torch.nn.init.zeros_(block.bn2.weight)
                 torch.nn.init.zeros_(block.bn2.bias)
-                assert gates[index] is False
         torch.testing.assert_close(encoder(x), closed)
 
 
-def test_a_block_that_changes_the_shape_cannot_be_closed():
+def test_places_of_lite0_by_hand():
     encoder = EfficientNetEncoder('lite0')
-    with pytest.raises(ValueError, match='block 0 changes the shape'):
-        encoder(torch.zeros(1, 32, 16, 16), [False] * 16)
+    assert encoder.places == {
+        2: (0, 0), 4: (1, 0), 6: (2, 0), 7: (2, 1), 9: (2, 2), 10: (2, 3),
+        12: (3, 0), 13: (3, 1), 14: (3, 2),
+    }  # fmt: skip
+    assert architecture('lite0').depths == (1, 1, 4, 3)
 
 
 def test_unknown_variants_are_refused():

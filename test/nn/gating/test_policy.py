@@ -6,11 +6,11 @@ import pytest
 import torch
 from helpers import small
 
+from adamtl_ros.nn.architecture import architecture
 from adamtl_ros.nn.cost.macs import complexity
 from adamtl_ros.nn.gating.gates import GRANULARITIES
 from adamtl_ros.nn.gating.plan import OFF, BlockPlan
 from adamtl_ros.nn.gating.policy import PolicyConfig
-from adamtl_ros.nn.architecture import architecture
 from adamtl_ros.tasks import TASKS
 
 HALF = torch.full((1,), 0.5)

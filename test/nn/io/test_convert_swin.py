@@ -9,9 +9,9 @@ import torch
 from helpers import reference_swin, small
 from torch import nn
 
+from adamtl_ros.nn.architecture import architecture
 from adamtl_ros.nn.io.checkpoint import CheckpointError
 from adamtl_ros.nn.io.convert import load_swin, read_pth
-from adamtl_ros.nn.architecture import architecture
 from adamtl_ros.nn.swin.encoder import SwinEncoder
 
 TINY = architecture('tiny')

@@ -8,8 +8,8 @@ import pytest
 import torch
 from helpers import reference_swin, small
 
-from adamtl_ros.nn.gating.plan import OFF, uniform_plan
 from adamtl_ros.nn.architecture import architecture
+from adamtl_ros.nn.gating.plan import OFF, uniform_plan
 from adamtl_ros.nn.swin.encoder import Mlp, SwinEncoder, WindowAttention, _attend
 from adamtl_ros.nn.swin.windows import window_grid
 
