@@ -115,11 +115,23 @@ class ImageFolder(ABC):
         image = self.read_image(self._images[index])
         found = ((task, self.read_label(task, name)) for task in self.tasks)
         labels = {
-            task: resize_label(task, label, image.shape[:2])
+            task: self._resized(task, label, name, image.shape[:2])
             for task, label in found
             if label is not None
         }
         return Sample(image, labels, name)
+
+    def _resized(
+        self, task: str, label: NDArray[Any], name: str, size: tuple[int, int]
+    ) -> NDArray[Any]:
+        """Return a label in the size of its image."""
+        (rows, columns), (height, width) = label.shape[:2], size
+        if (rows - columns) * (height - width) < 0:
+            raise DataError(
+                f'{self.root}: {task} of {name} has {rows}x{columns} pixels (height, width), its '
+                f'image {height}x{width}; turn one of them, without an EXIF orientation'
+            )
+        return resize_label(task, label, size)
 
     def read_image(self, path: Path) -> NDArray[np.uint8]:
         """Return an image, (H, W, 3) RGB."""

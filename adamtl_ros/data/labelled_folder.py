@@ -47,7 +47,7 @@ _FORMS = {
 class LabelledFolder(ImageFolder):
     """Photographs with labels in PNG files; a `Dataset`.
 
-    A label may have another size than its image, but not another aspect ratio. Normals are in the
+    A label may have another size than its image and is resized. Normals are in the
     camera optical frame and point towards the camera; depth is along the optical axis.
     """
 
@@ -211,7 +211,7 @@ def _check_form(path: Path, pixels: NDArray[Any], kind: Kind) -> NDArray[Any]:
 
     """
     dtype, axes, form = _FORMS[kind]
-    if (pixels.dtype, pixels.ndim) != (dtype, axes):
+    if pixels.dtype != dtype or pixels.ndim != axes:
         channels = pixels.shape[2] if pixels.ndim == 3 else 1
         raise DataError(
             f'{path} has {channels} channels of {pixels.dtype.name}; labels of this task are {form}'
