@@ -52,7 +52,7 @@ class LabelledFolder(ImageFolder):
     """
 
     layout: ClassVar[FolderLayout] = FolderLayout(
-        archive="docs/training.md, 'Your own photographs', which describes the layout",
+        source="'Your own photographs' in docs/training.md describes the layout",
         splits='splits',
         images='images',
         labels={},

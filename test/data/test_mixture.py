@@ -106,20 +106,28 @@ def test_classes_of_the_sets_must_agree():
     same = Mixture([Numbers(0, 1, ['a', 'b']), Numbers(0, 1), Numbers(0, 1, ['a', 'b'])], [1, 1, 1])
     assert same.tasks['semseg'].classes == ('a', 'b')
     with pytest.raises(
-        DataError, match=r"classes of 'semseg' differ between the data sets: .*tasks"
+        DataError, match=r"classes of 'semseg' differ between the data sets: .*semseg: 0"
     ):
         Mixture([Numbers(0, 1, ['a', 'b']), Numbers(0, 1, ['b', 'a'])], [1, 1])
 
 
 def test_weights_of_a_set_reach_the_batch():
-    weighted = Weighted(Weighted(Numbers(0, 2), {'depth': 0.5}), {'depth': 0.5, 'edges': 0})
-    assert weighted[1].weights == {'depth': 0.25, 'edges': 0}
+    weighted = Weighted(Weighted(Numbers(0, 2), {'depth': 0.5}), {'depth': 0.5, 'edges': 3})
+    assert weighted[1].weights == {'depth': 0.25}
     assert list(weighted.tasks) == ['depth']
-    batch = collate([weighted[0], Numbers(0, 1)[0]], ['depth', 'edges', 'normals'])
+    batch = collate([weighted[0], Numbers(0, 1)[0]], ['depth', 'edges'])
     assert batch.weights['depth'].tolist() == [[[0.25]], [[1.0]]]
-    assert batch.weights['edges'].tolist() == [[[0.0]], [[1.0]]]
-    assert list(batch.weights) == ['depth', 'edges']
+    assert list(batch.weights) == ['depth']
     assert not collate([Numbers(0, 1)[0]], ['depth']).weights
+
+
+def test_a_weight_of_zero_leaves_labels_out():
+    """Classes of a set without labels of that task need not agree with the others."""
+    without = Weighted(Numbers(0, 2, ['a']), {'semseg': 0, 'depth': 0.5})
+    assert list(without.tasks) == ['depth']
+    assert list(Mixture([without, Numbers(0, 1, ['b'])], [1, 1]).tasks) == ['semseg', 'depth']
+    nothing = Weighted(Numbers(0, 2), {'depth': 0})[0]
+    assert nothing.labels == nothing.weights == {}
 
 
 def test_weights_of_pixels_and_of_images_join():
