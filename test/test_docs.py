@@ -258,7 +258,7 @@ def test_the_worked_example_of_photographs_trains(tmp_path, monkeypatch):
         *(
             f'--set=stages.{stage}.{entry}'
             for stage in range(3)
-            for entry in ('steps=1', 'batch=4')
+            for entry in ('steps=1', 'batch=4', 'size=[64,96]')
         ),
         *('--set=combinations=false', '--set=calibration_images=2', '--set=precision=32-true'),
     ]
