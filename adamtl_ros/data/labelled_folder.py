@@ -47,8 +47,8 @@ _FORMS = {
 class LabelledFolder(ImageFolder):
     """Photographs with labels in PNG files; a `Dataset`.
 
-    A label may have another size than its image and is resized. Normals are in the
-    camera optical frame and point towards the camera; depth is along the optical axis.
+    A label may have another size than its image and is resized. Normals are in the camera optical
+    frame and point towards the camera; depth is along the optical axis.
     """
 
     layout: ClassVar[FolderLayout] = FolderLayout(
@@ -77,7 +77,8 @@ class LabelledFolder(ImageFolder):
             part: Index of the first image in the list and of the one after the last; negative ones
                 count from the end, None is an end of the list. ``[0, -100]`` and ``[-100, None]``
                 hold the last 100 out.
-            cache: Keep the decoded files in memory, 0.7 MB for 320x240 with all labels.
+            cache: Keep the decoded files in memory, in each process that reads them: 0.7 MB for
+                320x240 with all labels.
 
         Raises:
             DataError: A folder, the list of the split or an image is missing, no task has a folder,
