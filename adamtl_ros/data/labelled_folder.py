@@ -47,12 +47,12 @@ _FORMS = {
 class LabelledFolder(ImageFolder):
     """Photographs with labels in PNG files; a `Dataset`.
 
-    A label may have another size than its image, but not another aspect ratio. Normals are in the
-    camera optical frame and point towards the camera; depth is along the optical axis.
+    A label may have another size than its image and is resized. Normals are in the camera optical
+    frame and point towards the camera; depth is along the optical axis.
     """
 
     layout: ClassVar[FolderLayout] = FolderLayout(
-        archive="docs/training.md, 'Your own photographs', which describes the layout",
+        source="'Your own photographs' in docs/training.md describes the layout",
         splits='splits',
         images='images',
         labels={},
@@ -77,7 +77,8 @@ class LabelledFolder(ImageFolder):
             part: Index of the first image in the list and of the one after the last; negative ones
                 count from the end, None is an end of the list. ``[0, -100]`` and ``[-100, None]``
                 hold the last 100 out.
-            cache: Keep the decoded files in memory, 0.7 MB for 320x240 with all labels.
+            cache: Keep the decoded files in memory, in each process that reads them: 0.7 MB for
+                320x240 with all labels.
 
         Raises:
             DataError: A folder, the list of the split or an image is missing, no task has a folder,
@@ -211,7 +212,7 @@ def _check_form(path: Path, pixels: NDArray[Any], kind: Kind) -> NDArray[Any]:
 
     """
     dtype, axes, form = _FORMS[kind]
-    if (pixels.dtype, pixels.ndim) != (dtype, axes):
+    if pixels.dtype != dtype or pixels.ndim != axes:
         channels = pixels.shape[2] if pixels.ndim == 3 else 1
         raise DataError(
             f'{path} has {channels} channels of {pixels.dtype.name}; labels of this task are {form}'

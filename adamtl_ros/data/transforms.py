@@ -351,7 +351,7 @@ def _all_tasks(members: Sequence[Dataset]) -> dict[str, Task]:
                 raise DataError(
                     f"the classes of '{name}' differ between the data sets: "
                     f'{list(found[name].classes)} and {list(task.classes)}; name them alike, or '
-                    f"leave the task out of one of them, with its option 'tasks'"
+                    f"leave the labels of one out, in a mixture with 'task_weights: {{{name}: 0}}'"
                 )
     return {name: found[name] for name in TASKS if name in found}
 

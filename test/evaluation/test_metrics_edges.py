@@ -118,3 +118,13 @@ def test_edges_everywhere_are_worth_little():
     label = line(60)
     near = (2 * int(REACH) + 1) / WIDTH
     assert score((flood, label)) == pytest.approx(2 * near / (near + 1))
+
+
+def test_soft_edges_are_true_from_one_half_on():
+    soft = np.zeros((40, 60), np.float32)
+    soft[:, 20], soft[:, 40] = 0.6, 0.4
+    soft[0] = np.nan
+    found = np.zeros((40, 60), np.uint8)
+    found[:, 20] = 200
+    assert score((found, soft)) == 1
+    assert score((line(20), line(21))) == score((line(20), line(21).astype(np.float32)))

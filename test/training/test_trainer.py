@@ -177,6 +177,17 @@ def test_nor_do_many_in_mixed_precision(tmp_path, unbroken):
     assert_same(tmp_path, unbroken(recipe))
 
 
+def test_nor_does_one_of_a_mixture(tmp_path):
+    others = {**SCENES, 'first_seed': 50, 'difficulty': 0.2}
+    half = DataConfig('scenes', options=others, task_weights={'depth': 0.5, 'semseg': 0})
+    mixture = DataConfig('mixture', sets=(replace(SOURCE, weight=2), half))
+    recipe = replace(RECIPE, data=mixture, stages=FOUR[1::2])
+    assert train(recipe, tmp_path / 'unbroken')
+    assert [train(recipe, tmp_path / 'broken', steps) for steps in (1, 3)] == [None, None]
+    assert train(recipe, tmp_path / 'broken')
+    assert_same(tmp_path / 'broken', tmp_path / 'unbroken')
+
+
 @pytest.mark.parametrize('rows', [8])
 def test_nor_does_a_kill(tmp_path, unbroken, rows):
     """Two steps after a checkpoint: they are done again."""
