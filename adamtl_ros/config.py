@@ -79,7 +79,8 @@ def from_dict(kind: Any, value: Any, name: str = '') -> Any:
         return value
     if origin is dict and isinstance(value, dict) and args[1] is not Any:
         return {key: from_dict(args[1], item, _join(name, key)) for key, item in value.items()}
-    if kind is float and not isinstance(value, bool):
+    number = kind is float or (origin is UnionType and float in args)
+    if number and not isinstance(value, bool):
         with suppress(TypeError, ValueError):
             return float(value)  # also of a string: YAML reads 1e-3 as one
     plain = origin or kind

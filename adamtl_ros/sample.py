@@ -39,6 +39,7 @@ class Sample:
         labels: Labels by task name; a task without a label is missing.
         name: Human-readable source of the image.
         difficulty: Complexity of the scene, 0..1; NaN if unknown.
+        focal: Relative focal length, see `adamtl_ros.focal`; NaN if unknown.
 
     """
 
@@ -46,6 +47,7 @@ class Sample:
     labels: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
     name: str = ''
     difficulty: float = float('nan')
+    focal: float = float('nan')
 
 
 class Dataset(Protocol):

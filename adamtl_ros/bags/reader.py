@@ -172,6 +172,13 @@ def find_info(reader: AnyReader, image: str) -> str | None:
     return max(close, key=lambda topic: (common_prefix(topic, image), topic), default=None)
 
 
+def first_calibration(reader: AnyReader, topic: str | None) -> Any | None:
+    """Return the first message of a calibration topic whose K is not zero; None if none."""
+    connections = [c for c in reader.connections if (c.topic, c.msgtype) == (topic, CAMERA_INFO)]
+    messages = (one for connection in connections for one in read_valid(reader, connection))
+    return next((message for message in messages if message.k[0]), None)
+
+
 def common_prefix(one: str, other: str) -> int:
     """Return the number of equal leading parts of two topics, the empty first one included."""
     pairs = zip(one.split('/'), other.split('/'), strict=False)

@@ -29,7 +29,7 @@ class Augmentation:
 
     Attributes:
         scale: Minimum and maximum zoom; depth is divided by the zoom, as if the camera were
-            closer with the same lens.
+            closer with the same lens, whose focal length stays the same in pixels.
         flip: Whether to mirror every second image, at random.
         color: Maximum change of brightness, contrast and color balance, as a factor - 1.
 
@@ -112,7 +112,9 @@ def _window(
         for name, label in crop.labels.items()
         if TASKS[name].kind is Kind.DEPTH
     }
-    return replace(crop, labels={**crop.labels, **depths})
+    # The focal length stays the same in pixels, so relative to the size of the image it changes.
+    focal = sample.focal * (height * width / (size[0] * size[1])) ** 0.5
+    return replace(crop, labels={**crop.labels, **depths}, focal=focal)
 
 
 def _crop(sample: Sample, window: tuple[int, int, int, int], size: tuple[int, int]) -> Sample:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from adamtl_ros.data.lens import KnownLens
 from adamtl_ros.data.transforms import ConcatDataset, Resized, Subset, split_in_time
 from adamtl_ros.nn.adapters.inject import inject, unmerge
 from adamtl_ros.nn.io.checkpoint import load_model
@@ -21,6 +22,7 @@ from adamtl_ros.sample import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from adamtl_ros.nn.io.checkpoint import Model
     from adamtl_ros.sample import Dataset
     from adamtl_ros.tasks import Task
     from adamtl_ros.training.recipe import DataConfig, Recipe
@@ -49,9 +51,10 @@ def build_dataset(source: DataConfig, workers: int = 1) -> Dataset:
     if source.kind not in openers:
         raise DataError(f"unknown data '{source.kind}', choose from: {', '.join(openers)}")
     try:
-        return openers[source.kind](source, workers)
+        dataset = openers[source.kind](source, workers)
     except TypeError as error:
         raise DataError(f'options of {source.kind}: {error}') from error
+    return dataset if source.focal is None else KnownLens(dataset, source.focal)
 
 
 def _scenes(source: DataConfig, workers: int) -> Dataset:
@@ -137,10 +140,14 @@ def build_network(
 
     Raises:
         ValueError: A start of another architecture or a file that cannot be read; with adapters
-            also a start that has other adapters, or lacks these tasks and classes.
+            also a start that has other adapters, or lacks these tasks and classes; a start
+            that learned depth for another canonical focal length.
 
     """
-    start = load_model(str(Path(recipe.start).expanduser())).network if recipe.start else None
+    model = load_model(str(Path(recipe.start).expanduser())) if recipe.start else None
+    start = model.network if model else None
+    if model:
+        _check_focal(model, recipe)
     if start and (recipe.adapters or start.adapters):
         return _adapt(start, recipe, tasks), ()
     with torch.random.fork_rng(devices=[]):
@@ -154,6 +161,20 @@ def build_network(
         new = _copy_weights(start, network)
     _inject_adapters(network, recipe)
     return network.train(), new
+
+
+def _check_focal(start: Model, recipe: Recipe) -> None:
+    """Check that depth of a start and of a recipe have the same scale.
+
+    A network that is not adapted, but trained on, may learn of lenses for the first time.
+    """
+    whole = recipe.adapters or start.network.adapters
+    learned = start.focal is not None and 'depth' in start.network.tasks
+    if start.focal != recipe.focal and (whole or learned):
+        raise ValueError(
+            f"start '{recipe.start}' has the canonical focal length {start.focal}, the recipe "
+            f'asks for {recipe.focal}; set the entry `focal` to {start.focal or "null"}'
+        )
 
 
 def _check_architecture(same: bool, start: AdaptiveNetwork, recipe: Recipe) -> None:

@@ -16,6 +16,7 @@ import yaml
 
 from adamtl_ros.config import ConfigError, from_dict, set_entry
 from adamtl_ros.data.transforms import Augmentation
+from adamtl_ros.focal import check_focal
 from adamtl_ros.nn.adapters.inject import PARTS
 from adamtl_ros.nn.adapters.lora import LoraConfig
 from adamtl_ros.nn.gating.policy import PolicyConfig
@@ -44,6 +45,9 @@ class DataConfig:
             each time.
         split: Split of a published data set; for bags with a 'holdout': 'train' or 'val'.
         options: Further arguments of the data set; see `build_dataset()`.
+        focal: Relative focal length of all its images (see `adamtl_ros.focal`), such as
+            518.9 / sqrt(480 * 640) = 0.936; by default what the data set knows: scenes do, and
+            bags with a calibrated `camera_info`.
 
     """
 
@@ -51,6 +55,16 @@ class DataConfig:
     root: str = ''
     split: str = ''
     options: dict[str, Any] = field(default_factory=dict)
+    focal: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ValueError: A focal length that is not positive.
+
+        """
+        check_focal(self.focal)
 
 
 @dataclass(frozen=True)
@@ -200,6 +214,9 @@ class Recipe:
             only; with token gates it takes minutes.
         checkpoint_steps: Steps between two checkpoints.
         workers: Number of processes that prepare batches.
+        focal: Canonical relative focal length: depth is learned as a camera of this focal
+            length would show it, and the model scales it to the lens at hand (see
+            `adamtl_ros.focal`). None to learn depth as it is, for the lenses of the data alone.
 
     """
 
@@ -225,14 +242,17 @@ class Recipe:
     combinations: bool = True
     checkpoint_steps: int = 200
     workers: int = 0
+    focal: float | None = None
 
     def __post_init__(self) -> None:
         """Check entries that depend on each other.
 
         Raises:
             RecipeError: Unknown tasks, no stage, or a number outside its range.
+            ValueError: A focal length that is not positive.
 
         """
+        check_focal(self.focal)
         unknown = [name for name in (*self.tasks, *self.weights) if name not in TASKS]
         if unknown or not self.tasks:
             raise RecipeError(f'tasks {unknown} are unknown, choose from: {", ".join(TASKS)}')

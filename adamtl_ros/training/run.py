@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import os
 import platform
 import warnings
@@ -74,6 +75,8 @@ def train(recipe: Recipe, folder: Path, steps: int | None = None) -> Path | None
         print(f'{recipe.start} has no weights for: {", ".join(fresh)}; these start at random')
     if fabric.is_global_zero and not (folder / CHECKPOINT).is_file():
         (folder / RECIPE).write_text(yaml.safe_dump(_plain(recipe.to_dict()), sort_keys=False))
+    if fabric.is_global_zero:
+        _report_unknown_lenses(recipe, dataset)
     trainer = Trainer(recipe, network, dataset, folder, fabric)
     done = trainer.run(steps)
     if fabric.is_global_zero:
@@ -84,7 +87,8 @@ def train(recipe: Recipe, folder: Path, steps: int | None = None) -> Path | None
             if recipe.adaptive or network.calibration:
                 _calibrate(network, dataset, recipe)
             notes = _notes(recipe, trainer.progress.seconds)
-            save_model(Model(network, recipe.name, trained=True, notes=notes), folder / MODEL)
+            model = Model(network, recipe.name, trained=True, notes=notes, focal=recipe.focal)
+            save_model(model, folder / MODEL)
     return folder / MODEL if done else None
 
 
@@ -139,6 +143,20 @@ def _calibrate(network: AdaptiveNetwork, dataset: Dataset, recipe: Recipe) -> No
     batches = calibration_batches(dataset, network.arch.input_size, count)
     combinations = None if recipe.combinations else [tuple(network.tasks)]
     network.calibration = calibrate(network, batches, combinations=combinations)
+
+
+def _report_unknown_lenses(recipe: Recipe, dataset: Dataset, count: int = 16) -> None:
+    """Print how many of some images have depth, but no known focal length, if it is needed."""
+    if recipe.focal is None or 'depth' not in recipe.tasks:
+        return
+    indices = np.unique(np.linspace(0, len(dataset) - 1, count).astype(int))
+    samples = [sample for sample in (dataset[int(i)] for i in indices) if 'depth' in sample.labels]
+    unknown = sum(math.isnan(sample.focal) for sample in samples)
+    if unknown:
+        print(
+            f'{unknown} of {len(samples)} images with depth have no known focal length: taken for '
+            f'{recipe.focal}, the canonical one; set `focal` of their data set'
+        )
 
 
 def _notes(recipe: Recipe, seconds: float) -> dict[str, Any]:

@@ -202,7 +202,13 @@ class Trainer:
             self.fabric.world_size,
         )
         loader = batches(
-            self.dataset, recipe.augmentation, stage.size, order, recipe.tasks, recipe.workers
+            self.dataset,
+            recipe.augmentation,
+            stage.size,
+            order,
+            recipe.tasks,
+            recipe.workers,
+            recipe.focal,
         )
         bar = tqdm(
             loader,
