@@ -30,7 +30,7 @@ RAW = 'sensor_msgs/msg/Image'
 COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 TRIES = 5
-"""Number of images of a topic to look at: the first ones of a recording may be damaged."""
+"""Number of messages of a topic to look at: the first ones of a recording may be damaged."""
 
 
 class BagError(ValueError):
@@ -173,10 +173,13 @@ def find_info(reader: AnyReader, image: str) -> str | None:
 
 
 def first_calibration(reader: AnyReader, topic: str | None) -> Any | None:
-    """Return the first message of a calibration topic whose K is not zero; None if none."""
+    """Return the first calibration of a topic whose K is not zero; None if none is.
+
+    Only some messages are looked at: the others are spread over the whole bag.
+    """
     connections = [c for c in reader.connections if (c.topic, c.msgtype) == (topic, CAMERA_INFO)]
     messages = (one for connection in connections for one in read_valid(reader, connection))
-    return next((message for message in messages if message.k[0]), None)
+    return next((one for one in itertools.islice(messages, TRIES) if one.k[0]), None)
 
 
 def common_prefix(one: str, other: str) -> int:
