@@ -139,8 +139,9 @@ def slug(heading):
 
 def commands(text):
     """Return the command lines in code blocks and in inline code, without comments."""
-    blocks = re.findall(r'^```(?:bash)?\n(.*?)^```', text, re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
+    # Blocks of all languages, so that the end of one is not taken for the begin of another.
+    blocks = re.findall(r'^```(\w*)\n(.*?)^```', text, re.MULTILINE | re.DOTALL)
+    lines = [line for kind, block in blocks if kind in ('', 'bash') for line in block.splitlines()]
     inline = re.findall(r'(?<!`)`((?:adamtl|python) [^`]*)`', text.replace('\n', ' '))
     joined = ' && '.join(re.sub(r'\s+#.*', '', line) for line in lines + inline)
     return [line.strip() for line in joined.split('&&')]

@@ -68,7 +68,7 @@ def test_training_depth_is_what_the_canonical_camera_would_measure(image_size, s
     A thing of 1 m at 3 m has focal / 3 pixels in the image and `zoom` times as many in the crop.
     A canonical camera with an image as large as the crop sees as many at canonical depth.
     """
-    sample = ramp(*image_size, focal)
+    sample = ramp(image_size[0], image_size[1], focal)
     crop = AugmentedDataset(Walls(sample), PLAIN, size, seed, F0)[0, 0]
     pixels_per_meter = focal * math.sqrt(image_size[0] * image_size[1]) / 3.0
     seen = pixels_per_meter * visible_zoom(crop)
