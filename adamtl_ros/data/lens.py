@@ -63,3 +63,25 @@ def canonical_depth(sample: Sample, focal: float) -> Sample:
         if TASKS[name].kind is Kind.DEPTH
     }
     return replace(sample, labels={**sample.labels, **depths}, focal=focal)
+
+
+def describe_unknown_lenses(dataset: Dataset, focal: float | None, count: int = 16) -> str:
+    """Return how many of some images have depth of an unknown lens; empty if none has.
+
+    Args:
+        dataset: Data set.
+        focal: Canonical relative focal length of the model; None if it needs no lens.
+        count: Number of images to look at, spread over the data set.
+
+    """
+    if focal is None or not len(dataset):
+        return ''
+    indices = np.unique(np.linspace(0, len(dataset) - 1, count).astype(int))
+    samples = [sample for sample in (dataset[int(i)] for i in indices) if 'depth' in sample.labels]
+    unknown = sum(math.isnan(sample.focal) for sample in samples)
+    if not unknown:
+        return ''
+    return (
+        f'{unknown} of {len(samples)} images with depth have no known focal length: taken for '
+        f'{focal:g}, the canonical one; set `focal` of their data set'
+    )

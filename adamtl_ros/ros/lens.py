@@ -8,7 +8,7 @@ import math
 import threading
 from typing import TYPE_CHECKING
 
-from adamtl_ros.focal import info_focal
+from adamtl_ros.focal import fits_image, info_focal
 from adamtl_ros.ros.topics import info_topic, is_calibrated
 
 if TYPE_CHECKING:
@@ -76,11 +76,11 @@ class LensMonitor:
         if info is None:
             missing = self._waited >= MISSING_AFTER
             return f'no camera_info on {info_topic(self._context)}' if missing else ''
-        if not is_calibrated(info):
-            return self._uncalibrated()
-        if math.isnan(self.focal):
+        if not math.isnan(self.focal):
+            return ''
+        if is_calibrated(info) and not fits_image(info, size):
             return f'{info_topic(self._context)} does not fit an image of {size[1]}x{size[0]}'
-        return ''
+        return self._uncalibrated()
 
     def _uncalibrated(self) -> str:
         return f'{info_topic(self._context)} has K = 0: uncalibrated camera'

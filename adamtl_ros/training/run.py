@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import math
 import os
 import platform
 import warnings
@@ -19,6 +18,7 @@ from lightning_fabric import Fabric
 
 import adamtl_ros
 from adamtl_ros.data.batches import collate
+from adamtl_ros.data.lens import describe_unknown_lenses
 from adamtl_ros.data.transforms import resize
 from adamtl_ros.nn.adapters.inject import merge
 from adamtl_ros.nn.calibrate import calibrate
@@ -75,8 +75,9 @@ def train(recipe: Recipe, folder: Path, steps: int | None = None) -> Path | None
         print(f'{recipe.start} has no weights for: {", ".join(fresh)}; these start at random')
     if fabric.is_global_zero and not (folder / CHECKPOINT).is_file():
         (folder / RECIPE).write_text(yaml.safe_dump(_plain(recipe.to_dict()), sort_keys=False))
-    if fabric.is_global_zero:
-        _report_unknown_lenses(recipe, dataset)
+    lens = recipe.focal if 'depth' in recipe.tasks else None
+    if fabric.is_global_zero and (unknown := describe_unknown_lenses(dataset, lens)):
+        print(unknown)
     trainer = Trainer(recipe, network, dataset, folder, fabric)
     done = trainer.run(steps)
     if fabric.is_global_zero:
@@ -143,20 +144,6 @@ def _calibrate(network: AdaptiveNetwork, dataset: Dataset, recipe: Recipe) -> No
     batches = calibration_batches(dataset, network.arch.input_size, count)
     combinations = None if recipe.combinations else [tuple(network.tasks)]
     network.calibration = calibrate(network, batches, combinations=combinations)
-
-
-def _report_unknown_lenses(recipe: Recipe, dataset: Dataset, count: int = 16) -> None:
-    """Print how many of some images have depth, but no known focal length, if it is needed."""
-    if recipe.focal is None or 'depth' not in recipe.tasks:
-        return
-    indices = np.unique(np.linspace(0, len(dataset) - 1, count).astype(int))
-    samples = [sample for sample in (dataset[int(i)] for i in indices) if 'depth' in sample.labels]
-    unknown = sum(math.isnan(sample.focal) for sample in samples)
-    if unknown:
-        print(
-            f'{unknown} of {len(samples)} images with depth have no known focal length: taken for '
-            f'{recipe.focal}, the canonical one; set `focal` of their data set'
-        )
 
 
 def _notes(recipe: Recipe, seconds: float) -> dict[str, Any]:
