@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from adamtl_ros.evaluation.evaluate import evaluate
+    from adamtl_ros.focal import relative_focal
     from adamtl_ros.nn.calibrate import calibrate
     from adamtl_ros.nn.io.checkpoint import Model, load_model, save_model, shipped_weights
     from adamtl_ros.runtime.engine import Engine, Inference
@@ -48,6 +49,7 @@ __all__ = [
     'calibrate',
     'evaluate',
     'load_model',
+    'relative_focal',
     'save_model',
     'shipped_weights',
 ]
@@ -62,6 +64,7 @@ _MODULES = {
     'calibrate': 'nn.calibrate',
     'evaluate': 'evaluation.evaluate',
     'load_model': 'nn.io.checkpoint',
+    'relative_focal': 'focal',
     'save_model': 'nn.io.checkpoint',
     'shipped_weights': 'nn.io.checkpoint',
 }

@@ -64,10 +64,8 @@ def from_dict(kind: Any, value: Any, name: str = '') -> Any:
 
     """
     origin, args = get_origin(kind), get_args(kind)
-    if origin is UnionType and value is not None:
-        options = [one for one in args if one is not type(None)]
-        if len(options) == 1:
-            return from_dict(options[0], value, name)
+    if origin is UnionType:
+        return _from_union(kind, value, name)
     if dataclasses.is_dataclass(kind):
         return _build_dataclass(kind, value, name)
     if origin is tuple and isinstance(value, list | tuple):
@@ -77,8 +75,6 @@ def from_dict(kind: Any, value: Any, name: str = '') -> Any:
                 from_dict(type_, item, f'{name}.{index}')
                 for index, (type_, item) in enumerate(zip(types, value, strict=True))
             )
-    if origin is UnionType and (value is None or isinstance(value, args)):
-        return value
     if origin is dict and isinstance(value, dict) and args[1] is not Any:
         return {key: from_dict(args[1], item, _join(name, key)) for key, item in value.items()}
     if kind is float and not isinstance(value, bool):
@@ -87,8 +83,23 @@ def from_dict(kind: Any, value: Any, name: str = '') -> Any:
     plain = origin or kind
     if isinstance(plain, type) and plain is not tuple and type(value) is plain:
         return value
-    type_name = getattr(kind, '__name__', str(kind)) if origin is None else str(kind)
-    raise ConfigError(f"'{name}' must be of type {type_name}, got {value!r}")
+    raise _wrong_type(kind, value, name)
+
+
+def _from_union(kind: Any, value: Any, name: str) -> Any:
+    """Convert to the one type of a union that is not None."""
+    if value is None:
+        return None
+    option = next(one for one in get_args(kind) if one is not type(None))
+    if dataclasses.is_dataclass(option) and not isinstance(value, dict):
+        raise _wrong_type(kind, value, name)
+    return from_dict(option, value, name)
+
+
+def _wrong_type(kind: Any, value: Any, name: str) -> ConfigError:
+    plain = get_origin(kind) is None
+    type_name = getattr(kind, '__name__', str(kind)) if plain else str(kind)
+    return ConfigError(f"'{name}' must be of type {type_name}, got {value!r}")
 
 
 def _build_dataclass(kind: Any, value: Any, name: str) -> Any:

@@ -42,6 +42,7 @@ class Sample:
         difficulty: Complexity of the scene, 0..1; NaN if unknown.
         weights: Weights of the training loss by task, 0 or more; 1 where a task is missing. One
             number for all pixels, or (H, W) float32.
+        focal: Relative focal length, see `adamtl_ros.focal`; NaN if unknown.
 
     """
 
@@ -50,6 +51,7 @@ class Sample:
     name: str = ''
     difficulty: float = float('nan')
     weights: Mapping[str, float | NDArray[np.float32]] = field(default_factory=dict)
+    focal: float = float('nan')
 
 
 class Dataset(Protocol):

@@ -42,7 +42,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'camera_info',
         default_value='camera_info',
-        description='Topic of the calibration of the only camera.',
+        description='Topic of the calibration of the only camera; by default beside the image.',
     ),
     DeclareLaunchArgument(
         'cameras',

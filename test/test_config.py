@@ -29,6 +29,7 @@ class Camera:
     lens: Lens
     spare: Lens | None = None
     size: tuple[int, int] = (4, 6)
+    weight: float | None = None
     topics: tuple[str, ...] = ()
     gains: dict[str, float] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
@@ -50,11 +51,30 @@ def test_nested_entries_become_dataclasses():
     }
     found = from_dict(Camera, values)
     expected = Camera(
-        'left', Lens(0.001), Lens(2.0), (1, 2), ('a', 'b'), {'red': 1.0}, {'any': [1, {'b': None}]}
+        'left',
+        Lens(0.001),
+        Lens(2.0),
+        (1, 2),
+        None,
+        ('a', 'b'),
+        {'red': 1.0},
+        {'any': [1, {'b': None}]},
     )
     assert found == expected
     assert isinstance(found.spare.focal, float)
     assert from_dict(Camera, {'name': 'x', 'lens': {'focal': 1}, 'spare': None}).spare is None
+
+
+@pytest.mark.parametrize('value', [1, 1.0, '1e0'])
+def test_optional_numbers_become_floats(value):
+    values = {'name': 'x', 'lens': {'focal': 1}}
+    found = from_dict(Camera, {**values, 'weight': value}).weight
+    assert isinstance(found, float)
+    assert found == 1
+    assert from_dict(Camera, {**values, 'weight': None}).weight is None
+    for wrong in ('heavy', True, [1]):
+        with pytest.raises(ConfigError, match=r"^'weight' must be of type float \| None, got"):
+            from_dict(Camera, {**values, 'weight': wrong})
 
 
 def test_tuples_are_read_like_lists():

@@ -30,7 +30,7 @@ RAW = 'sensor_msgs/msg/Image'
 COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 TRIES = 5
-"""Number of images of a topic to look at: the first ones of a recording may be damaged."""
+"""Number of messages of a topic to look at: the first ones of a recording may be damaged."""
 
 
 class BagError(ValueError):
@@ -170,6 +170,16 @@ def find_info(reader: AnyReader, image: str) -> str | None:
     topics = [c.topic for c in reader.connections if c.msgtype == CAMERA_INFO and c.msgcount]
     close = [topic for topic in topics if common_prefix(topic, image) > 1 or topic.count('/') == 1]
     return max(close, key=lambda topic: (common_prefix(topic, image), topic), default=None)
+
+
+def first_calibration(reader: AnyReader, topic: str | None) -> Any | None:
+    """Return the first calibration of a topic whose K is not zero; None if none is.
+
+    Only some messages are looked at: the others are spread over the whole bag.
+    """
+    connections = [c for c in reader.connections if (c.topic, c.msgtype) == (topic, CAMERA_INFO)]
+    messages = (one for connection in connections for one in read_valid(reader, connection))
+    return next((one for one in itertools.islice(messages, TRIES) if one.k[0]), None)
 
 
 def common_prefix(one: str, other: str) -> int:

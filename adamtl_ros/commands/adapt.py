@@ -210,6 +210,7 @@ def _recipe(config: AdaptConfig, base: Model) -> Recipe:
         'pretrained': '',
         'adapters': config.adapters,
         'seed': config.seed,
+        'focal': base.focal,
     }
     if config.recipe:
         return replace(config.recipe, **common)

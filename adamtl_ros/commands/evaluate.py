@@ -70,12 +70,13 @@ def run_evaluation(
         adapter: Adapter file for the model; none if not given.
 
     Returns:
-        A human-readable table.
+        A human-readable table, and a note if depth of some images is of an unknown lens.
 
     """
     import torch
     from tqdm import tqdm
 
+    from adamtl_ros.data.lens import describe_unknown_lenses
     from adamtl_ros.evaluation.evaluate import evaluate
     from adamtl_ros.nn.io.checkpoint import load_model
     from adamtl_ros.runtime.engine import Engine
@@ -90,7 +91,10 @@ def run_evaluation(
         out.parent.mkdir(parents=True, exist_ok=True)
         values = {'model': engine.model.name, 'rows': [row.to_dict() for row in rows]}
         out.write_text(json.dumps(values, indent=1))
-    return _table(rows, engine.model.network.tasks)
+    lens = engine.model.focal if 'depth' in rows[0].metrics else None
+    unknown = describe_unknown_lenses(dataset, lens)
+    table = _table(rows, engine.model.network.tasks)
+    return f'{table}\n{unknown}' if unknown else table
 
 
 def _table(rows: Sequence[Evaluation], tasks: Mapping[str, Task]) -> str:

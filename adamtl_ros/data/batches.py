@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from adamtl_ros.labels import soft
+from adamtl_ros.data.lens import assume_focal, canonical_depth
 from adamtl_ros.sample import unknown_label
 from adamtl_ros.tasks import TASKS, Kind
 
@@ -167,16 +168,31 @@ def _permutation(count: int, seed: int, epoch: int, part: int) -> NDArray[np.int
 
 
 class AugmentedDataset(TorchDataset[object]):
-    """Data set whose items are augmented by their position in the order."""
+    """Data set whose items are augmented by their position in the order.
+
+    With a canonical focal length, depth becomes that of a camera that has it.
+    """
 
     def __init__(
-        self, dataset: Dataset, augmentation: Augmentation, size: tuple[int, int], seed: int
+        self,
+        dataset: Dataset,
+        augmentation: Augmentation,
+        size: tuple[int, int],
+        seed: int,
+        focal: float | None = None,
     ) -> None:
         self.dataset, self.augmentation, self.size, self.seed = dataset, augmentation, size, seed
+        self.focal = focal
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         index, position = key
-        return self.augmentation(self.dataset[index], self.size, [self.seed, position])
+        sample, seed = self.dataset[index], [self.seed, position]
+        if self.focal is None:
+            return self.augmentation(sample, self.size, seed)
+        # The node too takes an unknown lens for the canonical one. Only after the crop, which
+        # changes the focal length.
+        sample = self.augmentation(assume_focal(sample, self.focal), self.size, seed)
+        return canonical_depth(sample, self.focal)
 
 
 def batches(
@@ -186,6 +202,7 @@ def batches(
     order: ResumableBatchSampler,
     tasks: Sequence[str],
     workers: int = 0,
+    focal: float | None = None,
 ) -> Iterable[Batch]:
     """Return the batches of a stage.
 
@@ -196,9 +213,10 @@ def batches(
         order: Sampler of the batches.
         tasks: Tasks whose labels are needed.
         workers: Number of worker processes; 0 to load in this process.
+        focal: Canonical relative focal length for depth; None to leave depth as it is.
 
     """
-    augmented = AugmentedDataset(dataset, augmentation, size, order.seed)
+    augmented = AugmentedDataset(dataset, augmentation, size, order.seed, focal)
     return DataLoader(
         augmented,
         batch_sampler=order,

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from collections.abc import Mapping
@@ -22,7 +23,8 @@ from adamtl_ros.bags.ground_truth import (
     find_truth_topics,
 )
 from adamtl_ros.bags.images import decode_image
-from adamtl_ros.bags.reader import BagError, IssueLog, open_bag
+from adamtl_ros.bags.reader import BagError, IssueLog, find_info, first_calibration, open_bag
+from adamtl_ros.focal import info_focal
 from adamtl_ros.labels import resize_nearest
 from adamtl_ros.sample import DataError, Sample
 from adamtl_ros.tasks import TASKS, Task, select
@@ -46,6 +48,8 @@ class LabelledBag:
 
     Masks (saliency, edges) are 0 and 1, or else 0..255. In one with a 1 and no values but
     0, 1 and 255, 255 is unknown.
+
+    The focal length is that of the first `camera_info` beside the camera that has a matrix.
 
     Attributes:
         path: Path of the bag.
@@ -91,6 +95,7 @@ class LabelledBag:
         """
         self.path, self.issues = path, IssueLog()
         self._process = 0
+        self._focals: dict[tuple[int, int], float] = {}
         reader = self._reader()
         types = {c.topic: c.msgtype for c in reader.connections if c.msgcount}
         topics = find_truth_topics(path, types, truth or {})
@@ -133,7 +138,16 @@ class LabelledBag:
             for name, label in found
             if label is not None
         }
-        return Sample(image, labels, f'{self.path.name}/{stamp}')
+        focal = self._focal((image.shape[0], image.shape[1]))
+        return Sample(image, labels, f'{self.path.name}/{stamp}', focal=focal)
+
+    def _focal(self, size: tuple[int, int]) -> float:
+        """Return the relative focal length of images of a size; NaN if unknown."""
+        if size not in self._focals:
+            reader = self._reader()
+            info = first_calibration(reader, find_info(reader, self.camera))
+            self._focals[size] = info_focal(info, size) if info else math.nan
+        return self._focals[size]
 
     def __getstate__(self) -> dict[str, Any]:
         state = {

@@ -18,6 +18,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 
 from adamtl_ros.bags.reader import CAMERA_INFO, COMPRESSED, RAW
 from adamtl_ros.bags.writer import LABEL_INFO, header, label_info, own_typestore, task_image
+from adamtl_ros.focal import relative_focal
 from adamtl_ros.sample import DataError, Sample
 from adamtl_ros.scenes.compose import demo_scene, random_scene
 from adamtl_ros.scenes.domains import DOMAINS, apply_domain, check_domain
@@ -118,6 +119,7 @@ class SyntheticScenes:
         """
         self.config = config
         self._planes: dict[str, NDArray[np.generic]] = {}
+        self._focals: dict[int, float] = {}
         if folder is not None:
             _write(config, folder, workers, progress or (lambda _done, _total: None))
             self._planes = {
@@ -150,7 +152,19 @@ class SyntheticScenes:
         for name in ('normals', 'depth'):
             planes[name] = planes[name].astype(np.float32)
         name = f'scene {_seed(self.config, index)}, image {index % self.config.frames}'
-        return Sample(image, planes, name, float(self._planes['difficulty'][index]))
+        difficulty = float(self._planes['difficulty'][index])
+        return Sample(image, planes, name, difficulty, self._focal(index // self.config.frames))
+
+    def _focal(self, scene: int) -> float:
+        """Return the relative focal length of a scene, which the folder does not have."""
+        if scene not in self._focals:  # to compose a scene takes 2 ms
+            config = self.config
+            view = _scene(config.first_seed + scene, config.difficulty, config.domain).view
+            camera = view.camera(0, (config.height, config.width))
+            self._focals[scene] = relative_focal(
+                camera.focal, camera.focal, config.height, config.width
+            )
+        return self._focals[scene]
 
 
 def render_sample(config: ScenesConfig, index: int) -> Sample:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from math import ceil
+from math import ceil, isfinite
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -34,7 +34,8 @@ class Augmentation:
     Attributes:
         scale: Minimum and maximum zoom. At 1 the window is the largest one in the image that has
             the aspect ratio of the result; below 1 it is larger than the image, gray outside, with
-            unknown labels. Depth and normals change with the zoom, see `window()`.
+            unknown labels. Depth and normals change with the zoom, as if the camera were closer
+            with the same lens, see `window()`.
         flip: Whether to mirror every second image, at random.
         color: Maximum change of brightness, contrast and color balance, as a factor - 1.
 
@@ -110,8 +111,9 @@ def window(
         at: Relative position of the window, (y, x) in 0..1.
 
     """
-    focal = FOCAL * max(sample.image.shape[:2])
     height, width = sample.image.shape[:2]
+    known = isfinite(sample.focal)
+    focal = sample.focal * (height * width) ** 0.5 if known else FOCAL * max(height, width)
     fit = min(height / size[0], width / size[1]) / zoom  # pixels of the image per pixel
     rows, columns = (max(1, round(side * fit)) for side in size)
     sample = _pad(sample, max(0, rows - height), max(0, columns - width))
@@ -119,7 +121,9 @@ def window(
     top, left = (int(place * (side + 1)) for place, side in zip(at, spare, strict=True))
     crop = _crop(sample, (top, left, rows, columns), size)
     offset = (top - spare[0] / 2) / focal, (left - spare[1] / 2) / focal
-    return _change_camera(crop, zoom, offset)
+    # Of a narrower window the lens is longer, relative to its size, beyond what the zoom explains.
+    lens = sample.focal * (height * width / (rows * columns)) ** 0.5 / zoom
+    return replace(_change_camera(crop, zoom, offset), focal=lens)
 
 
 def _pad(sample: Sample, rows: int, columns: int) -> Sample:

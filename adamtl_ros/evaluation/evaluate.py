@@ -119,7 +119,7 @@ def evaluate(
         sample = dataset[index]
         difficulty.append(sample.difficulty)
         for accumulators, run, budget in zip(metrics, runs, budgets, strict=True):
-            inference = engine.run(sample.image, budget, names)
+            inference = engine.run(sample.image, budget, names, sample.focal)
             run.append(inference)
             _update(accumulators, inference, sample.labels)
             inference.results.clear()  # the costs are needed, the results would fill the memory

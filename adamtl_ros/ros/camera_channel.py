@@ -13,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from adamtl_ros.ros.context import CameraFrame
 from adamtl_ros.ros.processor import Processor
 from adamtl_ros.ros.reporter import Reporter
-from adamtl_ros.ros.topics import describe_qos, input_qos, is_calibrated
+from adamtl_ros.ros.topics import describe_qos, info_topic, input_qos, is_calibrated
 
 if TYPE_CHECKING:
     from rclpy.lifecycle import LifecycleNode
@@ -98,9 +98,8 @@ class CameraChannel:
         )
 
     def _subscribe_info(self) -> Subscription[Any]:
-        topic = self._context.topic('camera_info')
         return self._context.node.create_subscription(
-            CameraInfo, topic, self._on_camera_info, input_qos()
+            CameraInfo, info_topic(self._context), self._on_camera_info, input_qos()
         )
 
     def _on_image(self, serialized: bytes, message_type: type[Image | CompressedImage]) -> None:
@@ -117,8 +116,7 @@ class CameraChannel:
 
     def _on_camera_info(self, info: CameraInfo) -> None:
         if self.processor.camera_info is None and not is_calibrated(info):
-            topic = self._context.topic('camera_info')
-            self._context.node.get_logger().warning(f'{topic} has K = 0: uncalibrated camera')
+            self.reporter.lens.warn_uncalibrated(info)
         self.processor.camera_info = info
 
 

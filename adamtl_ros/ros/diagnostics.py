@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,8 @@ class Health:
         latency_ms: Median and 95th percentile of recent latencies [ms].
         deadline_ms: Latency above which a frame is late [ms]; 0: none.
         refusal: Reason why the last refused frame was refused.
+        focal: Relative focal length of the camera, NaN if unknown; None if nothing depends on it.
+        lens_problem: Reason why it is unknown; empty if there is none.
         tasks: Enabled tasks.
         subscribed: Enabled tasks that have a subscriber.
         decision: Budget and what limits it.
@@ -56,6 +59,8 @@ class Health:
     latency_ms: tuple[float, float]
     deadline_ms: float
     refusal: str
+    focal: float | None
+    lens_problem: str
     tasks: tuple[str, ...]
     subscribed: tuple[str, ...]
     decision: Decision
@@ -75,12 +80,17 @@ def _input(health: Health) -> DiagnosticStatus:
         level, message = DiagnosticStatus.STALE, f'no image on {health.image_topic}'
     elif health.new_counts.refused:
         level, message = DiagnosticStatus.WARN, f'image refused: {health.refusal}'
-    values = {
+    elif health.lens_problem:
+        level, message = DiagnosticStatus.WARN, f'scale of depth unknown: {health.lens_problem}'
+    values: dict[str, object] = {
         'topic': health.image_topic,
         'seconds since last image': f'{health.silent_s:.1f}',
         'received': health.counts.received,
         'refused': health.counts.refused,
     }
+    if health.focal is not None:
+        known = not math.isnan(health.focal)
+        values['relative focal length'] = f'{health.focal:.3f}' if known else 'unknown'
     return _status(health, 'input', level, message, values)
 
 

@@ -93,7 +93,8 @@ class Processor:
         image = decode_image(message)
         decode_ms = 1000 * (time.perf_counter() - start_s)
         engine = self._context.engine  # read once: the next frame may have another one
-        inference = engine.run(image, decision.budget, tasks)
+        focal = self._reporter.lens.update(self.camera_info, image.shape[:2], tasks)
+        inference = engine.run(image, decision.budget, tasks, focal)
         return ProcessedFrame(
             header=message.header,
             size=(image.shape[0], image.shape[1]),

@@ -16,6 +16,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from adamtl_ros.governor.governor import Reason
 from adamtl_ros.msg import ComputeStats
 from adamtl_ros.ros.diagnostics import Health, diagnostics
+from adamtl_ros.ros.lens import LensMonitor
 from adamtl_ros.ros.topics import output_qos
 from adamtl_ros.runtime.worker import FrameCounters, FrameCounts
 
@@ -110,6 +111,7 @@ class Reporter:
         counters: Counters since the last activation.
         refusal: Reason why the last refused frame was refused.
         image_topic: Topic of the images.
+        lens: Monitor of the focal length.
 
     """
 
@@ -121,6 +123,7 @@ class Reporter:
         self._lock = threading.Lock()
         self.refusal = ''
         self.image_topic = ''
+        self.lens = LensMonitor(context)
         self.reset()
 
     def advertise(self) -> None:
@@ -139,6 +142,7 @@ class Reporter:
     def reset(self) -> None:
         """Reset the counters."""
         self.counters = FrameCounters()
+        self.lens.reset()
         self._last_image = -math.inf
         self._reported = FrameCounts()
         self._sequence = 0
@@ -189,6 +193,8 @@ class Reporter:
             latency_ms=self.counters.latency_percentiles(),
             deadline_ms=settings.deadline_ms,
             refusal=self.refusal,
+            focal=self.lens.focal if self.lens.is_needed(subscribed) else None,
+            lens_problem=self.lens.problem if self.lens.is_needed(subscribed) else '',
             tasks=settings.tasks,
             subscribed=subscribed,
             decision=context.governor.decide(),

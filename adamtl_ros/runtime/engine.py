@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from adamtl_ros.runtime.pre_post_processing import Preprocessor, postprocess
-from adamtl_ros.tasks import select
+from adamtl_ros.runtime.pre_post_processing import Preprocessor, at_focal, postprocess
+from adamtl_ros.tasks import Kind, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,7 +100,11 @@ class Engine:
         self.backend: Backend = model.network.eval().to(self.device)
 
     def run(
-        self, image: NDArray[np.uint8], budget: float = 1.0, tasks: Iterable[str] | None = None
+        self,
+        image: NDArray[np.uint8],
+        budget: float = 1.0,
+        tasks: Iterable[str] | None = None,
+        focal: float | None = None,
     ) -> Inference:
         """Compute the requested tasks of an image.
 
@@ -108,13 +112,16 @@ class Engine:
             image: RGB image, (H, W, 3) uint8.
             budget: Fraction of the full MACs that may be spent, in (0, 1].
             tasks: Names of the requested tasks; all if not given.
+            focal: Relative focal length of the image, for metric depth (see
+                `adamtl_ros.focal`). None or NaN: unknown; depth is then right for a camera of
+                the canonical focal length of the model. Without effect on a model that has none.
 
         Returns:
             Results, cost and times.
 
         Raises:
-            ValueError: Image of another shape or type, unknown task, or budget outside its
-                range.
+            ValueError: Image of another shape or type, unknown task, or budget or focal length
+                outside its range.
 
         """
         _check_image(image)
@@ -128,6 +135,12 @@ class Engine:
         clock.append(time.perf_counter())
         size = self._result_size(image, batch)
         all_tasks = self.model.network.tasks
+        if self.model.focal is not None:
+            planes |= {
+                name: at_focal(raw, focal, self.model.focal)
+                for name, raw in planes.items()
+                if all_tasks[name].kind is Kind.DEPTH
+            }
         results = {name: postprocess(all_tasks[name], raw, size) for name, raw in planes.items()}
         clock.append(time.perf_counter())
         input_size = (batch.shape[2], batch.shape[3])

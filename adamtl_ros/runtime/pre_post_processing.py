@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import torch
 
+from adamtl_ros.focal import check_focal
 from adamtl_ros.tasks import LOG_DEPTH_LIMIT, UNLABELLED, Kind
 
 if TYPE_CHECKING:
@@ -133,6 +135,25 @@ def depth(planes: Planes, size: Size) -> NDArray[np.float32]:
     meters = np.exp(np.clip(planes[0], -LOG_DEPTH_LIMIT, LOG_DEPTH_LIMIT))
     meters[~np.isfinite(planes[0])] = np.nan
     return _resize(meters, size)
+
+
+def at_focal(planes: Planes, focal: float | None, canonical: float) -> Planes:
+    """Return a map of log depth as a camera sees it, from that of the canonical camera.
+
+    Args:
+        planes: Logarithms of meters times canonical over real focal length, (1, h, w).
+        focal: Relative focal length of the image (see `adamtl_ros.focal`); None or NaN:
+            unknown, as if it were the canonical one.
+        canonical: Canonical relative focal length of the model.
+
+    Raises:
+        ValueError: A focal length that is not positive or not finite.
+
+    """
+    if focal is None or math.isnan(focal):
+        return planes
+    check_focal(focal)
+    return planes + np.float32(math.log(focal / canonical))
 
 
 def probability(planes: Planes, size: Size) -> NDArray[np.uint8]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from adamtl_ros.focal import relative_focal
 from adamtl_ros.sample import Sample
 from adamtl_ros.scenes.labels import ROOM_FACES, scene_labels
 from adamtl_ros.scenes.render import Camera, Lighting, render
@@ -148,4 +149,6 @@ class Scene:
             solids, self.surfaces, camera, self.lighting, seed=noise, samples=samples
         )  # fmt: skip
         labels = scene_labels(seen, solids, owners)
-        return Sample(seen.image, labels, f'scene {self.seed} at {time:.2f} s', self.difficulty)
+        name = f'scene {self.seed} at {time:.2f} s'
+        focal = relative_focal(camera.focal, camera.focal, *size)
+        return Sample(seen.image, labels, name, self.difficulty, focal)

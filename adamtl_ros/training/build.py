@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from adamtl_ros.data.mixture import Mixture, Weighted
+from adamtl_ros.data.lens import KnownLens
 from adamtl_ros.data.transforms import ConcatDataset, Resized, Subset, split_in_time
 from adamtl_ros.nn.adapters.inject import inject, unmerge
 from adamtl_ros.nn.architecture import architecture
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from adamtl_ros.nn.architecture import Architecture
     from adamtl_ros.nn.swin.encoder import SwinEncoder
+    from adamtl_ros.nn.io.checkpoint import Model
     from adamtl_ros.sample import Dataset
     from adamtl_ros.tasks import Task
     from adamtl_ros.training.recipe import DataConfig, Recipe
@@ -59,7 +61,9 @@ def build_dataset(source: DataConfig, workers: int = 1) -> Dataset:
         dataset = openers[source.kind](source, workers)
     except TypeError as error:
         raise DataError(f'options of {source.kind}: {error}') from error
-    return Weighted(dataset, source.task_weights) if source.task_weights else dataset
+    if source.task_weights:
+        dataset = Weighted(dataset, source.task_weights)
+    return dataset if source.focal is None else KnownLens(dataset, source.focal)
 
 
 def _scenes(source: DataConfig, workers: int) -> Dataset:
@@ -158,10 +162,14 @@ def build_network(
 
     Raises:
         ValueError: A start of another architecture or a file that cannot be read; with adapters
-            also a start that has other adapters, or lacks these tasks and classes.
+            also a start that has other adapters, or lacks these tasks and classes; a start
+            that learned depth for another canonical focal length.
 
     """
-    start = load_model(str(Path(recipe.start).expanduser())).network if recipe.start else None
+    model = load_model(str(Path(recipe.start).expanduser())) if recipe.start else None
+    start = model.network if model else None
+    if model:
+        _check_focal(model, recipe)
     if start and (recipe.adapters or start.adapters):
         return _adapt(start, recipe, tasks), ()
     with torch.random.fork_rng(devices=[]):
@@ -194,6 +202,20 @@ def _load_pretrained(encoder: SwinEncoder | EfficientNetEncoder, source: str) ->
         load_efficientnet(encoder, package_weights(source) or Path(source).expanduser())
     else:
         load_swin(encoder, Path(source).expanduser())
+
+
+def _check_focal(start: Model, recipe: Recipe) -> None:
+    """Check that depth of a start and of a recipe have the same scale.
+
+    A network that is not adapted, but trained on, may learn of lenses for the first time.
+    """
+    whole = recipe.adapters or start.network.adapters
+    learned = start.focal is not None and 'depth' in start.network.tasks
+    if start.focal != recipe.focal and (whole or learned):
+        raise ValueError(
+            f"start '{recipe.start}' has the canonical focal length {start.focal}, the recipe "
+            f'asks for {recipe.focal}; set the entry `focal` to {start.focal or "null"}'
+        )
 
 
 def _check_architecture(same: bool, start: AdaptiveNetwork, recipe: Recipe) -> None:

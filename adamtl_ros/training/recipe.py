@@ -17,6 +17,7 @@ import yaml
 
 from adamtl_ros.config import ConfigError, from_dict, set_entry
 from adamtl_ros.data.transforms import Augmentation
+from adamtl_ros.focal import check_focal
 from adamtl_ros.nn.adapters.inject import PARTS
 from adamtl_ros.nn.adapters.lora import LoraConfig
 from adamtl_ros.nn.gating.plan import Rung  # noqa: TC001  read by from_dict
@@ -52,6 +53,9 @@ class DataConfig:
         sets: Data sets of a mixture.
         weight: Share of a set of a mixture in the images that are drawn, relative to the other
             sets.
+        focal: Relative focal length of all its images (see `adamtl_ros.focal`), such as
+            518.9 / sqrt(480 * 640) = 0.936; by default what the data set knows: scenes do, and
+            bags with a calibrated `camera_info`.
 
     """
 
@@ -62,6 +66,7 @@ class DataConfig:
     task_weights: dict[str, float] = field(default_factory=dict)
     sets: tuple[DataConfig, ...] = ()
     weight: float = 1.0
+    focal: float | None = None
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -69,6 +74,7 @@ class DataConfig:
         Raises:
             RecipeError: Sets without a mixture or the reverse, a mixture in a mixture, or weights
                 outside their range.
+            ValueError: A focal length that is not positive.
 
         """
         if (self.kind == 'mixture') != bool(self.sets):
@@ -86,6 +92,7 @@ class DataConfig:
             )
         if not all(0 <= weight < inf for weight in self.task_weights.values()):
             raise RecipeError(f'task_weights must be 0 or more, got {self.task_weights}')
+        check_focal(self.focal)
 
 
 @dataclass(frozen=True)
@@ -255,6 +262,9 @@ class Recipe:
             only; with token gates it takes minutes.
         checkpoint_steps: Steps between two checkpoints.
         workers: Number of processes that prepare batches.
+        focal: Canonical relative focal length: depth is learned as a camera of this focal
+            length would show it, and the model scales it to the lens at hand (see
+            `adamtl_ros.focal`). None to learn depth as it is, for the lenses of the data alone.
 
     """
 
@@ -282,14 +292,17 @@ class Recipe:
     combinations: bool = True
     checkpoint_steps: int = 200
     workers: int = 0
+    focal: float | None = None
 
     def __post_init__(self) -> None:
         """Check entries that depend on each other.
 
         Raises:
             RecipeError: Unknown tasks, no stage, or a number outside its range.
+            ValueError: A focal length that is not positive.
 
         """
+        check_focal(self.focal)
         unknown = [name for name in (*self.tasks, *self.weights) if name not in TASKS]
         if unknown or not self.tasks:
             raise RecipeError(f'tasks {unknown} are unknown, choose from: {", ".join(TASKS)}')

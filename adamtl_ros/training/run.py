@@ -18,6 +18,7 @@ from lightning_fabric import Fabric
 
 import adamtl_ros
 from adamtl_ros.data.batches import collate
+from adamtl_ros.data.lens import describe_unknown_lenses
 from adamtl_ros.data.transforms import resize
 from adamtl_ros.nn.adapters.inject import merge
 from adamtl_ros.nn.calibrate import calibrate
@@ -74,6 +75,9 @@ def train(recipe: Recipe, folder: Path, steps: int | None = None) -> Path | None
         print(f'{recipe.start} has no weights for: {", ".join(fresh)}; these start at random')
     if fabric.is_global_zero and not (folder / CHECKPOINT).is_file():
         (folder / RECIPE).write_text(yaml.safe_dump(_plain(recipe.to_dict()), sort_keys=False))
+    lens = recipe.focal if 'depth' in recipe.tasks else None
+    if fabric.is_global_zero and (unknown := describe_unknown_lenses(dataset, lens)):
+        print(unknown)
     trainer = Trainer(recipe, network, dataset, folder, fabric)
     done = trainer.run(steps)
     if fabric.is_global_zero:
@@ -84,7 +88,8 @@ def train(recipe: Recipe, folder: Path, steps: int | None = None) -> Path | None
             if recipe.adaptive or network.calibration:
                 _calibrate(network, dataset, recipe)
             notes = _notes(recipe, trainer.progress.seconds)
-            save_model(Model(network, recipe.name, trained=True, notes=notes), folder / MODEL)
+            model = Model(network, recipe.name, trained=True, notes=notes, focal=recipe.focal)
+            save_model(model, folder / MODEL)
     return folder / MODEL if done else None
 
 

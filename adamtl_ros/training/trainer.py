@@ -206,7 +206,13 @@ class Trainer:
             parts_of(self.dataset),
         )
         loader = batches(
-            self.dataset, recipe.augmentation, stage.size, order, recipe.tasks, recipe.workers
+            self.dataset,
+            recipe.augmentation,
+            stage.size,
+            order,
+            recipe.tasks,
+            recipe.workers,
+            recipe.focal,
         )
         bar = tqdm(
             loader,

@@ -192,3 +192,14 @@ def test_classes_that_cannot_be_used(bag, tmp_path, text, message, capfd):
     given = ['adapt', '--bag', str(bag), '--base', 'b', '--out', 'new.safetensors']
     assert main([*given, '--classes', 'ids.yaml']) == 2
     assert message in capfd.readouterr().err
+
+
+def test_adapters_learn_depth_for_the_lens_of_the_base(bag, tmp_path):
+    """Before the training, depth of the adapted model is that of the base."""
+    base = replace(load_model('b'), focal=0.5)
+    save_model(base, tmp_path / 'b')
+    config = adapt_config(bag, tmp_path, tasks=('depth',), steps=30, lr=1e-2, batch=4)
+    rows = rows_of(run_adaptation(config))
+    assert load_adapted(base, config.out).focal == 0.5
+    before, after = (float(rows[label, '1.00']['depth rmse']) for label in ('before', 'after'))
+    assert after < 0.8 * before

@@ -10,8 +10,10 @@ import torch
 from helpers import small
 
 from adamtl_ros.commands.evaluate import run_evaluation
-from adamtl_ros.nn.io.checkpoint import Model, save_model
+from adamtl_ros.data.lens import KnownLens
+from adamtl_ros.nn.io.checkpoint import Model, read_model, save_model
 from adamtl_ros.scenes.labels import SCENE_TASKS
+from adamtl_ros.training.build import build_dataset
 from adamtl_ros.training.recipe import DataConfig, Recipe, Stage
 
 SOURCE = DataConfig(
@@ -52,3 +54,18 @@ def test_without_a_file_there_is_only_the_table(model, tmp_path):
     before = sorted(tmp_path.iterdir())
     assert len(run_evaluation(str(model), RECIPE, [1.0], 1, None).splitlines()) == 2
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_images_of_an_unknown_lens_are_said_to_be(model, tmp_path, monkeypatch):
+    """Only where the model needs to know it."""
+    drawn = build_dataset(SOURCE)
+    monkeypatch.setattr(
+        'adamtl_ros.training.build.build_dataset', lambda *_, **__: KnownLens(drawn, float('nan'))
+    )
+    assert 'focal length' not in run_evaluation(str(model), RECIPE, [1.0], 1, None)
+    aware = tmp_path / 'aware.safetensors'
+    save_model(replace(read_model(model), focal=0.9), aware)
+    last = run_evaluation(str(aware), RECIPE, [1.0], 1, None).splitlines()[-1]
+    assert last.startswith('2 of 2 images with depth have no known focal length: taken for 0.9,')
+    monkeypatch.undo()
+    assert 'focal length' not in run_evaluation(str(aware), RECIPE, [1.0], 1, None)

@@ -123,14 +123,29 @@ def test_only_wanted_tasks_are_run_and_cost(engine, dataset):
 def test_every_image_runs_at_each_budget_in_turn(engine, dataset, monkeypatch):
     run, calls, ticks = engine.run, [], []
 
-    def spy(image, budget, tasks):
+    def spy(image, budget, tasks, focal):
         calls.append((image.tobytes(), budget))
-        return run(image, budget, tasks)
+        return run(image, budget, tasks, focal)
 
     monkeypatch.setattr(engine, 'run', spy)
     evaluate(engine, dataset, BUDGETS, ['depth'], progress=lambda: ticks.append(len(calls)))
     assert calls == [(s.image.tobytes(), budget) for s in dataset.samples for budget in BUDGETS]
     assert ticks == [3, 6, 9, 12]
+
+
+def test_depth_is_that_of_the_lens_of_each_image(engine, dataset):
+    """With labels that are the depth at another lens, there is no error only with that lens."""
+    aware = Engine(replace(engine.model, focal=0.9), 'cpu')
+    samples = []
+    for sample, focal in zip(dataset.samples[:3], (0.9, 1.35, math.nan), strict=True):
+        depth = aware.run(sample.image, tasks=['depth'], focal=focal).results['depth']
+        samples.append(Sample(sample.image, {'depth': depth}, focal=focal))
+    (right,) = evaluate(aware, Images(samples), tasks=['depth'])
+    assert right.metrics['depth']['abs_rel'] < 1e-5
+    other = [replace(sample, focal=0.9) for sample in samples]
+    (wrong,) = evaluate(aware, Images(other), tasks=['depth'])
+    # Two thirds of the depth of one of three images.
+    assert wrong.metrics['depth']['abs_rel'] == pytest.approx(1 / 9, rel=0.01)
 
 
 def test_tasks_without_any_label_have_no_value(engine, dataset):

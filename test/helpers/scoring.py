@@ -45,14 +45,14 @@ class EngineConnection:
         self._images, self.most = deque(), 0
 
     def send(self, image):
-        """Queue an image."""
+        """Queue an image and its focal length."""
         self._images.append(image)
         self.most = max(self.most, len(self._images))
 
     def recv(self):
         """Return the inferences of the oldest image; the budgets take 1, 2, ... J."""
-        image = self._images.popleft()
-        inferences = [ENGINE.run(image, budget, self._tasks) for budget in self._budgets]
+        image, focal = self._images.popleft()
+        inferences = [ENGINE.run(image, budget, self._tasks, focal) for budget in self._budgets]
         return inferences, [1.0 + number for number in range(len(inferences))]
 
 

@@ -33,11 +33,14 @@ class Graph:
         self.nodes, self.executors, self.threads, self.stops = [], [], [], []
         self._spin(self.client)
 
-    def perception(self, *, activate=True, namespace='', **parameters):
-        """Make a node; parameters by name, with `__` for a dot."""
+    def perception(self, *, activate=True, namespace='', remaps=(), **parameters):
+        """Make a node; parameters by name, with `__` for a dot, and remaps as 'from:=to'."""
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         node = PerceptionNode(
-            context=self.context, namespace=namespace, parameter_overrides=overrides
+            context=self.context,
+            namespace=namespace,
+            parameter_overrides=overrides,
+            cli_args=['--ros-args', *(part for remap in remaps for part in ('-r', remap))],
         )
         self._spin(node)
         if activate:

@@ -5,6 +5,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -117,3 +118,42 @@ def test_network_needs_no_opencv():
         'print("cv2" in sys.modules, any(n.startswith("adamtl_ros.runtime") for n in sys.modules))'
     )
     assert subprocess.check_output([sys.executable, '-c', code], text=True) == 'False False\n'
+
+
+TRAINED = load_model('scenes_nano')  # random weights would reach the limits of depth
+PLAIN, LENS = (Engine(replace(TRAINED, focal=focal), 'cpu') for focal in (None, 0.9))
+
+
+def test_depth_follows_the_focal_length_and_nothing_else_does():
+    """At half the focal length a thing of that size in pixels is half as far away."""
+    canonical = LENS.run(image())
+    near, far = (LENS.run(image(), focal=focal).results for focal in (0.45, 1.8))
+    for name, result in canonical.results.items():
+        if name == 'depth':
+            np.testing.assert_allclose(near[name], result / 2, rtol=1e-5)
+            np.testing.assert_allclose(far[name], result * 2, rtol=1e-5)
+        else:
+            np.testing.assert_array_equal(near[name], result)
+            np.testing.assert_array_equal(far[name], result)
+
+
+def test_an_unknown_focal_length_is_the_canonical_one():
+    expected = LENS.run(image(), tasks=['depth'], focal=0.9).results['depth']
+    plain = PLAIN.run(image(), tasks=['depth']).results['depth']
+    for focal in (None, float('nan')):
+        found = LENS.run(image(), tasks=['depth'], focal=focal).results['depth']
+        np.testing.assert_array_equal(found, plain)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_models_without_a_canonical_focal_length_ignore_that_of_the_image():
+    expected = PLAIN.run(image(), tasks=['depth']).results['depth']
+    for focal in (0.3, -1.0, float('nan')):
+        found = PLAIN.run(image(), tasks=['depth'], focal=focal).results['depth']
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize('focal', [0.0, -0.9, float('inf')])
+def test_impossible_focal_lengths_are_refused(focal):
+    with pytest.raises(ValueError, match=f'focal must be a positive.*got {focal}'):
+        LENS.run(image(), tasks=['depth'], focal=focal)

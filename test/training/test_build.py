@@ -89,3 +89,15 @@ def test_data_that_cannot_be_opened(source, message):
 def test_options_that_are_refused_by_the_data(source, message):
     with pytest.raises(ValueError, match=message):
         build_dataset(source)
+
+
+def test_any_data_may_have_a_known_lens(tmp_path):
+    options = {'scenes': 1, 'frames': 2, 'height': 16, 'width': 24, 'samples': 1}
+    scenes = build_dataset(DataConfig('scenes', options=options, focal=0.7))
+    assert scenes[1].focal == 0.7
+    assert len(scenes) == 2
+    write_synthetic_bag(tmp_path / 'bag', frames=1, size=(16, 24), truth=True)
+    sample = build_dataset(DataConfig('bags', str(tmp_path / 'bag'), focal=0.7))[0]
+    assert sample.focal == 0.7
+    with pytest.raises(ValueError, match=r'focal must be a positive.*got -2'):
+        DataConfig('scenes', focal=-2.0)

@@ -10,13 +10,14 @@ import torch
 import yaml
 from helpers import small
 
+from adamtl_ros.data.synthetic import ScenesConfig, SyntheticScenes
 from adamtl_ros.nn.architecture import ARCHITECTURES
 from adamtl_ros.nn.gating.policy import PolicyConfig
-from adamtl_ros.nn.io.checkpoint import IMAGENET_MEAN, IMAGENET_STD, load_model
+from adamtl_ros.nn.io.checkpoint import IMAGENET_MEAN, IMAGENET_STD, load_model, save_model
 from adamtl_ros.sample import Sample
 from adamtl_ros.scenes.labels import SCENE_TASKS
 from adamtl_ros.training.build import build_network
-from adamtl_ros.training.recipe import DataConfig, Recipe, Stage, read_recipe
+from adamtl_ros.training.recipe import AdapterConfig, DataConfig, Recipe, Stage, read_recipe
 from adamtl_ros.training.run import calibration_batches, train
 
 torch.set_num_threads(1)
@@ -189,3 +190,41 @@ def test_calibration_sees_images_from_the_whole_data_set():
         assert len(numbers) == count
         assert (numbers[0], numbers[-1]) == (first, last)
         assert numbers.diff().max() - numbers.diff().min() <= 1
+
+
+def test_the_model_has_the_focal_length_of_the_recipe(tmp_path, capsys):
+    recipe = replace(RECIPE, focal=0.9364, stages=(STATIC,))
+    assert load_model(str(train(recipe, tmp_path / 'a'))).focal == 0.9364
+    assert 'focal length' not in capsys.readouterr().out  # scenes know theirs
+    assert load_model(str(train(replace(recipe, focal=None), tmp_path / 'b'))).focal is None
+
+
+def test_unknown_lenses_are_said_to_be(tmp_path, capsys, monkeypatch):
+    class Unknown(SyntheticScenes):
+        def __getitem__(self, index):
+            return replace(super().__getitem__(index), focal=float('nan'))
+
+    data = Unknown(ScenesConfig(**SOURCE.options))
+    monkeypatch.setattr('adamtl_ros.training.run.build_dataset', lambda *_, **__: data)
+    recipe = replace(RECIPE, focal=0.9364, stages=(STATIC,))
+    train(recipe, tmp_path / 'a')
+    said = '4 of 4 images with depth have no known focal length: taken for 0.9364'
+    assert said in capsys.readouterr().out
+    train(replace(recipe, focal=None), tmp_path / 'b')
+    train(replace(recipe, tasks=('semseg',)), tmp_path / 'c')
+    assert 'focal length' not in capsys.readouterr().out
+
+
+def test_a_start_and_its_recipe_agree_on_the_scale_of_depth(tmp_path, trained):
+    path = tmp_path / 'lens.safetensors'
+    save_model(replace(load_model(str(trained)), focal=0.9364), path)
+    aware = replace(RECIPE, start=str(path))
+    for focal in (None, 1.0):
+        with pytest.raises(ValueError, match=r'focal length 0.9364, the recipe asks for.*`focal`'):
+            build_network(replace(aware, focal=focal), TASKS)
+    build_network(replace(aware, focal=0.9364), TASKS)
+    # Weights that do not know lenses may learn of them, but not with the network frozen.
+    unaware = replace(RECIPE, start=str(trained), focal=0.9364)
+    build_network(unaware, TASKS)
+    with pytest.raises(ValueError, match=r'focal length None.*asks for 0.9364.*to null'):
+        build_network(replace(unaware, adapters=AdapterConfig(2, 2)), TASKS)

@@ -9,6 +9,7 @@ scores, emulates a node and writes predictions and video.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from contextlib import ExitStack
@@ -102,13 +103,15 @@ def evaluate_bag(
     network = engine.model.network
     names = select(settings.tasks or network.tasks, network.tasks)
     tasks = {task: network.tasks[task] for task in names}
-    model = ModelInfo(name or bag_name(path), engine.model.name, tasks, network.arch)
+    model = ModelInfo(
+        name or bag_name(path), engine.model.name, tasks, network.arch, engine.model.focal
+    )
     # A reused worker process may have another working folder.
     settings = replace(settings, out=settings.out and settings.out.absolute())
     run = _BudgetRunner(engine, settings.budgets, tasks)
     with remote_call(score_recording, path.absolute(), model, settings) as call:
-        for image in call:
-            call.send(run(image))
+        for image, focal in call:
+            call.send(run(image, focal))
             if progress:
                 progress()
     result: BagResult = call.result
@@ -123,11 +126,11 @@ class _BudgetRunner:
         self._engine, self._budgets, self._tasks = engine, tuple(budgets), tuple(tasks)
         self._energy = EnergyCounter()
 
-    def __call__(self, image: NDArray[np.uint8]) -> Inferences:
+    def __call__(self, image: NDArray[np.uint8], focal: float) -> Inferences:
         inferences, joules = [], []
         for budget in self._budgets:
             before = self._energy.joules()
-            inferences.append(self._engine.run(image, budget, self._tasks))
+            inferences.append(self._engine.run(image, budget, self._tasks, focal))
             joules.append(self._energy.joules() - before)
         return inferences, joules
 
@@ -141,6 +144,7 @@ class ModelInfo:
         name: Name of the model.
         tasks: Tasks that run, by name.
         arch: Architecture of the encoder.
+        focal: Canonical focal length, as in `Model`.
 
     """
 
@@ -148,6 +152,12 @@ class ModelInfo:
     name: str
     tasks: Mapping[str, Task]
     arch: Architecture
+    focal: float | None = None
+
+    @property
+    def needs_lens(self) -> bool:
+        """Whether results depend on the focal length of the camera."""
+        return self.focal is not None and 'depth' in self.tasks
 
 
 def score_recording(
@@ -156,8 +166,9 @@ def score_recording(
     """Send every image of a recording to the engine and score what comes back.
 
     Args:
-        connection: Connection to the engine's process: sends images, (H, W, 3) uint8 RGB, and
-            receives for each, in the same order, the inferences by budget and their energies [J].
+        connection: Connection to the engine's process: sends images, (H, W, 3) uint8 RGB, each
+            with its relative focal length, and receives for each, in the same order, the
+            inferences by budget and their energies [J].
         path: Folder of the bag, or a single .mcap file.
         model: Description of the model.
         settings: Settings of the evaluation.
@@ -189,7 +200,7 @@ def _exchange(
     pending: deque[Frame] = deque()
     frames = recording.frames()
     for frame in prefetch(frames) if _has_spare_core() else frames:
-        connection.send(frame.image)
+        connection.send((frame.image, frame.focal))
         pending.append(frame)
         if len(pending) > IN_FLIGHT:
             pipeline.add(pending.popleft(), *connection.recv())
@@ -227,6 +238,7 @@ class ScoringPipeline:
 
         """
         tasks, arch = model.tasks, model.arch
+        self._needs_lens, self._info = model.needs_lens, recording.info
         self._result, self._count = result, max(recording.expected, 1)
         result.camera, result.expected = recording.camera, recording.expected
         result.origins = {task: s.origin for task, s in recording.truth.sources.items()}
@@ -254,6 +266,7 @@ class ScoringPipeline:
 
         """
         self._result.frames += 1
+        self._check_lens(frame)
         position = frame.index / self._count
         full = subsample(inferences[0].results)
         rows = zip(self._result.budgets, self._scorers, inferences, joules, strict=True)
@@ -268,6 +281,14 @@ class ScoringPipeline:
         shown, cost = inferences[self._shown], self._result.budgets[self._shown].costs[-1]
         self._examples.add(frame, shown.results, cost)
         self._write(frame, shown, cost)
+
+    def _check_lens(self, frame: Frame) -> None:
+        if self._needs_lens and math.isnan(frame.focal):
+            reason = f'{self._info} does not fit or has K = 0' if self._info else 'no camera_info'
+            self._result.issues.add(
+                'focal length unknown; depth is scaled as if the lens was that of the training',
+                f'image {frame.index}: {reason}',
+            )
 
     def finish(self) -> None:
         """Complete the result after the last frame."""

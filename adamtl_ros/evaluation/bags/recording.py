@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from adamtl_ros.bags.ground_truth import GroundTruth
 from adamtl_ros.bags.images import decode_image
-from adamtl_ros.bags.reader import header_stamp, open_bag
+from adamtl_ros.bags.reader import find_info, first_calibration, header_stamp, open_bag
+from adamtl_ros.focal import info_focal
 from adamtl_ros.labels import resize_nearest
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ class Frame:
         image: (H, W, 3) uint8 RGB.
         labels: Ground truth by task in the format of `Sample`, at the size of the image.
         decode_ms: Time to decode the image [ms].
+        focal: Relative focal length by the latest calibration, see `adamtl_ros.focal`; NaN if
+            unknown.
 
     """
 
@@ -49,6 +53,7 @@ class Frame:
     image: NDArray[np.uint8]
     labels: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
     decode_ms: float = 0.0
+    focal: float = math.nan
 
 
 class Recording:
@@ -57,6 +62,7 @@ class Recording:
     Attributes:
         path: Path of the bag.
         camera: Topic of the images.
+        info: Topic of their calibration; None if there is none.
         truth: Ground truth of the bag.
         expected: Number of images according to the bag.
 
@@ -83,6 +89,7 @@ class Recording:
         with open_bag(path) as reader:
             self.truth = GroundTruth(path, reader, tasks, config, issues)
             self.camera = self.truth.camera
+            self.info = find_info(reader, self.camera)
             counts = [c.msgcount for c in reader.connections if c.topic == self.camera]
             self.expected = sum(counts)
 
@@ -90,13 +97,20 @@ class Recording:
         """Yield the frames in the order of recording."""
         index, last, size = -1, -(2**63), None
         with open_bag(self.path) as reader:
-            connections = [c for c in reader.connections if c.topic == self.camera]
-            for index, (connection, recorded, raw) in enumerate(
-                self._messages(reader, connections)
-            ):
+            # The calibration of the first images may have been recorded after them.
+            info = first_calibration(reader, self.info)
+            topics = {self.camera, self.info}
+            connections = [c for c in reader.connections if c.topic in topics]
+            for connection, recorded, raw in self._messages(reader, connections):
+                if connection.topic == self.info:
+                    info = self._calibration(reader, connection, raw) or info
+                    continue
+                index += 1
                 frame = self._frame(reader, index, connection, recorded, raw)
                 if frame is None:
                     continue
+                if info is not None:
+                    frame = replace(frame, focal=info_focal(info, frame.image.shape[:2]))
                 if frame.stamp <= last:
                     self._log('header stamp not after the one before', frame, '')
                 if size not in (None, frame.image.shape):
@@ -115,6 +129,14 @@ class Recording:
             yield from reader.messages(connections)
         except Exception as error:  # noqa: BLE001  parsers raise anything on damaged bytes
             self._issues.add('bag is damaged', f'{type(error).__name__}: {error}')
+
+    def _calibration(self, reader: AnyReader, connection: Connection, raw: bytes) -> Any | None:
+        try:
+            return reader.deserialize(raw, connection.msgtype)
+        except Exception as error:  # noqa: BLE001  as above
+            example = f'{self.info}: {type(error).__name__}: {error}'
+            self._issues.add('calibration cannot be read', example)
+            return None
 
     def _frame(
         self, reader: AnyReader, index: int, connection: Connection, recorded: int, raw: bytes

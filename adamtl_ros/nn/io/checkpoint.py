@@ -7,7 +7,8 @@ have a format number:
 
     model    1    before there were gates; no longer read
              2    architecture, policy, calibration, tasks, mean, std, trained, notes; and since
-                  there are adapters, 'adapters', which may be missing
+                  there are adapters, 'adapters', which may be missing; and since depth
+                  follows the lens, 'focal', which may be missing
     adapter  1    base (digest of its weights), base_name, adapters, tasks, notes
 """
 
@@ -24,6 +25,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 
+from adamtl_ros.focal import check_focal
 from adamtl_ros.nn.adapters.inject import adapter_state, inject, load_adapter_state, merge
 from adamtl_ros.nn.adapters.lora import LoraConfig
 from adamtl_ros.nn.architecture import ARCHITECTURES, Architecture
@@ -65,6 +67,8 @@ class Model:
         std: Standard deviation that divides them afterwards.
         trained: Whether the weights are trained; predictions of random ones mean nothing.
         notes: Further information: recipe, data, seed, metrics.
+        focal: Canonical relative focal length (see `adamtl_ros.focal`): the depth map is that of
+            a camera of this focal length. None if the model does not know of lenses.
 
     """
 
@@ -74,6 +78,7 @@ class Model:
     std: tuple[float, float, float] = IMAGENET_STD
     trained: bool = False
     notes: dict[str, Any] = field(default_factory=dict)
+    focal: float | None = None
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -149,6 +154,7 @@ def save_model(model: Model, path: Path) -> None:
         'std': model.std,
         'trained': model.trained,
         'notes': model.notes,
+        'focal': check_focal(model.focal),
     }
     tensors = {key: value.contiguous() for key, value in network.state_dict().items()}
     path.write_bytes(save(tensors, {MODEL_KEY: json.dumps(header)}))  # by the umask, not 0600
@@ -201,7 +207,9 @@ def _from_header(header: dict[str, Any], name: str) -> Model:
         inject(network, LoraConfig.from_dict(header['adapters']))
     if header['calibration'] is not None:
         network.calibration = Calibration.from_dict(header['calibration'])
-    return Model(network, name, mean, std, bool(header['trained']), dict(header['notes']))
+    focal = header.get('focal')  # missing in files from before depth followed the lens
+    focal = check_focal(None if focal is None else float(focal))
+    return Model(network, name, mean, std, bool(header['trained']), dict(header['notes']), focal)
 
 
 def _task(name: str, classes: list[str]) -> Task:
@@ -375,7 +383,7 @@ def load_adapted(base: Model, path: Path, digest: str = '') -> Model:
         raise CheckpointError(f'{path}: {error}') from error
     name = f'{base.name}+{path.stem.removesuffix(".adapter")}'
     notes = {**base.notes, 'adapter': header.notes}
-    return Model(network, name, base.mean, base.std, base.trained, notes)
+    return Model(network, name, base.mean, base.std, base.trained, notes, base.focal)
 
 
 def _share_weights(network: AdaptiveNetwork) -> AdaptiveNetwork:

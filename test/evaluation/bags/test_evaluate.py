@@ -9,7 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.bag_files import CAMERA, counts, image, picture, stamp, truth, write
+from helpers.bag_files import (
+    CAMERA,
+    HEIGHT,
+    WIDTH,
+    camera_info,
+    counts,
+    image,
+    picture,
+    stamp,
+    truth,
+    write,
+)
 from helpers.scoring import BUDGETS, COUNT, ENGINE, chosen, score_with_engine
 
 from adamtl_ros.bags.reader import RAW, open_bag
@@ -20,6 +31,7 @@ from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.tasks import TASKS
 
 TRAINED = Engine(load_model('scenes_nano'), 'cpu')
+PLAIN = Engine(replace(TRAINED.model, focal=None), 'cpu')
 
 
 @pytest.fixture(scope='module')
@@ -161,3 +173,38 @@ def test_damaged_images_are_skipped(tmp_path):
     assert (found.expected, found.frames, found.failure, len(told)) == (6, 4, '', 4)
     assert counts(found.issues) == {'image cannot be read': 2}
     assert [one.stamp for one in found.budgets[0].costs] == [stamp(n) for n in (0, 1, 4, 5)]
+
+
+UNKNOWN = 'focal length unknown; depth is scaled as if the lens was that of the training'
+
+
+def depth_error(tmp_path, model, *infos):
+    """Return the relative error of depth against that of a lens of 1.2, and the issues."""
+    path = tmp_path / str(len(list(tmp_path.iterdir())))
+    entries = []
+    for number in range(2):
+        shot = picture(number)
+        depth = PLAIN.run(shot, tasks=['depth']).results['depth'] * np.float32(1.2 / 0.9)
+        entries += [
+            (stamp(number), CAMERA, image(stamp(number), shot)),
+            (stamp(number), truth('depth'), image(stamp(number), depth)),
+            *((stamp(number), '/camera/camera_info', info) for info in infos),
+        ]
+    settings = chosen(tasks=('depth',), budgets=(1.0,), shown=1.0)
+    found = evaluate_bag(write(path, entries), Engine(model, 'cpu'), settings)
+    return found.budgets[0].scores.truth.compute()['depth']['abs_rel'], counts(found.issues)
+
+
+def test_depth_is_that_of_the_lens_of_the_recording(tmp_path):
+    aware = replace(TRAINED.model, focal=0.9)
+    info = camera_info(1.2 * (HEIGHT * WIDTH) ** 0.5, (31.5, 23.5), (HEIGHT, WIDTH))
+    error, issues = depth_error(tmp_path, aware, info)
+    assert error < 1e-4
+    assert UNKNOWN not in issues
+    for infos in ((), (camera_info(0.0, (0, 0), (HEIGHT, WIDTH)),)):
+        error, issues = depth_error(tmp_path, aware, *infos)
+        assert error == pytest.approx(0.25, rel=1e-3)
+        assert issues[UNKNOWN] == 2
+    error, issues = depth_error(tmp_path, PLAIN.model, info)
+    assert error == pytest.approx(0.25, rel=1e-3)
+    assert UNKNOWN not in issues

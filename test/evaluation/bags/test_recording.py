@@ -12,6 +12,7 @@ from helpers.bag_files import (
     CAMERA,
     PERIOD,
     STORAGES,
+    camera_info,
     compressed,
     counts,
     frames,
@@ -28,7 +29,7 @@ from helpers.bag_files import (
 )
 from rosbags.rosbag2 import CompressionMode
 
-from adamtl_ros.bags.reader import COMPRESSED, RAW, BagError
+from adamtl_ros.bags.reader import CAMERA_INFO, COMPRESSED, RAW, BagError
 
 MCAP, SQLITE3 = STORAGES
 UNREADABLE = 'image cannot be read'
@@ -327,3 +328,35 @@ def test_the_order_is_that_of_recording(tmp_path):
     assert [frame.recorded for frame in found] == [stamp(n) for n in range(4)]
     assert notes == {BACK: 3}
     assert found[1].recorded - found[0].recorded == PERIOD
+
+
+INFO = '/camera/camera_info'
+
+
+def calibration(focal, size=(48, 64)):
+    return camera_info(focal, (31.5, 23.5), size)
+
+
+def test_the_calibration_is_followed(tmp_path):
+    """As in the node: the latest one counts; the first one also for images before it."""
+    infos = [
+        (stamp(2) + 1, INFO, calibration(50.0)),
+        (stamp(3) + 1, INFO, calibration(0.0)),
+        (stamp(4) + 1, INFO, (CAMERA_INFO, b'\0\1\0\0damaged')),
+        (stamp(5) + 1, INFO, calibration(100.0, (96, 128))),
+        (stamp(6) + 1, INFO, calibration(25.0)),
+    ]
+    other = [(stamp(0), '/other/camera_info', calibration(77.0))]
+    entries = sorted(frames(range(8)) + infos + other, key=lambda entry: entry[0])
+    found, notes = read(write(tmp_path / 'bag', entries))
+    area = (48 * 64) ** 0.5
+    expected = [50, 50, 50, np.nan, np.nan, 50, 25, 25]  # recorded 5 ms after their stamps
+    np.testing.assert_allclose([frame.focal * area for frame in found], expected)
+    assert [frame.index for frame in found] == list(range(8))
+    assert notes == {'calibration cannot be read': 1}
+
+
+def test_without_a_calibration_the_lens_is_unknown(tmp_path):
+    found, notes = read(write(tmp_path / 'bag', frames(range(2))))
+    assert np.isnan([frame.focal for frame in found]).all()
+    assert notes == {}

@@ -4,6 +4,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -43,6 +44,11 @@ IMAGES = torch.randn(2, 3, 96, 128, generator=torch.Generator().manual_seed(1))
 @pytest.fixture
 def file(tmp_path):
     return save(tmp_path / 'kitchen.adapter.safetensors', trained(), notes={'seed': 7})
+
+
+def test_the_lens_is_that_of_the_base(file):
+    for focal in (None, 0.9364):
+        assert load_adapted(replace(load_model(), focal=focal), file).focal == focal
 
 
 def maps(model, budget=1.0):

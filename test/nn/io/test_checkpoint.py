@@ -3,6 +3,7 @@
 """Networks as files: round trips, and files that are not right."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,7 @@ def test_round_trip(tmp_path):
     assert (loaded.mean, loaded.std) == (model.mean, model.std)
     assert loaded.trained
     assert loaded.notes == {'seed': 7}
+    assert loaded.focal is None
     assert loaded.network.tasks == tasks
     assert loaded.network.policy.config == policy
     assert loaded.network.calibration == network.calibration
@@ -66,6 +68,20 @@ def test_round_trip(tmp_path):
     with torch.inference_mode():
         for name in tasks:
             assert torch.equal(loaded.network(image).maps[name], network(image).maps[name])
+
+
+def test_the_canonical_focal_length_is_kept(tmp_path):
+    path = tmp_path / 'lens.safetensors'
+    save_model(replace(load_model('nano'), focal=0.9364), path)
+    assert read_model(path).focal == 0.9364
+    with pytest.raises(ValueError, match=r'focal must be a positive.*got -1'):
+        save_model(replace(load_model('nano'), focal=-1.0), path)
+
+
+def test_files_from_before_depth_followed_the_lens(saved):
+    rewrite(saved, lambda header, _: header.pop('focal'))
+    assert read_model(saved).focal is None
+    assert load_model('scenes_nano').focal is None
 
 
 def test_random_weights_say_so():
@@ -119,6 +135,8 @@ def test_foreign_safetensors_file(tmp_path):
         (lambda h, t: h['policy'].update(channels=8), r"'policy.squeeze.weight' has shape"),
         (lambda h, t: h.update(calibration={'size': [1, 1]}), 'not a calibration of this version'),
         (lambda h, t: h.pop('mean'), 'unusable header'),
+        (lambda h, t: h.update(focal=0), r'unusable header.*focal must be a positive.*got 0\.0'),
+        (lambda h, t: h.update(focal=[1]), 'unusable header: TypeError'),
         (lambda h, t: h.pop('trained'), "unusable header: KeyError: 'trained'"),
         (lambda h, t: h.update(mean=None), 'unusable header: TypeError'),
         (lambda h, t: h.update(mean=[0, 0]), 'must be three numbers each'),
