@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamtl_ros.evaluation.metrics import EDGE_TOLERANCE, EdgeODS, thin_edges
+from adamtl_ros.evaluation.metrics import EDGE_TOLERANCE, PROTOCOLS, EdgeODS, metric_for, thin_edges
+from adamtl_ros.tasks import TASKS
 
 HEIGHT, WIDTH = 96, 128
 REACH = EDGE_TOLERANCE * math.hypot(HEIGHT, WIDTH)  # 1.2 pixels
@@ -118,3 +119,28 @@ def test_edges_everywhere_are_worth_little():
     label = line(60)
     near = (2 * int(REACH) + 1) / WIDTH
     assert score((flood, label)) == pytest.approx(2 * near / (near + 1))
+
+
+def test_further_tolerances_have_values_of_their_own():
+    label = line(60)
+    # 0.0075 and 0.02 of the diagonal of 160 pixels are 1.2 and 3.2 pixels.
+    metric = EdgeODS([0.02])
+    metric.update(line(63, value=255), label)
+    assert metric.compute() == {'ods_f': 0, 'ods_f_0.02': 1}
+    other = EdgeODS([0.02])
+    other.update(line(0, 0), label)
+    metric.merge(other)
+    assert metric.compute() == {'ods_f': 0, 'ods_f_0.02': pytest.approx(2 / 3)}
+    with pytest.raises(ValueError, match='cannot be added to'):
+        metric.merge(EdgeODS())
+
+
+def test_the_tolerance_of_nyud_is_that_of_papers_on_several_tasks():
+    metric = metric_for(TASKS['edges'], PROTOCOLS['nyud'])
+    # 0.011 of the diagonal of 400 pixels is 4.4 pixels, 0.0075 is 3.
+    label, four, five = (np.zeros((240, 320), np.uint8) for _ in range(3))
+    label[:, 100], four[:, 104], five[:, 105] = 1, 255, 255
+    metric.update(four, label)
+    assert metric.compute() == {'ods_f': 0, 'ods_f_0.011': 1}
+    metric.update(five, label)
+    assert metric.compute()['ods_f_0.011'] == pytest.approx(0.5)
