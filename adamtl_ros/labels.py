@@ -47,6 +47,40 @@ def valid_depth(depth: NDArray[Any]) -> NDArray[np.float32]:
     return np.where(known, depth.astype(np.float32), np.float32(np.nan))
 
 
+def depth_from_millimeters(stored: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Return meters of 16-bit millimeters; NaN at 0, and at 65535 as OpenNI writes it."""
+    # In single precision the quotient of whole numbers is still the nearest one.
+    meters = np.divide(stored, 1000, dtype=np.float32)
+    meters[(stored == 0) | (stored == np.iinfo(np.uint16).max)] = np.nan
+    return meters
+
+
+def soft_mask(stored: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return 0..1 of 8-bit pixels, whose scale is 0..255 if a value is above 1, else 0..1."""
+    scale = 255 if stored.max(initial=0) > 1 else 1
+    return np.multiply(stored, np.float32(1 / scale), dtype=np.float32)
+
+
+def soft(label: NDArray[Any]) -> NDArray[np.float32]:
+    """Return a label of saliency or edges as 0..1, NaN where unknown, whichever its form is."""
+    if label.dtype.kind == 'f':
+        return label
+    return np.where(label == UNLABELLED, np.float32(np.nan), label.astype(np.float32))
+
+
+def hard(label: NDArray[Any], threshold: float) -> NDArray[np.uint8]:
+    """Return a label of saliency or edges as 0 or 1, 255 where unknown.
+
+    Args:
+        label: (H, W), soft or hard.
+        threshold: Smallest soft value that becomes 1.
+
+    """
+    if label.dtype.kind != 'f':
+        return label
+    return np.where(np.isnan(label), UNLABELLED, label >= threshold).astype(np.uint8)
+
+
 def binary_mask(mask: NDArray[Any]) -> NDArray[np.uint8]:
     """Return 1 above half of the scale, which is 0..255 if a value is above 1, else 0..1."""
     middle = 127.5 if mask.max(initial=0) > 1 else 0.5
