@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ class Evaluation:
         difficulty: (n,) difficulty of each image, NaN where unknown.
         infer_ms: Median inference time of the network per image [ms].
         wall_ms: Median time per image from the image to all results [ms].
+        input_sizes: Numbers of images by the size of the network input, such as '192x256'.
 
     """
 
@@ -45,6 +47,7 @@ class Evaluation:
     difficulty: NDArray[np.float64]
     infer_ms: float
     wall_ms: float
+    input_sizes: dict[str, int]
 
     @property
     def share(self) -> float:
@@ -79,6 +82,7 @@ class Evaluation:
             'follows_difficulty': _none_if_nan(self.difficulty_correlation),
             'infer_ms': self.infer_ms,
             'wall_ms': self.wall_ms,
+            'input_sizes': self.input_sizes,
             'images': len(self.shares),
         }
 
@@ -162,6 +166,7 @@ def _summarize(
         difficulty,
         float(np.median([inference.infer_ms for inference in run])),
         float(np.median(times)),
+        dict(Counter('x'.join(map(str, one.input_size)) for one in run)),
     )
 
 

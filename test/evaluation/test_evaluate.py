@@ -92,6 +92,7 @@ def test_costs_are_those_of_the_network(engine, dataset, found):
         assert evaluation.macs == pytest.approx(np.mean([cost.macs for cost in costs]))
         assert evaluation.share <= evaluation.budget
         assert evaluation.wall_ms > evaluation.infer_ms > 0
+        assert evaluation.input_sizes == {'56x72': 4}  # the size to which 48x64 is brought
     assert found[1].share == 1
     assert found[1].macs == full(engine)
 
@@ -202,7 +203,7 @@ def test_dictionary_can_be_json(found):
 def test_what_an_evaluation_says_of_its_shares():
     shares, difficulty = np.array([0.2, 0.4, 0.6]), np.array([0.1, math.nan, 0.3])
     metrics = {'depth': {'rmse': math.nan}}
-    stored = Evaluation(0.5, metrics, shares, 7.0, difficulty, 3.0, 4.0).to_dict()
+    stored = Evaluation(0.5, metrics, shares, 7.0, difficulty, 3.0, 4.0, {'56x72': 3}).to_dict()
     assert stored == {
         'budget': 0.5,
         'metrics': {'depth': {'rmse': None}},
@@ -212,5 +213,6 @@ def test_what_an_evaluation_says_of_its_shares():
         'follows_difficulty': pytest.approx(1.0),
         'infer_ms': 3.0,
         'wall_ms': 4.0,
+        'input_sizes': {'56x72': 3},
         'images': 3,
     }
