@@ -51,7 +51,7 @@ SHOWN = {
         'rmse_per_image_eigen', 'abs_rel_per_image_eigen', 'delta_1_per_image_eigen',
     ),
     'normals': ('mean_angle', 'median_angle', 'within_11.25', 'within_22.5', 'within_30'),
-    'edges': ('ods_f', 'ods_f_0.011'),
+    'edges': ('ods_f', 'ods_f_bsds'),
 }  # fmt: skip
 """Values of the other tables by task, as in the files."""
 
@@ -173,7 +173,7 @@ def _headlines(metrics: Mapping[str, Values]) -> dict[str, str]:
         'delta_1': number('depth', 'delta_1_per_image_eigen', '.3f'),
         'miou': number('semseg', 'miou_labelled', '.1f', 100),
         'mean_angle': number('normals', 'mean_angle', '.1f'),
-        'ods_f': number('edges', 'ods_f_0.011', '.1f', 100),
+        'ods_f': number('edges', 'ods_f_bsds', '.1f', 100),
     }
 
 

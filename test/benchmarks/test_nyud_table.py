@@ -29,7 +29,7 @@ def result(**changes):
         'metrics': {
             'semseg': {'miou': 0.3, 'miou_labelled': 0.312, 'miou_all': 0.304},
             'depth': DEPTH,
-            'edges': {'ods_f': 0.5, 'ods_f_0.011': 0.61},
+            'edges': {'ods_f': 0.5, 'ods_f_bsds': 0.61},
         },
     }  # fmt: skip
     floors = {'depth': 2.5, 'metrics': {'depth': {**DEPTH, 'rmse': 1.3}}}

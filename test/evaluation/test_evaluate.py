@@ -120,7 +120,7 @@ def test_a_protocol_and_constant_answers_are_scored_on_the_same_labels(engine, d
     for name, values in found.items():
         assert values.keys() == evaluation.metrics[name].keys()
     assert 'rmse_per_image_eigen' in found['depth']
-    assert 'ods_f_0.011' in evaluation.metrics['edges']
+    assert 'ods_f_bsds' in evaluation.metrics['edges']
 
 
 def test_headline_is_the_metric_that_stands_for_a_task(found):
