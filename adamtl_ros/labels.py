@@ -36,9 +36,11 @@ def unit_vectors(vectors: NDArray[Any]) -> NDArray[np.float32]:
 
     Grey and black pixels of an image of normals have other lengths: they mark unknown normals.
     """
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    near = (length > 0.5) & (length < 1.5)
-    return np.where(near, vectors / np.where(near, length, 1), np.nan).astype(np.float32)
+    # By component: sums along a short axis take numpy ten times longer.
+    x, y, z = (vectors[..., axis].astype(np.float32) for axis in range(3))
+    length = np.sqrt(x * x + y * y + z * z)
+    length[~((length > 0.5) & (length < 1.5))] = np.nan
+    return np.stack([x / length, y / length, z / length], axis=-1)
 
 
 def valid_depth(depth: NDArray[Any]) -> NDArray[np.float32]:

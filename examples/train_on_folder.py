@@ -8,8 +8,9 @@ unlabelled) and `depth/*.png` (16-bit millimeters, 0 = unknown). Either may be m
 
     python examples/train_on_folder.py my_folder --classes floor wall person --steps 2000
 
-A recipe (`adamtl train`) opens bags and published data sets only. For anything else write a
-`Dataset`, here `Folder`: tasks, length, and a `Sample` for each index.
+A recipe (`adamtl train`) opens bags, published data sets, and folders in the layout of "Your own
+photographs" in docs/training.md. For any other layout write a `Dataset`, here `Folder`: tasks,
+length, and a `Sample` for each index.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class FolderLayout:
     """Places of the files of a data set, as paths below its root.
 
     Attributes:
-        archive: Where to get it: name and URL of an archive, for errors.
+        source: What to do if files are missing, for errors: which archive to unpack, from where.
         splits: Folder of the lists of image names, one .txt for each split.
         images: Folder of the images.
         labels: Required folders by task; tasks that are missing require none.
@@ -44,7 +44,7 @@ class FolderLayout:
 
     """
 
-    archive: str
+    source: str
     splits: str
     images: str
     labels: Mapping[str, tuple[str, ...]]
@@ -115,11 +115,23 @@ class ImageFolder(ABC):
         image = self.read_image(self._images[index])
         found = ((task, self.read_label(task, name)) for task in self.tasks)
         labels = {
-            task: resize_label(task, label, image.shape[:2])
+            task: self._resized(task, label, name, image.shape[:2])
             for task, label in found
             if label is not None
         }
         return Sample(image, labels, name)
+
+    def _resized(
+        self, task: str, label: NDArray[Any], name: str, size: tuple[int, int]
+    ) -> NDArray[Any]:
+        """Return a label in the size of its image."""
+        (rows, columns), (height, width) = label.shape[:2], size
+        if (rows - columns) * (height - width) < 0:
+            raise DataError(
+                f'{self.root}: {task} of {name} has {rows}x{columns} pixels (height, width), its '
+                f'image {height}x{width}; turn one of them, without an EXIF orientation'
+            )
+        return resize_label(task, label, size)
 
     def read_image(self, path: Path) -> NDArray[np.uint8]:
         """Return an image, (H, W, 3) RGB."""
@@ -139,8 +151,8 @@ class ImageFolder(ABC):
         if not path.exists():
             tasks = ', '.join(self.tasks) or 'none'
             raise DataError(
-                f'{path} is missing, which the tasks {tasks} need; unpack {self.layout.archive} '
-                f'and give the folder that holds {self.layout.images}/, or leave tasks out'
+                f'{path} is missing, which the tasks {tasks} need; {self.layout.source}, and give '
+                f'the folder that holds {self.layout.images}/, or leave tasks out'
             )
 
     def _read_split(self, split: str) -> tuple[str, ...]:
@@ -150,7 +162,7 @@ class ImageFolder(ABC):
             raise DataError(f"{path} is missing: no split '{split}', there are: {found}")
         names = tuple(path.read_text(encoding='utf-8').split())
         if not names:
-            raise DataError(f'{path} names no images; take it from {self.layout.archive} again')
+            raise DataError(f'{path} names no images; {self.layout.source}')
         return names
 
     def _find_images(self) -> list[Path]:
@@ -166,7 +178,7 @@ class ImageFolder(ABC):
         if missing:
             raise DataError(
                 f'{missing[0]} is missing, and with it {len(missing)} of {len(paths)} images of '
-                f'the split; take them from {self.layout.archive}'
+                f'the split; {self.layout.source}'
             )
         return paths
 
@@ -241,7 +253,7 @@ def read_mat(path: Path, key: str) -> NDArray[Any]:
 
 def unreadable(path: Path, reason: object) -> DataError:
     """Return the error for a file that cannot be used."""
-    return DataError(f'{path} cannot be read: {reason}; take it from the archive again')
+    return DataError(f'{path} cannot be read: {reason}; copy it again')
 
 
 def _optional(module: str, package: str) -> Any:

@@ -37,22 +37,22 @@ if TYPE_CHECKING:
 CLASSES, CONFIDENCE = 'classes.yaml', '_confidence'
 OTHER_PICTURES = {'.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp'}
 _FORMS = {
-    Kind.LABELS: ('uint8', 2, 'class ids, 8 bit gray or palette, 255 for unlabelled'),
-    Kind.PROBABILITY: ('uint8', 2, '8 bit gray, 0..255 for 0..1'),
-    Kind.DEPTH: ('uint16', 2, '16 bit gray, millimeters, 0 for unknown'),
-    Kind.NORMALS: ('uint8', 3, '8 bit RGB, 0..255 for -1..1, (128, 128, 128) for unknown'),
+    Kind.LABELS: (np.uint8, 2, 'class ids, 8 bit gray or palette, 255 for unlabelled'),
+    Kind.PROBABILITY: (np.uint8, 2, '8 bit gray, 0..255 for 0..1'),
+    Kind.DEPTH: (np.uint16, 2, '16 bit gray, millimeters, 0 for unknown'),
+    Kind.NORMALS: (np.uint8, 3, '8 bit RGB, 0..255 for -1..1, (128, 128, 128) for unknown'),
 }
 
 
 class LabelledFolder(ImageFolder):
     """Photographs with labels in PNG files; a `Dataset`.
 
-    A label may have another size than its image, but not another aspect ratio. Normals are in the
+    A label may have another size than its image and is resized. Normals are in the
     camera optical frame and point towards the camera; depth is along the optical axis.
     """
 
     layout: ClassVar[FolderLayout] = FolderLayout(
-        archive="docs/training.md, 'Your own photographs', which describes the layout",
+        source="'Your own photographs' in docs/training.md describes the layout",
         splits='splits',
         images='images',
         labels={},
@@ -211,7 +211,7 @@ def _check_form(path: Path, pixels: NDArray[Any], kind: Kind) -> NDArray[Any]:
 
     """
     dtype, axes, form = _FORMS[kind]
-    if (pixels.dtype.name, pixels.ndim) != (dtype, axes):
+    if pixels.dtype != dtype or pixels.ndim != axes:
         channels = pixels.shape[2] if pixels.ndim == 3 else 1
         raise DataError(
             f'{path} has {channels} channels of {pixels.dtype.name}; labels of this task are {form}'

@@ -50,7 +50,7 @@ class Weighted:
     """Data set whose labels have other weights in the loss.
 
     Attributes:
-        tasks: Tasks of the data set.
+        tasks: Tasks of the data set whose weight is not 0.
 
     """
 
@@ -59,10 +59,12 @@ class Weighted:
 
         Args:
             dataset: Data set.
-            weights: Factors of the weights by task.
+            weights: Factors of the weights by task; 1 where a task is missing, 0 to leave its
+                labels out.
 
         """
-        self.dataset, self.weights, self.tasks = dataset, weights, dataset.tasks
+        self.dataset, self.weights = dataset, weights
+        self.tasks = {name: task for name, task in dataset.tasks.items() if self._factor(name)}
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -70,7 +72,9 @@ class Weighted:
     def __getitem__(self, index: int) -> Sample:
         """Return a labelled image."""
         sample = self.dataset[index]
-        factors = {
-            name: weight * sample.weights.get(name, 1.0) for name, weight in self.weights.items()
-        }
-        return replace(sample, weights={**sample.weights, **factors})
+        labels = {name: label for name, label in sample.labels.items() if self._factor(name)}
+        weights = {name: self._factor(name) * sample.weights.get(name, 1.0) for name in labels}
+        return replace(sample, labels=labels, weights=weights)
+
+    def _factor(self, task: str) -> float:
+        return self.weights.get(task, 1.0)

@@ -55,8 +55,8 @@ class Nyud(ImageFolder):
     """
 
     layout: ClassVar[FolderLayout] = FolderLayout(
-        archive=(
-            'NYUD_MT.tgz (https://data.vision.ee.ethz.ch/kmaninis/share/MTL/NYUD_MT.tgz or '
+        source=(
+            'unpack NYUD_MT.tgz (https://data.vision.ee.ethz.ch/kmaninis/share/MTL/NYUD_MT.tgz or '
             'https://drive.google.com/file/d/14EAEMXmd3zs2hIMY63UhHPSFPDAkiTzw)'
         ),
         splits='gt_sets',

@@ -78,7 +78,9 @@ class PascalContext(ImageFolder):
     """
 
     layout: ClassVar[FolderLayout] = FolderLayout(
-        archive='PASCAL_MT.tgz (https://data.vision.ee.ethz.ch/kmaninis/share/MTL/PASCAL_MT.tgz)',
+        source=(
+            'unpack PASCAL_MT.tgz (https://data.vision.ee.ethz.ch/kmaninis/share/MTL/PASCAL_MT.tgz)'
+        ),
         splits='ImageSets/Context',
         images='JPEGImages',
         labels={

@@ -561,7 +561,7 @@ class EdgeODS:
 
     Args:
         one_to_one: Maximum distance, a fraction of the diagonal, for the further value
-            'ods_f_bsds', which is made as the BSDS code makes it: at each of 21 thresholds result
+            'ods_f_bsds', which is made after the BSDS code: at each of 21 thresholds result
             and label are thinned to lines of a pixel, and each pixel matches at most one of the
             other side, by a largest matching. It takes 0.1 s for 240x320.
 

@@ -127,7 +127,7 @@ def scale_aware_log(
         raw: (B, 1, h, w) natural logarithm of meters.
         label: (B, h, w) meters; values that are not finite and positive are unknown.
         weight: Weights of the pixels in the means of an image, (B, h, w) or (B, 1, 1); 1 if not
-            given. An image counts by the mean weight of its valid pixels.
+            given. An image counts by the mean of its weights that are not 0.
         lam: Weight of the squared mean, 0..1.
 
     Raises:
@@ -147,7 +147,7 @@ def scale_aware_log(
     # The slope of the bare root is infinite at 0. An image without error must give exactly 0, so
     # torch computes the root of EPS, too: not every CPU's kernel rounds as Python does.
     root = torch.full_like(squared, EPS).sqrt()
-    images = weights.sum(1) / valid.flatten(1).sum(1).clamp(min=1)  # (B,)
+    images = weights.sum(1) / (weights > 0).sum(1).clamp(min=1)  # (B,)
     return _mean((squared + EPS).sqrt() - root, images)
 
 

@@ -242,7 +242,7 @@ def test_missing_folders_say_where_to_get_them(root):
 )
 def test_damaged_files_are_named(root, file, task, reason):
     (root / file).write_bytes(b'not what it was before ' * 20)
-    with pytest.raises(DataError, match=f'{file} cannot be read: .*{reason}.*; take it from'):
+    with pytest.raises(DataError, match=f'{file} cannot be read: .*{reason}.*; copy it again'):
         PascalContext(root, tasks=[task])[0]
 
 

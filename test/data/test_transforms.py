@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adamtl_ros.data.transforms import (
+    FOCAL,
     Augmentation,
     ConcatDataset,
     Resized,
     Subset,
     mirror,
     resize,
+    resize_label,
     split_in_time,
 )
 from adamtl_ros.sample import DataError, Sample
@@ -204,6 +206,108 @@ def test_zoom_magnifies():
         if (before.labels['semseg'][top : top + 6, left : left + 8] == small).all()
     ]
     assert len(found) == 1
+
+
+def test_a_window_larger_than_the_image_is_unknown_outside():
+    """At a zoom of a half, the image has half the height and width, and twice the depth."""
+    before = sample()
+    before.labels['depth'][:] = 6
+    weights = {'edges': 0.5, 'depth': np.ones((24, 32), np.float32)}
+    before = Sample(before.image, before.labels, weights=weights)
+    after = Augmentation((0.5, 0.5), flip=False, color=0)(before, (24, 32), [4])
+    form(after, (24, 32))
+    known = np.isfinite(after.labels['depth'])
+    assert known.sum() == 12 * 16
+    assert (after.labels['depth'][known] == 12).all()
+    assert (after.image[~known] == 128).all()
+    for name, label in after.labels.items():
+        unknown = np.isnan(label) if label.dtype.kind == 'f' else label == 255
+        assert unknown[~known].all(), name
+    assert after.weights['edges'] == 0.5
+    np.testing.assert_array_equal(after.weights['depth'], known)
+
+
+@pytest.mark.parametrize(('height', 'width'), [(64, 43), (43, 64), (48, 64), (30, 64)])
+def test_other_aspect_ratios_are_cropped_not_stretched(height, width):
+    """A row of pixels is as wide in the result as a column is high."""
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    for labels in ({'depth': rows}, {'depth': columns}):
+        before = Sample(np.zeros((height, width, 3), np.uint8), labels)
+        after = STILL(before, (48, 64), [1]).labels['depth']
+        steps = np.ptp(after, 0).mean() / 47 + np.ptp(after, 1).mean() / 63
+        assert steps == pytest.approx(min(height / 48, width / 64), abs=0.05)
+
+
+def plane(height, width, normal, distance, focal):
+    """Return depth and normals of a plane, seen by a camera with the axis in the middle."""
+    y, x = np.mgrid[:height, :width] + 0.5
+    rays = np.stack([(x - width / 2) / focal, (y - height / 2) / focal, np.ones_like(x)], -1)
+    depth = distance / (rays @ normal)
+    normals = np.broadcast_to(-np.float32(normal), rays.shape)
+    return depth.astype(np.float32), normals.copy(), rays
+
+
+@pytest.mark.parametrize('zoom', [1.0, 1.4, 2.5])
+@pytest.mark.parametrize('normal', [(0.5, 0, 0.866), (-0.4, 0.4, 0.825), (0, 0.94, 0.342)])
+def test_depth_and_normals_of_a_window_are_those_of_one_scene(zoom, normal):
+    """A plane fitted to the depth of the result, seen as a whole image, has its normals."""
+    normal = np.array(normal) / np.linalg.norm(normal)
+    depth, normals, rays = plane(240, 320, normal, 3.0, FOCAL * 320)
+    depth[depth < 0] = np.nan
+    before = Sample(np.zeros((240, 320, 3), np.uint8), {'depth': depth, 'normals': normals})
+    after = Augmentation((zoom, zoom), flip=True, color=0)(before, (240, 320), [3, 1])
+    known = np.isfinite(after.labels['depth'])
+    points = (rays * after.labels['depth'][..., None])[known].astype(np.float64)
+    fitted = np.linalg.lstsq(points, np.ones(len(points)), rcond=None)[0]  # n . p = 1
+    fitted /= -np.linalg.norm(fitted)
+    found = after.labels['normals'][120, 160]
+    assert np.linalg.norm(found) == pytest.approx(1, abs=1e-5)
+    assert np.degrees(np.arccos(np.clip(found @ fitted, -1, 1))) < 1
+
+
+def test_soft_labels_are_interpolated_and_hard_ones_are_not():
+    soft = np.float32([[0, 1], [0, 1]])
+    for name in ('saliency', 'edges'):
+        found = resize_label(name, soft, (4, 4))
+        np.testing.assert_allclose(found[0], [0, 0.25, 0.75, 1])
+        hard = resize_label(name, soft.astype(np.uint8), (4, 4))
+        assert hard[0].tolist() == [0, 0, 1, 1]
+    assert resize_label('saliency', np.float32([[0.2, 0.4]] * 2), (1, 1)) == pytest.approx(0.3)
+    unknown = resize_label('saliency', np.float32([[0, 0, 1, np.nan]] * 4), (8, 8))
+    assert np.isnan(unknown[:, 6:]).all()
+    assert np.isfinite(unknown[:, :5]).all()
+    assert resize_label('depth', np.float32([[1, 9]]), (1, 4)).tolist() == [[1, 1, 9, 9]]
+
+
+@pytest.mark.parametrize('size', [(20, 27), (14, 19), (8, 11), (23, 31)])
+def test_no_line_is_lost_where_edges_shrink(size):
+    """Lines of one pixel, in either form; nearest neighbors would drop some of them."""
+    for column in range(32):
+        hard = np.zeros((24, 32), np.uint8)
+        hard[:, column] = 1
+        hard[0, :] = 255
+        for label in (hard, np.where(hard == 255, np.nan, hard * np.float32(0.7))):
+            found = resize_label('edges', label.astype(label.dtype), size)
+            assert found.dtype == label.dtype
+            line = (found == 1) if label is hard else np.isclose(found, 0.7)
+            assert line[-1].any()
+            assert line[-1].sum() <= 2
+            # It is where it was, to a pixel of the result.
+            assert abs(np.flatnonzero(line[-1]).mean() - (column + 0.5) * size[1] / 32 + 0.5) <= 1
+
+
+def test_an_unknown_edge_is_less_than_a_known_one():
+    label = np.uint8([[255, 255, 255, 0], [255, 255, 0, 1]])
+    assert resize_label('edges', label, (1, 2)).tolist() == [[255, 1]]
+    soft = np.float32([[np.nan, np.nan, np.nan, 0], [np.nan, np.nan, 0, 0.2]])
+    np.testing.assert_array_equal(resize_label('edges', soft, (1, 2)), np.float32([[np.nan, 0.2]]))
+
+
+def test_a_mirror_turns_weights_of_pixels():
+    weights = {'edges': np.float32([[1, 2], [3, 4]]), 'depth': 0.5}
+    after = mirror(Sample(np.zeros((2, 2, 3), np.uint8), weights=weights))
+    assert after.weights['depth'] == 0.5
+    assert after.weights['edges'].tolist() == [[2, 1], [4, 3]]
 
 
 def test_zoom_does_not_change_unknown_depth():

@@ -218,6 +218,14 @@ def test_saliency_where_nothing_is_salient():
     assert values(task, (something, salient)) == {'max_f': 1, 'miou': 1}
 
 
+def test_soft_saliency_is_true_from_one_half_on():
+    result = np.uint8([[250, 250, 0, 250]])
+    soft = np.float32([[0.5, 0.9, 0.49, np.nan]])
+    hard = np.uint8([[1, 1, 0, 255]])
+    assert values(TASKS['saliency'], (result, soft)) == values(TASKS['saliency'], (result, hard))
+    assert values(TASKS['saliency'], (result, soft))['max_f'] == 1
+
+
 def test_saliency_thresholds_begin_at_a_fifth():
     salient = np.ones((2, 2), np.uint8)
     for level, expected in ((50, 0), (51, 1)):

@@ -227,3 +227,13 @@ def test_the_tolerance_of_nyud_is_that_of_papers_on_several_tasks():
         metric = metric_for(TASKS['edges'], PROTOCOLS['nyud'])
         metric.update(result, label)
         assert metric.compute() == {'ods_f': 0, 'ods_f_bsds': expected}
+
+
+def test_soft_edges_are_true_from_one_half_on():
+    soft = np.zeros((40, 60), np.float32)
+    soft[:, 20], soft[:, 40] = 0.6, 0.4
+    soft[0] = np.nan
+    found = np.zeros((40, 60), np.uint8)
+    found[:, 20] = 200
+    assert score((found, soft)) == 1
+    assert score((line(20), line(21))) == score((line(20), line(21).astype(np.float32)))

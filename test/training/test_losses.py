@@ -169,6 +169,86 @@ def test_shapes_that_do_not_fit(task):
             task_loss(task, raw.repeat(1, 2, 1, 1), label)
 
 
+@EVERY
+@QUICK
+@given(seed=SEEDS)
+def test_a_weight_of_two_is_an_image_seen_twice(task, seed):
+    """In weighted means, for the whole batch and for each image of depth."""
+    raw, label = pair(task, seed)
+    weight = torch.tensor([2.0, 1.0]).view(2, 1, 1)
+    twice = task_loss(task, torch.cat([raw, raw[:1]]), torch.cat([label, label[:1]]))
+    assert task_loss(task, raw, label, weight).item() == pytest.approx(twice.item(), abs=1e-7)
+    # The scale of the weights does not matter.
+    assert task_loss(task, raw, label, weight / 20).item() == pytest.approx(twice.item(), abs=1e-7)
+
+
+@EVERY
+@QUICK
+@given(seed=SEEDS)
+def test_a_weight_of_zero_is_an_unknown_pixel(task, seed):
+    raw, label = pair(task, seed)
+    weight = torch.from_numpy(np.random.default_rng(seed).integers(0, 2, (2, 3, 4)).astype(float))
+    without = label.clone()
+    (without.movedim(1, -1) if label.ndim == 4 else without)[weight == 0] = unknown(task)
+    raw.requires_grad_()
+    loss = task_loss(task, raw, label, weight)
+    (gradient,) = torch.autograd.grad(loss, raw)
+    assert loss.item() == pytest.approx(task_loss(task, raw, without).item(), abs=1e-7)
+    assert not gradient.movedim(1, -1)[weight == 0].any()
+    assert gradient.isfinite().all()
+
+
+@EVERY
+def test_weights_that_are_all_zero_leave_nothing(task):
+    raw, label = pair(task, 5)
+    raw.requires_grad_()
+    loss = task_loss(task, raw, label, torch.zeros(2, 1, 1))
+    loss.backward()
+    assert loss.item() == pytest.approx(0, abs=1e-12)
+    assert not raw.grad.any()
+
+
+@EVERY
+def test_gradients_with_weights_are_right(task):
+    raw, label = pair(task, 1)
+    weight = torch.rand(2, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert torch.autograd.gradcheck(
+        lambda value: task_loss(task, value, label, weight),
+        raw.requires_grad_(),
+        eps=1e-6,
+        atol=1e-5,
+    )
+
+
+SOFT = pytest.mark.parametrize('name', ['saliency', 'edges'])
+
+
+@SOFT
+def test_zeros_and_ones_are_the_same_in_either_form(name):
+    raw, label = pair(TASKS[name], 6)
+    soft = torch.where(label == UNLABELLED, torch.nan, label.double())
+    assert task_loss(TASKS[name], raw, soft) == task_loss(TASKS[name], raw, label)
+
+
+def test_a_soft_label_is_the_probability_of_the_least_loss():
+    label = torch.tensor([[[0.3, 0.8, torch.nan]]], dtype=torch.float64)
+    logits = torch.logit(label.nan_to_num(0.5))[:, None].requires_grad_()
+    loss = balanced_bce(logits, label, positive_weight=0.95)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert gradient.flatten().tolist() == pytest.approx([0, 0, 0], abs=1e-12)
+
+    def cost(t):  # entropy times the weight between those of a positive and a negative
+        return -(0.95 * t + 0.05 * (1 - t)) * (t * np.log(t) + (1 - t) * np.log(1 - t))
+
+    assert loss.item() == pytest.approx((cost(0.3) + cost(0.8)) / 2)
+
+
+def test_balance_of_soft_labels_is_their_mean():
+    label = torch.tensor([[[0.25, 0.5, 0.75, 0.0]]])
+    given_weight = balanced_bce(torch.ones(1, 1, 1, 4), label, positive_weight=1 - 1.5 / 4)
+    assert balanced_bce(torch.ones(1, 1, 1, 4), label).item() == pytest.approx(given_weight.item())
+
+
 def test_class_ids_may_be_of_any_integer_type():
     raw, label = pair(TASKS['semseg'], 0)
     assert task_loss(TASKS['semseg'], raw, label) == task_loss(TASKS['semseg'], raw, label.long())

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from adamtl_ros.tasks import TASKS
-from adamtl_ros.training.losses import downsample_labels
+from adamtl_ros.training.losses import downsample_labels, downsample_weights
 
 U = 255
 
@@ -25,6 +25,23 @@ def test_edges_stay_where_a_square_holds_one():
     # Nothing, an edge, all unknown; partly unknown without an edge, with one; only edges.
     assert found.tolist() == [[[0, 1, U], [U, 1, 1]]]
     assert found.dtype == torch.uint8
+
+
+def test_soft_edges_are_the_maximum_of_a_square():
+    n = torch.nan
+    label = torch.tensor([[0, 0.2, 0.4, n, 0.5, n], [0.1, 0, 0, 0, n, 0.9]])
+    found = downsample_labels(TASKS['edges'], label[None], 2)
+    # Known; unknown beside less than 0.5; an edge in spite of unknown pixels.
+    torch.testing.assert_close(found, torch.tensor([[[0.2, n, 0.9]]]), equal_nan=True)
+    nothing = torch.full((1, 2, 2), n)
+    assert downsample_labels(TASKS['edges'], nothing, 2).isnan().all()
+
+
+def test_weights_of_pixels_are_those_of_the_middle():
+    weight = torch.arange(32.0).view(1, 4, 8)
+    assert downsample_weights(weight, 4).tolist() == [[[18, 22]]]
+    image = torch.rand(3, 1, 1)
+    assert torch.equal(downsample_weights(image, 4), image)
 
 
 @pytest.mark.parametrize('name', ['semseg', 'human_parts', 'saliency', 'depth'])

@@ -231,6 +231,30 @@ def test_images_without_labels_leave_finite_gradients(kind):
     assert [losses[name].item() for name in TASKS] == pytest.approx([0] * len(TASKS), abs=1e-9)
 
 
+def test_weights_of_images_count_in_every_kind_of_stage():
+    """Two of four images without weight for depth: as if their depth were unknown."""
+    for kind in KINDS:
+        made = objective(kind, ('blocks',), weights={'depth': 1.0, 'saliency': 1.0}, full=0.5)
+        truth = labels()
+        weights = {'depth': torch.tensor([1.0, 0, 1, 0]).view(4, 1, 1)}
+        found = made(images(), truth, 1.0, 4096, weights)
+        truth['depth'][1::2] = torch.nan
+        expected = made(images(), truth, 1.0, 4096)
+        for name in ('depth', 'saliency'):
+            torch.testing.assert_close(found[name], expected[name], rtol=1e-5, atol=1e-6)
+        found['loss'].backward()
+
+
+def test_the_loss_of_an_image_is_in_proportion_to_its_weight():
+    made, truth = objective('static'), labels()
+    maps = made.network(normalized(images()), 1.0).maps
+    plain = made._losses_per_image(maps, truth)
+    weight = torch.tensor([1.0, 0.5, 0, 2]).view(4, 1, 1)
+    found = made._losses_per_image(maps, truth, dict.fromkeys(TASKS, weight.expand(4, *SIZE)))
+    for name, loss in plain.items():
+        torch.testing.assert_close(found[name], weight[:, 0, 0] * loss)
+
+
 def silence(blocks):
     """Let blocks change nothing."""
     for block in blocks:

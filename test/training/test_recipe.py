@@ -57,6 +57,19 @@ def test_entries_become_records_and_the_rest_has_defaults(read):
     assert recipe.seed == 0
 
 
+def test_sets_of_a_mixture_are_data_sets_and_come_back_from_a_checkpoint(read):
+    sets = [
+        {'kind': 'folder', 'root': '/a', 'weight': 4, 'options': {'part': [0, -100]}},
+        {'kind': 'scenes', 'task_weights': {'semseg': 0, 'depth': '5e-1'}},
+    ]
+    recipe = read(data={'kind': 'mixture', 'sets': sets})
+    assert recipe.data.sets == (
+        DataConfig('folder', '/a', options={'part': [0, -100]}, weight=4.0),
+        DataConfig('scenes', task_weights={'semseg': 0.0, 'depth': 0.5}),
+    )
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+
+
 def test_numbers_may_be_written_in_any_way(read):
     recipe = read(clip=3, weight_decay='1e-2', weights={'depth': 2})
     assert (recipe.clip, recipe.weight_decay, recipe.weights) == (3.0, 0.01, {'depth': 2.0})
@@ -93,6 +106,28 @@ def test_adaptive_means_that_a_policy_learns(read, kinds, adaptive):
         (
             {'augmentation': {'scale': [1]}},
             r"'augmentation\.scale' must be of type tuple\[float, f",
+        ),
+        ({'data': {'kind': 'mixture'}}, "'data': 'sets' are the data sets of kind 'mixture'"),
+        ({'data': {'kind': 'nyud', 'sets': [{'kind': 'nyud'}]}}, "'sets' are .* got 'nyud'"),
+        (
+            {'data': {'kind': 'mixture', 'sets': [{'kind': 'nyud', 'weight': 0}]}},
+            r"'data\.sets\.0': weight of a data set must be positive, got 0",
+        ),
+        (
+            {'data': {'kind': 'nyud', 'task_weights': {'sky': 1}}},
+            r"task_weights \['sky'\] are unknown, choose from: semseg",
+        ),
+        (
+            {'data': {'kind': 'nyud', 'task_weights': {'depth': -1}}},
+            'task_weights must be 0 or mor',
+        ),
+        (
+            {'data': {'kind': 'mixture', 'sets': [{'kind': 'nyud'}], 'task_weights': {'depth': 1}}},
+            'a mixture has no task_weights, its sets have',
+        ),
+        (
+            {'data': {'kind': 'mixture', 'sets': [{'kind': 'mixture', 'sets': [{'kind': 'a'}]}]}},
+            'a set of a mixture cannot be a mixture',
         ),
         ({'data': 'scenes'}, "'data' must hold entries, got 'scenes'"),
         ({'stages': [3]}, r"'stages\.0' must hold entries, got 3"),
