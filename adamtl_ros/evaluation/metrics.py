@@ -563,7 +563,7 @@ class EdgeODS:
         one_to_one: Maximum distance, a fraction of the diagonal, for the further value
             'ods_f_bsds', which is made after the BSDS code: at each of 21 thresholds result
             and label are thinned to lines of a pixel, and each pixel matches at most one of the
-            other side, by a largest matching. It takes 0.1 s for 240x320.
+            other side, the closest first.
 
     """
 
@@ -663,7 +663,10 @@ def _ods_f(counts: NDArray[np.int64]) -> float:
 
 
 def count_matches(one: NDArray[np.bool_], other: NDArray[np.bool_], reach: float) -> int:
-    """Return the size of a largest matching of pixels of two masks, one to one.
+    """Return the number of pixels of two masks that match one to one, the closest first.
+
+    Taking the closest free pair again and again leaves out a few pairs of a largest matching, but
+    takes a time that does not depend on the masks.
 
     Args:
         one: (H, W) mask.
@@ -671,24 +674,20 @@ def count_matches(one: NDArray[np.bool_], other: NDArray[np.bool_], reach: float
         reach: Maximum distance between two pixels that match [px].
 
     """
-    from scipy.sparse import csr_matrix
-    from scipy.sparse.csgraph import maximum_bipartite_matching
-
-    disc = _disc(reach)
-    # Most pixels of a poor result are near nothing and need no search.
-    one = one & (cv2.dilate(other.astype(np.uint8), disc) > 0)
-    pixels, count = np.flatnonzero(np.pad(one, int(reach))), np.count_nonzero(other)
-    if not len(pixels):
-        return 0
-    padded = np.pad(other, int(reach))
-    numbers = np.full(padded.size, -1, np.int32)
-    numbers[padded.ravel()] = np.arange(count)
-    rows, columns = np.subtract(disc.nonzero(), int(reach))
-    near = numbers[pixels[:, None] + (rows * padded.shape[1] + columns)]  # (pixels, disc)
-    found = near >= 0
-    starts = np.append(0, found.sum(1).cumsum())
-    graph = csr_matrix((found[found], near[found], starts), (len(pixels), count))
-    return int(np.count_nonzero(maximum_bipartite_matching(graph, 'column') >= 0))
+    margin = int(reach)
+    height, width = one.shape
+    left, free = one.copy(), np.pad(other, margin)
+    offsets = np.argwhere(_disc(reach))
+    distance = ((offsets - margin) ** 2).sum(1)
+    matches = 0
+    # Pairs of one offset share no pixel, so all of them match at once.
+    for y, x in offsets[np.argsort(distance, kind='stable')]:
+        there = free[y : y + height, x : x + width]
+        pairs = left & there
+        matches += int(np.count_nonzero(pairs))
+        left ^= pairs
+        there ^= pairs
+    return matches
 
 
 def skeleton(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
