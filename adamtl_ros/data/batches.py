@@ -13,8 +13,8 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from adamtl_ros.labels import soft
 from adamtl_ros.data.lens import assume_focal, canonical_depth
+from adamtl_ros.labels import soft
 from adamtl_ros.sample import unknown_label
 from adamtl_ros.tasks import TASKS, Kind
 

@@ -4,19 +4,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adamtl_ros.evaluation.metrics import metric_for, rank_correlation
+from adamtl_ros.evaluation.metrics import PROTOCOLS, metric_for, rank_correlation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from adamtl_ros.evaluation.metrics import Metric
+    from adamtl_ros.evaluation.floors import Floors
+    from adamtl_ros.evaluation.metrics import EvaluationProtocol, Metric
     from adamtl_ros.runtime.engine import Engine, Inference
     from adamtl_ros.sample import Dataset
     from adamtl_ros.tasks import Task
@@ -33,6 +35,8 @@ class Evaluation:
         macs: Mean multiply-accumulates per image.
         difficulty: (n,) difficulty of each image, NaN where unknown.
         infer_ms: Median inference time of the network per image [ms].
+        wall_ms: Median time per image from the image to all results [ms].
+        input_sizes: Numbers of images by the size of the network input, such as '192x256'.
 
     """
 
@@ -42,6 +46,8 @@ class Evaluation:
     macs: float
     difficulty: NDArray[np.float64]
     infer_ms: float
+    wall_ms: float
+    input_sizes: dict[str, int]
 
     @property
     def share(self) -> float:
@@ -75,6 +81,8 @@ class Evaluation:
             'macs': self.macs,
             'follows_difficulty': _none_if_nan(self.difficulty_correlation),
             'infer_ms': self.infer_ms,
+            'wall_ms': self.wall_ms,
+            'input_sizes': self.input_sizes,
             'images': len(self.shares),
         }
 
@@ -85,6 +93,8 @@ def evaluate(
     budgets: Sequence[float] = (1.0,),
     tasks: Iterable[str] | None = None,
     progress: Callable[[], None] | None = None,
+    protocol: EvaluationProtocol = PROTOCOLS['standard'],
+    floors: Floors | None = None,
 ) -> list[Evaluation]:
     """Run a model on every image of a data set, as the node does.
 
@@ -97,6 +107,8 @@ def evaluate(
         budgets: Budgets, each in (0, 1].
         tasks: Names of the active tasks; all tasks of the model with labels if not given.
         progress: Callback after each image.
+        protocol: Protocol of the metrics.
+        floors: Constant answers, to which the labels of each image are added.
 
     Returns:
         One evaluation per budget.
@@ -111,13 +123,15 @@ def evaluate(
 
     """
     active = _select_tasks(engine.model.network.tasks, dataset.tasks, tasks)
-    metrics = [{task.name: metric_for(task) for task in active} for _ in budgets]
+    metrics = [{task.name: metric_for(task, protocol) for task in active} for _ in budgets]
     names = [task.name for task in active]
     runs: list[list[Inference]] = [[] for _ in budgets]
     difficulty = []
     for index in range(len(dataset)):
         sample = dataset[index]
         difficulty.append(sample.difficulty)
+        if floors:
+            floors.update(sample.labels)
         for accumulators, run, budget in zip(metrics, runs, budgets, strict=True):
             inference = engine.run(sample.image, budget, names, sample.focal)
             run.append(inference)
@@ -143,6 +157,7 @@ def _summarize(
     run: Sequence[Inference],
     difficulty: NDArray[np.float64],
 ) -> Evaluation:
+    times = [one.preprocess_ms + one.infer_ms + one.postprocess_ms for one in run]
     return Evaluation(
         budget,
         {name: metric.compute() for name, metric in metrics.items()},
@@ -150,6 +165,8 @@ def _summarize(
         float(np.mean([inference.cost.macs for inference in run])),
         difficulty,
         float(np.median([inference.infer_ms for inference in run])),
+        float(np.median(times)),
+        dict(Counter('x'.join(map(str, one.input_size)) for one in run)),
     )
 
 

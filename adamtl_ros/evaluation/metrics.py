@@ -9,16 +9,19 @@ metrics of a library.
 ===============  =================  ==============================
 class            task               values
 ===============  =================  ==============================
-`MeanIoU`        semseg, parts      miou, pixel_accuracy
+`MeanIoU`        semseg, parts      miou, pixel_accuracy, ...
 `MaxF`           saliency           max_f, miou
 `AngularError`   normals            mean_angle, median_angle, ...
-`DepthError`     depth              rmse, log_rmse, abs_rel, delta_1
+`DepthError`     depth              rmse, abs_rel, delta_1, ...
 `EdgeODS`        edges              ods_f
 ===============  =================  ==============================
+
+A published benchmark may be scored in more than one way; an `EvaluationProtocol` adds those values.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from math import hypot, isnan, nan, pi, sqrt
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -57,6 +60,76 @@ class Metric(Protocol):
         """Return values by name, NaN where nothing is known."""
 
 
+@dataclass(frozen=True)
+class Crop:
+    """Part of an image that is scored, given in pixels of a reference size.
+
+    Attributes:
+        rows: First row, and the row after the last.
+        columns: First column, and the column after the last.
+        size: Height and width of the reference [px].
+
+    """
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    size: tuple[int, int]
+
+    def slices(self, height: int, width: int) -> tuple[slice, slice]:
+        """Return the rows and columns of an image of any size whose centers lie in the crop."""
+        sizes = zip((self.rows, self.columns), self.size, (height, width), strict=True)
+        rows, columns = (slice(*(_scaled(e, whole, n) for e in edges)) for edges, whole, n in sizes)
+        return rows, columns
+
+
+def _scaled(edge: int, whole: int, size: int) -> int:
+    """Return the first pixel of `size` whose center is at or after an edge between pixels."""
+    # The center (i + 1/2) / size >= edge / whole, in integers: a half must not depend on rounding.
+    return -((whole - 2 * edge * size) // (2 * whole))
+
+
+WHOLE = Crop((0, 1), (0, 1), (1, 1))
+"""All of an image."""
+EIGEN_CROP = Crop((45, 471), (41, 601), (480, 640))
+"""Crop of NYUv2 in papers on depth, without the border that its Kinect did not see.
+
+It goes back to Eigen, Puhrsch and Fergus, "Depth map prediction from a single image using a
+multi-scale deep network", 2014.
+"""
+
+
+@dataclass(frozen=True)
+class EvaluationProtocol:
+    """Values that the literature of a benchmark reports, beside those of every data set.
+
+    Attributes:
+        depth_per_image: Crops for errors of depth that are averaged over images, by the suffix of
+            the values.
+        edge_tolerance: Maximum distance of edges that match one to one, a fraction of the image
+            diagonal; None for no such matching.
+        class_means: All means over classes that published code takes; see `MeanIoU`.
+
+    """
+
+    depth_per_image: Mapping[str, Crop] = field(default_factory=dict)
+    edge_tolerance: float | None = None
+    class_means: bool = False
+
+
+PROTOCOLS = {
+    'standard': EvaluationProtocol(),
+    'nyud': EvaluationProtocol(
+        {'per_image': WHOLE, 'per_image_eigen': EIGEN_CROP}, 0.011, class_means=True
+    ),
+}
+"""Protocols by name.
+
+'nyud' is NYUv2: errors of depth per image, whole and within the crop of papers on depth; and edges
+with the tolerance that papers on several tasks use there (Bruggemann et al., "Exploring relational
+context for multi-task dense prediction", 2021, by the notes of their code; 0.0075 on PASCAL).
+"""
+
+
 def _check_shapes(result: Array, label: Array) -> None:
     # Without the check numpy would broadcast some of them.
     if result.shape != label.shape:
@@ -84,16 +157,23 @@ def _best_f1(precision: NDArray[Any], recall: NDArray[Any]) -> float:
 class MeanIoU:
     """Intersection over union of classes, from the confusion matrix of the whole data set.
 
-    The background counts like any class. Classes that occur neither in labels nor in results are
-    left out of the mean; published code counts them as 0.
+    The background counts like any class. Published code differs in what a class without a labelled
+    pixel counts. There are three means, which are the same where every class has labels:
+
+    * 'miou' leaves out classes that occur neither in labels nor in results (on labelled pixels);
+    * 'miou_labelled' leaves out all classes without a labelled pixel, so that a data set without
+      labels of a class says nothing of it;
+    * 'miou_all' counts them as 0, as the code of ASTMT, MTI-Net and ATRC does.
 
     Args:
         classes: Class names by id.
+        all_means: All three means instead of the first.
 
     """
 
-    def __init__(self, classes: Iterable[str]) -> None:
+    def __init__(self, classes: Iterable[str], *, all_means: bool = False) -> None:
         self.classes = tuple(classes)
+        self._all_means = all_means
         count = len(self.classes)
         # Rows: label; columns: result, the last one for unlabelled results.
         self._confusion = np.zeros((count, count + 1), np.int64)
@@ -137,8 +217,12 @@ class MeanIoU:
         union = self._confusion.sum(1) + self._confusion[:, :-1].sum(0) - intersection
         return dict(zip(self.classes, _ratio(intersection, union).tolist(), strict=True))
 
+    def labelled(self) -> NDArray[np.bool_]:
+        """Return which classes have a labelled pixel, (classes,)."""
+        return np.asarray(self._confusion.any(1))
+
     def compute(self, reference: MeanIoU | None = None) -> dict[str, float]:
-        """Return 'miou' and 'pixel_accuracy', 0..1.
+        """Return 'miou', 'pixel_accuracy' and the further means, 0..1.
 
         Args:
             reference: Accumulator of a data set that this one is a subset of. The mean is then
@@ -148,14 +232,20 @@ class MeanIoU:
         """
         per_class = self.per_class()
         if reference is not None:
-            absent = dict(zip(self.classes, self._confusion.sum(1) == 0, strict=True))
+            absent = dict(zip(self.classes, ~self.labelled(), strict=True))
             per_class |= {name: iou for name, iou in reference.per_class().items() if absent[name]}
         present = [iou for iou in per_class.values() if not isnan(iou)]
         accuracy = _ratio(self._confusion.trace(), self._confusion.sum())
-        return {
+        values = {
             'miou': sum(present) / len(present) if present else nan,
             'pixel_accuracy': float(accuracy),
         }
+        if self._all_means:
+            labelled = (reference or self).labelled()
+            known = [iou for iou, has in zip(per_class.values(), labelled, strict=True) if has]
+            values['miou_labelled'] = sum(known) / len(known) if known else nan
+            values['miou_all'] = sum(present) / len(self.classes) if present else nan
+        return values
 
     def _check_ids(self, what: str, counts: NDArray[np.int64], ids: list[int]) -> None:
         wrong = np.setdiff1d(counts.nonzero(), ids)
@@ -238,6 +328,10 @@ def _count_above(values: Array) -> NDArray[np.int64]:
 ANGLE_BIN = 0.01  # degrees
 ANGLE_THRESHOLDS = (11.25, 22.5, 30.0)  # degrees
 MIN_DEPTH = 1e-3  # meters; the minimum that the network can predict
+DEPTH_TERMS = ('rmse', 'log_rmse', 'abs_rel', 'delta_1', 'delta_2', 'delta_3', 'log10')
+"""Errors of depth, in the order in which their sums are kept."""
+SQUARED = ('rmse', 'log_rmse')
+"""Errors of which the squares are summed."""
 CHUNK = 1 << 15  # pixels
 
 
@@ -299,15 +393,28 @@ class AngularError:
 
 
 class DepthError:
-    """Errors of depth over all labelled pixels of the data set (as in Eigen et al., 2014).
+    """Errors of depth, over pixels and over images.
 
     Labels that are not finite and positive are unknown. A result that is neither, or below one
-    millimeter, counts as one millimeter.
+    millimeter, counts as one millimeter. Depths are not limited from above.
+
+    Values are means over all labelled pixels of the data set (as in Eigen et al., 2014, and in
+    papers on several tasks: ASTMT, MTI-Net, ATRC). Values per image are means over images of the
+    values of each (as in the code of FastDepth and GuideDepth); the mean of roots is at most the
+    root of the mean, so that an RMSE per image is lower.
+
+    Args:
+        per_image: Parts of the images by suffix; each adds the values per image within it, such
+            as 'rmse_per_image'.
+
     """
 
-    def __init__(self) -> None:
-        # Pixels; sums of squared, squared logarithmic, relative errors; pixels with delta < 1.25.
-        self._sums = np.zeros(5)
+    def __init__(self, per_image: Mapping[str, Crop] | None = None) -> None:
+        self._crops = dict(per_image or {})
+        # Pixels, and sums over them of `DEPTH_TERMS`.
+        self._sums = np.zeros(1 + len(DEPTH_TERMS))
+        # Images, and sums over them of their values, by suffix.
+        self._images = {name: np.zeros(1 + len(DEPTH_TERMS)) for name in self._crops}
 
     def update(self, result: Array, label: Array) -> None:
         """Add an image.
@@ -321,22 +428,47 @@ class DepthError:
 
         """
         _check_shapes(result, label)
-        for predicted, target in _chunks(result.ravel(), label.ravel()):
-            self._sums += _depth_sums(predicted, target)
+        self._sums += _depth_sums(result, label)
+        for name, crop in self._crops.items():
+            part = crop.slices(*label.shape)
+            sums = _depth_sums(result[part], label[part])
+            if sums[0]:
+                self._images[name] += [1, *_depth_values(sums[1:] / sums[0]).values()]
 
     def merge(self, other: Self) -> None:
-        """Add the sums of another accumulator."""
+        """Add the sums of another accumulator.
+
+        Raises:
+            ValueError: An accumulator with other crops.
+
+        """
+        if self._crops != other._crops:
+            raise ValueError(f'crops {list(other._crops)} cannot be added to {list(self._crops)}')
         self._sums += other._sums
+        for name, sums in other._images.items():
+            self._images[name] += sums
 
     def compute(self) -> dict[str, float]:
-        """Return 'rmse' in meters, 'log_rmse' (natural), 'abs_rel' and 'delta_1'."""
-        square, log, relative, within = _ratio(self._sums[1:], np.full(4, self._sums[0]))
-        return {
-            'rmse': sqrt(square),
-            'log_rmse': sqrt(log),
-            'abs_rel': float(relative),
-            'delta_1': float(within),
-        }
+        """Return values by name.
+
+        Returns:
+            'rmse' [m], 'log_rmse' (natural logarithm), 'abs_rel', 'delta_1' to 'delta_3' (shares
+            with a ratio below 1.25 and its powers), 'log10' (mean absolute difference of the
+            decimal logarithms), and the same with the suffixes of the values per image.
+
+        """
+        values = _depth_values(_ratio(self._sums[1:], np.full(len(DEPTH_TERMS), self._sums[0])))
+        for name, sums in self._images.items():
+            means = _ratio(sums[1:], np.full(len(DEPTH_TERMS), sums[0]))
+            named = zip(DEPTH_TERMS, means.tolist(), strict=True)
+            values |= {f'{term}_{name}': value for term, value in named}
+        return values
+
+
+def _depth_values(means: NDArray[np.float64]) -> dict[str, float]:
+    """Return the values of means of `DEPTH_TERMS`: roots of those that are squared."""
+    named = zip(DEPTH_TERMS, means.tolist(), strict=True)
+    return {name: sqrt(mean) if name in SQUARED else mean for name, mean in named}
 
 
 def _chunks(result: Array, label: Array) -> Iterator[tuple[Array, Array]]:
@@ -380,15 +512,25 @@ def _planes(vectors: Array) -> NDArray[np.float32]:
     return planes
 
 
-def _depth_sums(result: Array, label: Array) -> list[float]:
+def _depth_sums(result: Array, label: Array) -> NDArray[np.float64]:
+    """Return the number of labelled pixels, and the sums of `DEPTH_TERMS` over them."""
+    chunks = _chunks(result.ravel(), label.ravel())
+    return np.sum([_chunk_sums(predicted, target) for predicted, target in chunks], axis=0)
+
+
+def _chunk_sums(result: Array, label: Array) -> list[float]:
     meters = label.astype(np.float64)
     valid = (meters > 0) & (meters < np.inf)
     target, predicted = meters[valid], result[valid].astype(np.float64)
     predicted[~(predicted >= MIN_DEPTH) | (predicted == np.inf)] = MIN_DEPTH
     error, log = predicted - target, np.log(predicted / target)
-    within = np.count_nonzero(np.abs(log) < np.log(1.25))
+    ratio = np.abs(log)
+    within = [np.count_nonzero(ratio < power * np.log(1.25)) for power in (1, 2, 3)]
     relative = (np.abs(error) / target).sum()
-    return [len(target), _sum_of_squares(error), _sum_of_squares(log), relative, within]
+    log10 = ratio.sum() / np.log(10)
+    return [
+        len(target), _sum_of_squares(error), _sum_of_squares(log), relative, *within, log10,
+    ]  # fmt: skip
 
 
 def _sum_of_squares(values: NDArray[np.float64]) -> float:
@@ -400,6 +542,7 @@ def _sum_of_squares(values: NDArray[np.float64]) -> float:
 EDGE_TOLERANCE = 0.0075
 """Maximum distance of matching edges, as a fraction of the image diagonal (BSDS)."""
 EDGE_LEVELS = 256
+EDGE_THRESHOLDS = np.arange(12, 256, 12)  # of strengths; for matches one to one
 RIDGE_SLACK = 1e-4  # of the strength; more than the rounding of the blur over a flat part
 
 
@@ -412,14 +555,24 @@ class EdgeODS:
     of all images are summed before F = 2PR/(P+R) is computed. All 255 thresholds of a uint8
     result are evaluated.
 
-    Unlike there, several pixels may match the same edge (BSDS matches one to one), so doubled
-    edges cost nothing, true edges need not be thin, and values are somewhat higher: they compare
-    with each other, not with tables that were made with the BSDS code.
+    Unlike there, several pixels may match the same edge, so doubled edges cost nothing, true edges
+    need not be thin, and values are higher: they compare with each other, not with tables that
+    were made with the BSDS code.
+
+    Args:
+        one_to_one: Maximum distance, a fraction of the diagonal, for the further value
+            'ods_f_bsds', which is made after the BSDS code: at each of 21 thresholds result
+            and label are thinned to lines of a pixel, and each pixel matches at most one of the
+            other side, the closest first.
+
     """
 
-    def __init__(self) -> None:
+    def __init__(self, one_to_one: float | None = None) -> None:
         # Rows: result, result near label, label, label near result; columns: strength.
         self._counts = np.zeros((4, EDGE_LEVELS), np.int64)
+        self._one_to_one = one_to_one
+        # The same rows; columns: threshold.
+        self._matched = np.zeros((4, len(EDGE_THRESHOLDS)), np.int64)
 
     def update(self, result: Array, label: Array) -> None:
         """Add an image.
@@ -439,24 +592,146 @@ class EdgeODS:
         edges = valid & (label != 0)
         thin = thin_edges(np.where(valid, result, 0).astype(np.uint8))
         thin[~valid] = 0
-        disc = _disc(EDGE_TOLERANCE * hypot(*label.shape))
-        near_edges = cv2.dilate(edges.astype(np.uint8), disc).view(np.bool_)
-        near_result = cv2.dilate(thin, disc)
-        # A true edge counts at every threshold, as if it had the maximum strength.
-        strengths = (thin, thin[near_edges], edges[edges] * np.uint8(255), near_result[edges])
-        self._counts += [np.bincount(values.ravel(), minlength=EDGE_LEVELS) for values in strengths]
+        diagonal = hypot(*label.shape)
+        self._counts += _near_counts(thin, edges, EDGE_TOLERANCE * diagonal)
+        if self._one_to_one is not None:
+            self._matched += _matched_counts(thin, edges, self._one_to_one * diagonal)
 
     def merge(self, other: Self) -> None:
-        """Add the counts of another accumulator."""
+        """Add the counts of another accumulator.
+
+        Raises:
+            ValueError: An accumulator with another tolerance of matches one to one.
+
+        """
+        if self._one_to_one != other._one_to_one:
+            raise ValueError(
+                f'matches within {other._one_to_one} cannot be added to those within '
+                f'{self._one_to_one}'
+            )
         self._counts += other._counts
+        self._matched += other._matched
 
     def compute(self) -> dict[str, float]:
         """Return 'ods_f', 0..1; NaN without any true edge, 0 where none is found."""
         # Every strength but 0 is a threshold.
-        found, hits, edges, recalled = self._counts[:, ::-1].cumsum(axis=1)[:, :-1]
-        if not edges[-1]:
-            return {'ods_f': nan}
-        return {'ods_f': _best_f1(hits / np.maximum(found, 1), recalled / edges)}
+        values = {'ods_f': _ods_f(self._counts[:, ::-1].cumsum(axis=1)[:, :-1])}
+        if self._one_to_one is not None:
+            values['ods_f_bsds'] = _ods_f(self._matched)
+        return values
+
+
+def _near_counts(
+    thin: NDArray[np.uint8], edges: NDArray[np.bool_], reach: float
+) -> NDArray[np.int64]:
+    """Return the counts of an image by strength, (4, 256); see `EdgeODS`.
+
+    Args:
+        thin: (H, W) strengths of the thinned result.
+        edges: (H, W) true edges.
+        reach: Maximum distance [px].
+
+    """
+    disc = _disc(reach)
+    near_edges = cv2.dilate(edges.astype(np.uint8), disc).view(np.bool_)
+    near_result = cv2.dilate(thin, disc)
+    # A true edge counts at every threshold, as if it had the maximum strength.
+    strengths = (thin, thin[near_edges], edges[edges] * np.uint8(255), near_result[edges])
+    counts = [np.bincount(values.ravel(), minlength=EDGE_LEVELS) for values in strengths]
+    return np.array(counts, np.int64)
+
+
+def _matched_counts(
+    thin: NDArray[np.uint8], edges: NDArray[np.bool_], reach: float
+) -> NDArray[np.int64]:
+    """Return the counts of an image by threshold, (4, thresholds), of matches one to one."""
+    truth = skeleton(edges)
+    total = np.count_nonzero(truth)
+    rows = []
+    for threshold in EDGE_THRESHOLDS:
+        found = skeleton(thin >= threshold)
+        matches = count_matches(found, truth, reach)
+        rows.append([np.count_nonzero(found), matches, total, matches])
+    return np.array(rows, np.int64).T
+
+
+def _ods_f(counts: NDArray[np.int64]) -> float:
+    found, hits, edges, recalled = counts
+    if not edges[-1]:
+        return nan
+    return _best_f1(hits / np.maximum(found, 1), recalled / edges)
+
+
+def count_matches(one: NDArray[np.bool_], other: NDArray[np.bool_], reach: float) -> int:
+    """Return the number of pixels of two masks that match one to one, the closest first.
+
+    Taking the closest free pair again and again leaves out a few pairs of a largest matching, but
+    takes a time that does not depend on the masks.
+
+    Args:
+        one: (H, W) mask.
+        other: (H, W) mask.
+        reach: Maximum distance between two pixels that match [px].
+
+    """
+    margin = int(reach)
+    height, width = one.shape
+    left, free = one.copy(), np.pad(other, margin)
+    offsets = np.argwhere(_disc(reach))
+    distance = ((offsets - margin) ** 2).sum(1)
+    matches = 0
+    # Pairs of one offset share no pixel, so all of them match at once.
+    for y, x in offsets[np.argsort(distance, kind='stable')]:
+        there = free[y : y + height, x : x + width]
+        pairs = left & there
+        matches += int(np.count_nonzero(pairs))
+        left ^= pairs
+        there ^= pairs
+    return matches
+
+
+def skeleton(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return a mask whose shapes are thinned to connected lines of a pixel.
+
+    Guo and Hall, "Parallel thinning with two-subiteration algorithms", 1989 (algorithm A1).
+
+    Args:
+        mask: (H, W).
+
+    """
+    left = mask.astype(np.uint8)
+    removed = True
+    while removed:
+        removed = False
+        for removable in _REMOVABLE:
+            around = cv2.filter2D(left, -1, _NEIGHBORS, borderType=cv2.BORDER_CONSTANT)
+            remove = cv2.LUT(around, removable) & left
+            left -= remove
+            removed |= bool(cv2.countNonZero(remove))
+    return left > 0
+
+
+_NEIGHBORS = np.array([[128, 1, 2], [64, 0, 4], [32, 16, 8]], np.float32)
+"""Bits of the neighbors of a pixel, clockwise from the upper one."""
+
+
+def _removable(first: bool) -> NDArray[np.uint8]:
+    """Return 1 for each set of neighbors whose pixel a subiteration removes, else 0, (256,)."""
+    bits = (np.arange(256)[:, None] >> np.arange(8)) & 1 > 0
+    north, northeast, east, southeast, south, southwest, west, northwest = bits.T
+    ring = [north, northeast, east, southeast, south, southwest, west, northwest, north]
+    # The number of connected parts around it, and of neighbors, counted in pairs in both ways.
+    parts = sum((~ring[i] & (ring[i + 1] | ring[i + 2])).astype(int) for i in (0, 2, 4, 6))
+    pairs = [sum((ring[i] | ring[i + 1]).astype(int) for i in range(k, 8, 2)) for k in (0, 1)]
+    count = np.minimum(*pairs)
+    if first:
+        side = (north | northeast | ~southeast) & east
+    else:
+        side = (south | southwest | ~northwest) & west
+    return ((parts == 1) & (count >= 2) & (count <= 3) & ~side).astype(np.uint8)
+
+
+_REMOVABLE = (_removable(first=True), _removable(first=False))
 
 
 def thin_edges(result: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -509,18 +784,22 @@ def _disc(radius: float) -> NDArray[np.uint8]:
 # Metric of a task
 
 
-METRICS: dict[str, Callable[[Task], Metric]] = {
-    'miou': lambda task: MeanIoU(task.classes),
-    'mean_angle': lambda _: AngularError(),
-    'max_f': lambda _: MaxF(),
-    'rmse': lambda _: DepthError(),
-    'ods_f': lambda _: EdgeODS(),
+METRICS: dict[str, Callable[[Task, EvaluationProtocol], Metric]] = {
+    'miou': lambda task, protocol: MeanIoU(task.classes, all_means=protocol.class_means),
+    'mean_angle': lambda *_: AngularError(),
+    'max_f': lambda *_: MaxF(),
+    'rmse': lambda _, protocol: DepthError(protocol.depth_per_image),
+    'ods_f': lambda _, protocol: EdgeODS(protocol.edge_tolerance),
 }
 """Constructors of accumulators, by the name of the headline metric (`Task.metric`)."""
 
 
-def metric_for(task: Task) -> Metric:
+def metric_for(task: Task, protocol: EvaluationProtocol = PROTOCOLS['standard']) -> Metric:
     """Return a new accumulator whose values include `task.metric`.
+
+    Args:
+        task: Task to score.
+        protocol: Protocol whose values are added.
 
     Raises:
         ValueError: An unknown metric.
@@ -531,7 +810,19 @@ def metric_for(task: Task) -> Metric:
         raise ValueError(
             f"task '{task.name}' asks for metric '{task.metric}', choose from: {allowed}"
         )
-    return METRICS[task.metric](task)
+    return METRICS[task.metric](task, protocol)
+
+
+def protocol_named(name: str) -> EvaluationProtocol:
+    """Return a protocol.
+
+    Raises:
+        ValueError: An unknown name.
+
+    """
+    if name not in PROTOCOLS:
+        raise ValueError(f"unknown protocol '{name}', choose from: {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]
 
 
 # Comparison of networks

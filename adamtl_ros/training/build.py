@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from adamtl_ros.data.mixture import Mixture, Weighted
 from adamtl_ros.data.lens import KnownLens
+from adamtl_ros.data.mixture import Mixture, Weighted
 from adamtl_ros.data.transforms import ConcatDataset, Resized, Subset, split_in_time
 from adamtl_ros.nn.adapters.inject import inject, unmerge
 from adamtl_ros.nn.architecture import architecture
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from adamtl_ros.nn.architecture import Architecture
-    from adamtl_ros.nn.swin.encoder import SwinEncoder
     from adamtl_ros.nn.io.checkpoint import Model
+    from adamtl_ros.nn.swin.encoder import SwinEncoder
     from adamtl_ros.sample import Dataset
     from adamtl_ros.tasks import Task
     from adamtl_ros.training.recipe import DataConfig, Recipe

@@ -13,7 +13,8 @@ from helpers import small
 
 from adamtl_ros.data.synthetic import ScenesConfig, SyntheticScenes
 from adamtl_ros.evaluation.evaluate import Evaluation, evaluate
-from adamtl_ros.evaluation.metrics import metric_for, rank_correlation
+from adamtl_ros.evaluation.floors import Floors
+from adamtl_ros.evaluation.metrics import PROTOCOLS, metric_for, rank_correlation
 from adamtl_ros.nn.io.checkpoint import Model
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.sample import Sample
@@ -90,7 +91,8 @@ def test_costs_are_those_of_the_network(engine, dataset, found):
         assert evaluation.share == pytest.approx(np.mean([cost.fraction for cost in costs]))
         assert evaluation.macs == pytest.approx(np.mean([cost.macs for cost in costs]))
         assert evaluation.share <= evaluation.budget
-        assert evaluation.infer_ms > 0
+        assert evaluation.wall_ms > evaluation.infer_ms > 0
+        assert evaluation.input_sizes == {'56x72': 4}  # the size to which 48x64 is brought
     assert found[1].share == 1
     assert found[1].macs == full(engine)
 
@@ -102,6 +104,23 @@ def test_difficulty_is_that_of_the_images(dataset, found):
         correlation = rank_correlation(evaluation.shares, expected)
         assert evaluation.difficulty_correlation == pytest.approx(correlation, nan_ok=True)
     assert math.isnan(found[1].difficulty_correlation)
+
+
+def test_a_protocol_and_constant_answers_are_scored_on_the_same_labels(engine, dataset):
+    protocol = PROTOCOLS['nyud']
+    floors = Floors(['depth', 'normals', 'edges'], 2.0, protocol)
+    (evaluation,) = evaluate(engine, dataset, protocol=protocol, floors=floors)
+    depth = metric_for(SCENE_TASKS['depth'], protocol)
+    for sample in dataset.samples:
+        if 'depth' in sample.labels:
+            depth.update(np.full((48, 64), 2, np.float32), sample.labels['depth'])
+    found = floors.compute()
+    assert list(found) == ['depth', 'normals']
+    same(found['depth'], depth.compute())
+    for name, values in found.items():
+        assert values.keys() == evaluation.metrics[name].keys()
+    assert 'rmse_per_image_eigen' in found['depth']
+    assert 'ods_f_bsds' in evaluation.metrics['edges']
 
 
 def test_headline_is_the_metric_that_stands_for_a_task(found):
@@ -198,7 +217,8 @@ def test_dictionary_can_be_json(found):
 
 def test_what_an_evaluation_says_of_its_shares():
     shares, difficulty = np.array([0.2, 0.4, 0.6]), np.array([0.1, math.nan, 0.3])
-    stored = Evaluation(0.5, {'depth': {'rmse': math.nan}}, shares, 7.0, difficulty, 3.0).to_dict()
+    metrics = {'depth': {'rmse': math.nan}}
+    stored = Evaluation(0.5, metrics, shares, 7.0, difficulty, 3.0, 4.0, {'56x72': 3}).to_dict()
     assert stored == {
         'budget': 0.5,
         'metrics': {'depth': {'rmse': None}},
@@ -207,5 +227,7 @@ def test_what_an_evaluation_says_of_its_shares():
         'macs': 7.0,
         'follows_difficulty': pytest.approx(1.0),
         'infer_ms': 3.0,
+        'wall_ms': 4.0,
+        'input_sizes': {'56x72': 3},
         'images': 3,
     }

@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, jaccard_score
 
-from adamtl_ros.evaluation.metrics import MaxF, MeanIoU, delta_m, metric_for
+from adamtl_ros.evaluation.metrics import (
+    PROTOCOLS,
+    MaxF,
+    MeanIoU,
+    delta_m,
+    metric_for,
+    protocol_named,
+)
 from adamtl_ros.tasks import TASKS, UNLABELLED, Kind
 
 CLASSES = ('a', 'b', 'c', 'd')
@@ -75,7 +82,8 @@ def test_unknown_pixels_do_not_matter(task, seed):
 @given(seed=SEEDS)
 def test_bounds(task, seed):
     for name, value in values(task, pair(task, seed)).items():
-        top = 180 if 'angle' in name else math.inf if 'rm' in name or name == 'abs_rel' else 1
+        error = any(part in name for part in ('rmse', 'abs_rel', 'log10'))
+        top = 180 if 'angle' in name else math.inf if error else 1
         assert 0 <= value <= top
 
 
@@ -121,6 +129,51 @@ def test_mean_iou_by_hand():
     assert math.isnan(shares.pop('d'))
     assert shares == pytest.approx({'a': 2 / 3, 'b': 2 / 3, 'c': 0})
     assert metric.compute() == pytest.approx({'miou': 4 / 9, 'pixel_accuracy': 4 / 6})
+
+
+def test_a_class_without_a_labelled_pixel_counts_in_three_ways():
+    metric = metric_for(TASKS['semseg'].with_classes(CLASSES), PROTOCOLS['nyud'])
+    # c is never labelled, but found once where b is; d is neither.
+    metric.update(np.array([[0, 0, 1, 2]], np.uint8), np.array([[0, 0, 1, 1]], np.uint8))
+    got = metric.compute()
+    assert got['miou'] == pytest.approx((1 + 1 / 2 + 0) / 3)
+    assert got['miou_labelled'] == pytest.approx((1 + 1 / 2) / 2)
+    assert got['miou_all'] == pytest.approx((1 + 1 / 2 + 0 + 0) / 4)
+
+
+@QUICK
+@given(seed=SEEDS)
+def test_means_over_other_classes_are_those_of_scikit_learn(seed):
+    task = TASKS['semseg'].with_classes(CLASSES)
+    result, label = pair(task, seed, (3, 2))
+    known = label != UNLABELLED
+    truth, guess = label[known], result[known]
+    metric = MeanIoU(CLASSES, all_means=True)
+    metric.update(result, label)
+    got = metric.compute()
+    for name, classes in (('miou_labelled', np.unique(truth)), ('miou_all', range(4))):
+        shares = jaccard_score(truth, guess, labels=list(classes), average=None, zero_division=0)
+        assert got[name] == pytest.approx(np.mean(shares))
+
+
+def test_a_part_of_the_data_has_the_classes_of_the_whole():
+    whole, part = (MeanIoU(CLASSES, all_means=True) for _ in range(2))
+    first = np.array([[0, 0, 0, 1]], np.uint8), np.array([[0, 0, 1, 1]], np.uint8)
+    second = np.array([[2, 2, 3, 2]], np.uint8), np.array([[2, 2, 2, 2]], np.uint8)
+    part.update(*first)
+    whole.update(*first)
+    whole.update(*second)
+    # a 2/3, b 1/2, and from the whole c 3/4 and d 0, which has no label.
+    expected = 2 / 3 + 1 / 2 + 3 / 4
+    got = part.compute(whole)
+    assert got['miou'] == got['miou_all'] == pytest.approx(expected / 4)
+    assert got['miou_labelled'] == pytest.approx(expected / 3)
+
+
+def test_protocols_by_name():
+    assert protocol_named('nyud') is PROTOCOLS['nyud']
+    with pytest.raises(ValueError, match="unknown protocol 'kitti', choose from: standard, nyud"):
+        protocol_named('kitti')
 
 
 @pytest.mark.parametrize('wrong', [4, 254])

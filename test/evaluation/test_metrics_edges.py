@@ -9,8 +9,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
 
-from adamtl_ros.evaluation.metrics import EDGE_TOLERANCE, EdgeODS, thin_edges
+from adamtl_ros.evaluation.metrics import (
+    EDGE_TOLERANCE,
+    PROTOCOLS,
+    EdgeODS,
+    count_matches,
+    metric_for,
+    skeleton,
+    thin_edges,
+)
+from adamtl_ros.tasks import TASKS
 
 HEIGHT, WIDTH = 96, 128
 REACH = EDGE_TOLERANCE * math.hypot(HEIGHT, WIDTH)  # 1.2 pixels
@@ -118,6 +128,118 @@ def test_edges_everywhere_are_worth_little():
     label = line(60)
     near = (2 * int(REACH) + 1) / WIDTH
     assert score((flood, label)) == pytest.approx(2 * near / (near + 1))
+
+
+def bsds(*pairs, tolerance=0.02):
+    metric = EdgeODS(tolerance)
+    for result, label in pairs:
+        metric.update(result, label)
+    return metric.compute()['ods_f_bsds']
+
+
+def test_a_pixel_matches_one_pixel():
+    label = line(60)
+    # Two lines within reach of one: both are near it, but only one can be its match.
+    double = line(58, value=255) + line(62, value=255)
+    assert EdgeODS(0.02).compute().keys() == {'ods_f', 'ods_f_bsds'}
+    assert bsds((line(60, value=255), label)) == 1
+    assert bsds((double, label)) == pytest.approx(2 * 0.5 / 1.5)
+    assert bsds((line(60, value=255), np.maximum(line(58), line(62)))) == pytest.approx(1 / 1.5)
+
+
+def test_lines_beyond_reach_do_not_match():
+    # 0.02 of the diagonal of 160 pixels is 3.2 pixels.
+    assert bsds((line(63, value=255), line(60))) == 1
+    assert bsds((line(64, value=255), line(60))) == 0
+
+
+def test_a_thick_label_counts_as_a_line():
+    assert bsds((line(60, value=255), line(59, 3))) > 0.97
+
+
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 10_000))
+def test_matching_one_to_one_is_never_better_than_nearness(seed):
+    draw = np.random.default_rng(seed)
+    label = skeleton(drawing(seed) > 0).astype(np.uint8)
+    result = drawing(seed + 1) * draw.integers(100, 255, label.shape).astype(np.uint8)
+    metric = EdgeODS(EDGE_TOLERANCE)
+    metric.update(result, label)
+    found = metric.compute()
+    # Thinning the result once more may change a few pixels.
+    assert found['ods_f_bsds'] <= found['ods_f'] + 0.03
+
+
+def test_matches_merge_and_no_edge_is_nan():
+    one, other = EdgeODS(0.02), EdgeODS(0.02)
+    one.update(line(60, value=255), line(60))
+    other.update(line(0, 0), line(60))
+    one.merge(other)
+    assert one.compute()['ods_f_bsds'] == pytest.approx(2 / 3)
+    assert math.isnan(bsds((line(60, value=255), line(0, 0))))
+    with pytest.raises(ValueError, match=r'within None cannot be added to those within 0\.02'):
+        one.merge(EdgeODS())
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 10_000), reach=st.sampled_from([0.5, 1.0, 1.5, 2.3]))
+def test_matches_are_those_of_taking_the_closest_pair_again_and_again(seed, reach):
+    draw = np.random.default_rng(seed)
+    one, other = draw.random((2, 6, 7)) < 0.3
+    places = [np.argwhere(mask) for mask in (one, other)]
+    distance = np.linalg.norm(places[0][:, None] - places[1], axis=-1)
+    near = distance <= reach
+    rows, columns = linear_sum_assignment(near, maximize=True)
+    largest = near[rows, columns].sum()
+    # No free pair is left, so that it has at least half of the pairs of a largest matching.
+    assert largest / 2 <= count_matches(one, other, reach) <= largest
+    if near.sum(0).max(initial=0) <= 1 and near.sum(1).max(initial=0) <= 1:
+        assert count_matches(one, other, reach) == largest
+
+
+def test_the_closest_pair_matches_first():
+    one, other = np.zeros((2, 1, 9), bool)
+    one[0, [2, 4]], other[0, [1, 3]] = True, True
+    # 2 may match 1 or 3; whichever it takes, 4 reaches 3 only.
+    assert count_matches(one, other, 1) in {1, 2}
+    other[0, [1, 3]], other[0, [0, 4]] = False, True
+    assert count_matches(one, other, 2) == 2
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 10_000))
+def test_skeletons_keep_what_is_connected_and_are_thin(seed):
+    mask = cv2.dilate(drawing(seed), np.ones((3, 3), np.uint8)) > 0
+    thin = skeleton(mask)
+    assert not (thin & ~mask).any()
+    assert (
+        cv2.connectedComponents(mask.astype(np.uint8))[0]
+        == (cv2.connectedComponents(thin.astype(np.uint8))[0])
+    )
+    squares = thin[:-1, :-1] & thin[1:, :-1] & thin[:-1, 1:] & thin[1:, 1:]
+    assert squares.sum() <= 0.02 * thin.sum()
+    assert (skeleton(thin) == thin).all()
+
+
+def test_skeleton_by_hand():
+    bar = np.zeros((5, 9), bool)
+    bar[1:4, 1:8] = True
+    thin = skeleton(bar)
+    assert thin[2, 3:6].all()
+    assert not thin[[0, 1, 3, 4]].any()
+    straight = line(60) > 0
+    assert (skeleton(straight) == straight).all()
+    assert not skeleton(np.zeros((4, 4), bool)).any()
+
+
+def test_the_tolerance_of_nyud_is_that_of_papers_on_several_tasks():
+    # 0.011 of the diagonal of 400 pixels is 4.4 pixels, 0.0075 is 3.
+    label, four, five = (np.zeros((240, 320), np.uint8) for _ in range(3))
+    label[:, 100], four[:, 104], five[:, 105] = 1, 255, 255
+    for result, expected in ((four, 1), (five, 0)):
+        metric = metric_for(TASKS['edges'], PROTOCOLS['nyud'])
+        metric.update(result, label)
+        assert metric.compute() == {'ods_f': 0, 'ods_f_bsds': expected}
 
 
 def test_soft_edges_are_true_from_one_half_on():

@@ -25,6 +25,7 @@ import torch
 import adamtl_ros
 from adamtl_ros.config import json_value
 from adamtl_ros.evaluation.bags.result import add_up, mac_fractions
+from adamtl_ros.evaluation.machine import machine
 from adamtl_ros.nn.io.checkpoint import model_file
 
 if TYPE_CHECKING:
@@ -86,15 +87,6 @@ def write_summary(summary: Mapping[str, Any], path: Path) -> None:
     """Write a summary as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(summary, indent=1, sort_keys=True, allow_nan=False) + '\n')
-
-
-def machine() -> dict[str, Any]:
-    """Return a description of this machine."""
-    return {
-        'system': f'{platform.system()} {platform.machine()}',
-        'processor': _processor(),
-        'cuda': torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-    }
 
 
 def versions() -> dict[str, str]:
@@ -202,15 +194,6 @@ def _model_digest(model: str) -> str:
     """Return the SHA-256 of the model file; empty for seeded random weights."""
     path = model_file(model)
     return _digest(path) if path else ''
-
-
-def _processor() -> str:
-    try:
-        lines = Path('/proc/cpuinfo').read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return names[0] if names else platform.processor()
 
 
 def _distribution(name: str) -> str:
