@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+NO_DEPTH = 65535
+"""Value of 16-bit depth images that is no distance: the sensor or its recorder had none."""
+MAX_DEPTH_M = 20.0
+"""Greatest depth that is believed unless the user says otherwise [m].
+
+Depth cameras are specified for less: structured light and time of flight to 4 to 8 m, stereo to 6
+to 20 m, where its error, which grows with the square of the distance, is already meters. Beyond
+are reflections, mismatches and values that mean something else. Only lidars measure farther.
+"""
+
+
 def resize_nearest(label: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """Resize a label to the size of its image by nearest neighbor.
 
@@ -45,6 +56,17 @@ def valid_depth(depth: NDArray[Any]) -> NDArray[np.float32]:
     """Return a depth map as float32 with NaN where it is 0, negative or infinite."""
     known = (depth > 0) & (depth < np.inf)
     return np.where(known, depth.astype(np.float32), np.float32(np.nan))
+
+
+def depth_from_millimeters(millimeters: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Return a 16-bit depth image in meters, with NaN where it is 0 or 65535.
+
+    REP-118 has 0 for no measurement. Recordings made with OpenNI, such as those of 7-Scenes, also
+    have 65535, the largest value, which would count as 65.5 m.
+    """
+    # In single precision the quotient of whole numbers is still the nearest one.
+    meters = np.divide(millimeters, 1000, dtype=np.float32)
+    return valid_depth(np.where(millimeters == NO_DEPTH, np.float32(np.nan), meters))
 
 
 def binary_mask(mask: NDArray[Any]) -> NDArray[np.uint8]:
