@@ -21,7 +21,8 @@ from adamtl_ros.evaluation.bags.scores import Scores
 from adamtl_ros.labels import MAX_DEPTH_M
 from adamtl_ros.nn.swin.windows import window_grid
 from adamtl_ros.viz.colorize import colorize
-from adamtl_ros.viz.mosaic import strip, tile
+from adamtl_ros.viz.legend import Legend
+from adamtl_ros.viz.mosaic import strip, strip_legend, tile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -457,6 +458,10 @@ def _qualifies(chosen: list[Example], cost: FrameCost, *, sign: int) -> bool:
 
 def _draw(frame: Frame, results: Mapping[str, Any], tasks: Mapping[str, Task]) -> bytes:
     tiles = {name: tile(colorize(tasks[name], one), name) for name, one in results.items()}
-    picture = strip(tile(frame.image, 'camera'), tiles, tasks)
+    legend = Legend(tasks)
+    for name, one in results.items():
+        legend.add(name, one)
+    row = strip(tile(frame.image, 'camera'), tiles, tasks)
+    picture = np.vstack([row, strip_legend(legend, tasks)])
     data: bytes = cv2.imencode('.jpg', cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
     return data
