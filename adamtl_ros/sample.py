@@ -32,13 +32,16 @@ class Sample:
     * label tasks: (H, W) uint8 class ids, 255 = unlabelled;
     * normals: (H, W, 3) float32 unit vectors in the camera optical frame, NaN = unknown;
     * depth: (H, W) float32 meters along the optical axis, NaN = unknown;
-    * saliency and edges: (H, W) uint8, 0 or 1, 255 = unknown.
+    * saliency and edges: (H, W) uint8, 0 or 1, 255 = unknown; or, for a soft label such as the
+      fraction of annotators, (H, W) float32, 0..1, NaN = unknown.
 
     Attributes:
         image: (H, W, 3) uint8, RGB.
         labels: Labels by task name; a task without a label is missing.
         name: Human-readable source of the image.
         difficulty: Complexity of the scene, 0..1; NaN if unknown.
+        weights: Weights of the training loss by task, 0 or more; 1 where a task is missing. One
+            number for all pixels, or (H, W) float32.
 
     """
 
@@ -46,6 +49,7 @@ class Sample:
     labels: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
     name: str = ''
     difficulty: float = float('nan')
+    weights: Mapping[str, float | NDArray[np.float32]] = field(default_factory=dict)
 
 
 class Dataset(Protocol):
@@ -89,6 +93,6 @@ def valid_mask(task: str, label: NDArray[np.generic]) -> NDArray[np.bool_]:
     kind = TASKS[task].kind
     if kind is Kind.NORMALS:
         return np.isfinite(label).all(-1)
-    if kind is Kind.DEPTH:
+    if label.dtype.kind == 'f':
         return np.isfinite(label)
     return np.asarray(label != UNLABELLED)

@@ -4,15 +4,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from adamtl_ros.labels import soft
 from adamtl_ros.sample import unknown_label
 from adamtl_ros.tasks import TASKS, Kind
 
@@ -32,17 +33,22 @@ class Batch:
 
     Attributes:
         images: (B, 3, H, W) uint8, RGB.
-        labels: Labels by task, (B, H, W), normals (B, 3, H, W); 255 and NaN are unknown.
+        labels: Labels by task, (B, H, W), normals (B, 3, H, W); class ids are uint8, 255 = unknown,
+            all others float32, NaN = unknown, also hard labels of saliency and edges.
+        weights: Weights of the loss by task, (B, 1, 1) or (B, H, W) float32; 1 where a task is
+            missing.
 
     """
 
     images: Tensor
     labels: dict[str, Tensor]
+    weights: dict[str, Tensor] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
         labels = {name: label.to(device) for name, label in self.labels.items()}
-        return Batch(self.images.to(device), labels)
+        weights = {name: weight.to(device) for name, weight in self.weights.items()}
+        return Batch(self.images.to(device), labels, weights)
 
 
 def collate(samples: Sequence[Sample], tasks: Iterable[str]) -> Batch:
@@ -54,17 +60,27 @@ def collate(samples: Sequence[Sample], tasks: Iterable[str]) -> Batch:
 
     """
     images = torch.from_numpy(np.stack([sample.image for sample in samples]))
-    labels = {}
+    labels, weights = {}, {}
     for name in tasks:
-        planes = [
-            sample.labels[name]
-            if name in sample.labels
-            else unknown_label(name, *sample.image.shape[:2])
-            for sample in samples
-        ]
-        joined = torch.from_numpy(np.stack(planes))
+        joined = torch.from_numpy(np.stack([_label(sample, name) for sample in samples]))
         labels[name] = joined.permute(0, 3, 1, 2) if TASKS[name].kind is Kind.NORMALS else joined
-    return Batch(images.permute(0, 3, 1, 2), labels)
+        if any(name in sample.weights for sample in samples):
+            weights[name] = _stack_weights([sample.weights.get(name, 1.0) for sample in samples])
+    return Batch(images.permute(0, 3, 1, 2), labels, weights)
+
+
+def _label(sample: Sample, name: str) -> NDArray[Any]:
+    """Return the label of a task as it is in a batch, unknown if there is none."""
+    label = sample.labels.get(name)
+    if label is None:
+        label = unknown_label(name, *sample.image.shape[:2])
+    return soft(label) if TASKS[name].kind is Kind.PROBABILITY else label
+
+
+def _stack_weights(weights: Sequence[float | NDArray[np.float32]]) -> Tensor:
+    """Return (B, 1, 1) weights of images, or (B, H, W) if one has weights of pixels."""
+    planes = [np.atleast_2d(np.asarray(weight, np.float32)) for weight in weights]
+    return torch.from_numpy(np.stack(np.broadcast_arrays(*planes)))
 
 
 @dataclass(frozen=True)
@@ -82,6 +98,8 @@ class ResumableBatchSampler:
         first: First step.
         rank: Index of this process.
         world: Number of processes.
+        parts: Number of images and share of each set of a mixture, in the order of the data set;
+            empty for a data set whose images are equally frequent.
 
     """
 
@@ -92,26 +110,60 @@ class ResumableBatchSampler:
     first: int = 0
     rank: int = 0
     world: int = 1
+    parts: tuple[tuple[int, float], ...] = ()
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         """Yield (image, position in the order) pairs of this process, a list for each step."""
+        parts = self.parts or ((self.images, 1.0),)
+        first = np.cumsum([0, *(count for count, _ in parts)])  # of the images of each set
+        sets, turns = draw_sets([share for _, share in parts], self.seed, self.steps * self.batch)
         for step in range(self.first, self.steps):
             positions = range(step * self.batch + self.rank, (step + 1) * self.batch, self.world)
-            yield [(self._image(position), position) for position in positions]
+            pairs = []
+            for position in positions:
+                part = int(sets[position])
+                epoch, offset = divmod(int(turns[position]), parts[part][0])
+                order = _permutation(parts[part][0], self.seed, epoch, part)
+                pairs.append((int(first[part] + order[offset]), position))
+            yield pairs
 
     def __len__(self) -> int:
         """Return the number of remaining steps."""
         return self.steps - self.first
 
-    def _image(self, position: int) -> int:
-        epoch, offset = divmod(position, self.images)
-        return int(_permutation(self.images, self.seed, epoch)[offset])
+
+def draw_sets(
+    shares: Sequence[float], seed: int, count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw the set that each image of a mixture comes from.
+
+    Places in 0..1 that are a golden ratio apart are the most even ones for any number of them
+    (Weyl's sequence), so that every batch has its share of each set, to within one or two images.
+
+    Args:
+        shares: Shares of the sets, positive; their sum may be any.
+        seed: Random seed.
+        count: Number of images.
+
+    Returns:
+        The index of the set, and how often this set was drawn before, both (count,).
+
+    """
+    start = np.random.default_rng(seed).random()
+    places = (start + np.arange(count) * ((5**0.5 - 1) / 2)) % 1
+    ends = np.cumsum(shares)[:-1] / np.sum(shares)
+    sets = np.searchsorted(ends, places, side='right')
+    turns = np.empty(count, np.int64)
+    for one in range(len(shares)):
+        drawn = sets == one
+        turns[drawn] = np.arange(np.count_nonzero(drawn))
+    return sets, turns
 
 
-@lru_cache(maxsize=4)
-def _permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Return the order of the images in an epoch."""
-    return np.random.default_rng([seed, epoch]).permutation(count)
+@lru_cache(maxsize=64)
+def _permutation(count: int, seed: int, epoch: int, part: int) -> NDArray[np.int64]:
+    """Return the order of the images of a set in an epoch of that set."""
+    return np.random.default_rng([seed, epoch, part]).permutation(count)
 
 
 class AugmentedDataset(TorchDataset[object]):

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Base class of data sets in folders, with image files and label files for each task.
 
-Published data sets are packed like this; `nyud.Nyud` is an example of a subclass.
+Published data sets are packed like this; `nyud.Nyud` is an example of a subclass, and
+`labelled_folder.LabelledFolder` the one for a folder of your own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import cv2
 import numpy as np
 
-from adamtl_ros.labels import resize_nearest, unit_vectors
+from adamtl_ros.data.transforms import resize_label
+from adamtl_ros.labels import unit_vectors
 from adamtl_ros.sample import DataError, Sample
 from adamtl_ros.tasks import select
 
@@ -31,13 +33,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FolderLayout:
-    """Places of the files of an archive, as paths below its root.
+    """Places of the files of a data set, as paths below its root.
 
     Attributes:
-        archive: Name and URL of the archive, for errors.
+        archive: Where to get it: name and URL of an archive, for errors.
         splits: Folder of the lists of image names, one .txt for each split.
         images: Folder of the images.
-        labels: Required folders by task.
+        labels: Required folders by task; tasks that are missing require none.
+        suffixes: Suffixes of images; the first one that exists is read.
 
     """
 
@@ -45,32 +48,41 @@ class FolderLayout:
     splits: str
     images: str
     labels: Mapping[str, tuple[str, ...]]
+    suffixes: tuple[str, ...] = ('.jpg',)
 
 
 class ImageFolder(ABC):
     """Images of one split with the labels of the requested tasks; a `Dataset`.
 
-    A subclass sets `layout` and `available`, and reads the labels. Folders and images must exist;
-    a task whose label file is missing is not in the sample.
+    A subclass sets `layout`, and reads the labels. The images and the folders of `layout` must
+    exist; a task whose label file is missing is not in the sample.
 
     Attributes:
         layout: Places of the files.
-        available: All tasks of the data set, with its class names.
-        tasks: Requested tasks.
+        tasks: Requested tasks, with the class names of the data set.
         names: Image names in the order of the split.
 
     """
 
     layout: ClassVar[FolderLayout]
-    available: ClassVar[Mapping[str, Task]]
 
-    def __init__(self, root: Path, split: str, tasks: Iterable[str]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        split: str,
+        tasks: Iterable[str],
+        available: Mapping[str, Task],
+        part: Sequence[int | None] = (None, None),
+    ) -> None:
         """Check the folders.
 
         Args:
             root: Folder of the unpacked archive.
             split: Name of the list of images, without .txt.
             tasks: Tasks to read the labels of.
+            available: All tasks of the data set, with its class names.
+            part: Index of the first image in the list and of the one after the last; negative ones
+                count from the end, None is an end of the list.
 
         Raises:
             DataError: A folder, the list of the split or an image is missing.
@@ -78,12 +90,12 @@ class ImageFolder(ABC):
 
         """
         self.root = root
-        selected = select(tasks, self.available)
-        self.tasks: Mapping[str, Task] = {name: self.available[name] for name in selected}
-        folders = [folder for task in self.tasks for folder in self.layout.labels[task]]
+        selected = select(tasks, available)
+        self.tasks: Mapping[str, Task] = {name: available[name] for name in selected}
+        folders = [folder for task in self.tasks for folder in self.layout.labels.get(task, ())]
         for folder in ('', self.layout.images, self.layout.splits, *folders):
             self._require(root / folder)
-        self.names = self._read_split(split)
+        self.names = _slice(self._read_split(split), part)
         self._images = self._find_images()
 
     def __len__(self) -> int:
@@ -100,14 +112,18 @@ class ImageFolder(ABC):
         if not 0 <= index < len(self):
             raise IndexError(f'image {index} is outside 0 to {len(self) - 1}')
         name = self.names[index]
-        image = read_rgb(self._images[index])
+        image = self.read_image(self._images[index])
         found = ((task, self.read_label(task, name)) for task in self.tasks)
         labels = {
-            task: resize_nearest(label, *image.shape[:2])
+            task: resize_label(task, label, image.shape[:2])
             for task, label in found
             if label is not None
         }
         return Sample(image, labels, name)
+
+    def read_image(self, path: Path) -> NDArray[np.uint8]:
+        """Return an image, (H, W, 3) RGB."""
+        return read_rgb(path)
 
     @abstractmethod
     def read_label(self, task: str, name: str) -> NDArray[np.generic] | None:
@@ -141,14 +157,30 @@ class ImageFolder(ABC):
         folder = self.root / self.layout.images
         # One listing instead of ten thousand checks: folders of data sets are often remote.
         files = set(os.listdir(folder))  # noqa: PTH208  names, not paths
-        paths = [folder / f'{name}.jpg' for name in self.names]
-        missing = [path for path in paths if path.name not in files]
+        suffixes = self.layout.suffixes
+        paths = [
+            folder / next((file for end in suffixes if (file := name + end) in files), name)
+            for name in self.names
+        ]
+        missing = [f'{path}{suffixes[0]}' for path in paths if path.name not in files]
         if missing:
             raise DataError(
                 f'{missing[0]} is missing, and with it {len(missing)} of {len(paths)} images of '
                 f'the split; take them from {self.layout.archive}'
             )
         return paths
+
+
+def _slice(names: tuple[str, ...], part: Sequence[int | None]) -> tuple[str, ...]:
+    """Return the names from the first to before the last index of a part."""
+    try:
+        first, last = part
+        found = names[first:last]
+    except (TypeError, ValueError) as error:
+        raise DataError(f'part is [first, last], whole numbers or null, got {part}') from error
+    if not found:
+        raise DataError(f'part {list(part)} of {len(names)} images has none')
+    return found
 
 
 def find_file(folder: Path, name: str, suffixes: Sequence[str]) -> Path | None:

@@ -104,7 +104,7 @@ class PascalContext(ImageFolder):
             ValueError: A task that the data set has no labels for.
 
         """
-        super().__init__(root, split, tasks)
+        super().__init__(root, split, tasks, self.available)
 
     def read_label(self, task: str, name: str) -> NDArray[np.generic] | None:
         """Return the label of an image; None if it has no file."""

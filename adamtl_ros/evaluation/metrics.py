@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import cv2
 import numpy as np
 
+from adamtl_ros.labels import hard
 from adamtl_ros.tasks import TASKS, UNLABELLED, select
 
 if TYPE_CHECKING:
@@ -167,6 +168,8 @@ class MeanIoU:
 
 # Saliency
 
+SOFT_TRUTH = 0.5
+"""Smallest soft label of saliency and edges that counts as true."""
 SALIENCY_THRESHOLDS = -(-255 * np.arange(20, 95, 5) // 100)
 """Thresholds 0.20, 0.25 to 0.90 of a uint8 probability."""
 
@@ -192,13 +195,15 @@ class MaxF:
 
         Args:
             result: (H, W) uint8, probability times 255.
-            label: (H, W) uint8, 0 or 1, 255 = unknown.
+            label: (H, W) uint8, 0 or 1, 255 = unknown; or soft, float32, NaN = unknown, of which
+                0.5 and more is salient.
 
         Raises:
             ValueError: Shapes that differ.
 
         """
         _check_shapes(result, label)
+        label = hard(label, SOFT_TRUTH)
         valid = label != UNLABELLED
         if not valid.any():
             return
@@ -421,13 +426,15 @@ class EdgeODS:
 
         Args:
             result: (H, W) uint8, probability times 255; need not be thin.
-            label: (H, W) uint8, 0 or 1, 255 = unknown; the result is ignored there.
+            label: (H, W) uint8, 0 or 1, 255 = unknown; the result is ignored there. Or soft,
+                float32, NaN = unknown, of which 0.5 and more is an edge.
 
         Raises:
             ValueError: Shapes that differ.
 
         """
         _check_shapes(result, label)
+        label = hard(label, SOFT_TRUTH)
         valid = label != UNLABELLED
         edges = valid & (label != 0)
         thin = thin_edges(np.where(valid, result, 0).astype(np.uint8))

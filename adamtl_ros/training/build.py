@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from adamtl_ros.data.mixture import Mixture, Weighted
 from adamtl_ros.data.transforms import ConcatDataset, Resized, Subset, split_in_time
 from adamtl_ros.nn.adapters.inject import inject, unmerge
 from adamtl_ros.nn.io.checkpoint import load_model
@@ -31,14 +32,15 @@ def build_dataset(source: DataConfig, workers: int = 1) -> Dataset:
     """Open a data set.
 
     Args:
-        source: Entry of a recipe. Options of scenes are those of `ScenesConfig`; options of bags
-            those of `LabelledBag`, and `more` (further bags), `holdout` and `gap` (see
-            `split_in_time()`) for the split 'train' or 'val', and `size`, to which images are
-            resized.
+        source: Entry of a recipe. Options of folders are those of `LabelledFolder`, options of
+            scenes those of `ScenesConfig`; options of bags those of `LabelledBag`, and `more`
+            (further bags), `holdout` and `gap` (see `split_in_time()`) for the split 'train' or
+            'val', and `size`, to which images are resized.
         workers: Number of processes that render missing scenes.
 
     Raises:
-        DataError: An unknown kind, unknown options, or missing data.
+        DataError: An unknown kind, unknown options, missing data, or sets of a mixture whose
+            classes differ.
 
     """
     openers: dict[str, Callable[[DataConfig, int], Dataset]] = {
@@ -46,13 +48,16 @@ def build_dataset(source: DataConfig, workers: int = 1) -> Dataset:
         'pascal_context': _pascal_context,
         'nyud': _nyud,
         'bags': _bags,
+        'folder': _folder,
+        'mixture': _mixture,
     }
     if source.kind not in openers:
         raise DataError(f"unknown data '{source.kind}', choose from: {', '.join(openers)}")
     try:
-        return openers[source.kind](source, workers)
+        dataset = openers[source.kind](source, workers)
     except TypeError as error:
         raise DataError(f'options of {source.kind}: {error}') from error
+    return Weighted(dataset, source.task_weights) if source.task_weights else dataset
 
 
 def _scenes(source: DataConfig, workers: int) -> Dataset:
@@ -90,6 +95,19 @@ def _nyud(source: DataConfig, workers: int) -> Dataset:  # noqa: ARG001
     from adamtl_ros.data.nyud import Nyud
 
     return Nyud(Path(source.root).expanduser(), source.split or 'train', **source.options)
+
+
+def _folder(source: DataConfig, workers: int) -> Dataset:  # noqa: ARG001
+    from adamtl_ros.data.labelled_folder import LabelledFolder
+
+    return LabelledFolder(Path(source.root).expanduser(), source.split or 'train', **source.options)
+
+
+def _mixture(source: DataConfig, workers: int) -> Dataset:
+    if source.options:
+        raise DataError(f'a mixture has no options, its sets have; got {list(source.options)}')
+    members = [build_dataset(one, workers) for one in source.sets]
+    return Mixture(members, [one.weight for one in source.sets])
 
 
 def _bags(source: DataConfig, workers: int) -> Dataset:  # noqa: ARG001

@@ -36,30 +36,40 @@ EPS = 1e-8
 # Supervised losses
 
 
-def cross_entropy(raw: Tensor, label: Tensor) -> Tensor:
+def cross_entropy(raw: Tensor, label: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return the mean cross entropy over labelled pixels.
 
     Args:
         raw: (B, C, h, w) logits.
         label: (B, h, w) class ids below C, 255 = unlabelled.
+        weight: Weights of the pixels in the mean, (B, h, w) or (B, 1, 1); 1 if not given.
 
     Raises:
         ValueError: Shapes that do not match.
 
     """
     _check_shapes(raw, label)
-    total = functional.cross_entropy(
-        _promote(raw), label.long(), ignore_index=UNLABELLED, reduction='sum'
+    loss = functional.cross_entropy(
+        _promote(raw), label.long(), ignore_index=UNLABELLED, reduction='none'
     )
-    return total / _count(label != UNLABELLED)
+    return _mean(loss, _pixel_weights(label != UNLABELLED, loss, weight))
 
 
-def balanced_bce(raw: Tensor, label: Tensor, positive_weight: float | None = None) -> Tensor:
+def balanced_bce(
+    raw: Tensor,
+    label: Tensor,
+    weight: Tensor | None = None,
+    positive_weight: float | None = None,
+) -> Tensor:
     """Return the mean binary cross entropy with weight w of positives and 1 - w of negatives.
+
+    A soft label t counts as t of a positive and 1 - t of a negative in the weight, and the loss of
+    a pixel is least where its probability is t.
 
     Args:
         raw: (B, 1, h, w) logits.
-        label: (B, h, w), 0 or 1, 255 = unlabelled.
+        label: (B, h, w), integers 0 or 1 and 255 = unlabelled, or floats 0..1 and NaN.
+        weight: Weights of the pixels in the mean, (B, h, w) or (B, 1, 1); 1 if not given.
         positive_weight: w in 0..1. By default the fraction of negatives among the labelled pixels
             of the batch, which balances the two. As published, the loss of a batch with one of
             the two only is then 0.
@@ -70,21 +80,22 @@ def balanced_bce(raw: Tensor, label: Tensor, positive_weight: float | None = Non
     """
     _check_shapes(raw, label, 1)
     logits = _promote(raw[:, 0])  # (B, h, w)
-    valid = label != UNLABELLED
-    positive = valid & (label != 0)
-    target = positive.to(logits.dtype)
-    w = 1 - positive.sum() / _count(valid) if positive_weight is None else positive_weight
-    weight = (target * w + (1 - target) * (1 - w)) * valid
-    total = functional.binary_cross_entropy_with_logits(logits, target, weight, reduction='sum')
-    return total / _count(valid)
+    valid = _known(label)
+    target = torch.where(valid, label, 0).to(logits.dtype)
+    weights = _pixel_weights(valid, logits, weight)
+    w = 1 - _mean(target, weights) if positive_weight is None else positive_weight
+    balance = target * w + (1 - target) * (1 - w)
+    loss = functional.binary_cross_entropy_with_logits(logits, target, balance, reduction='none')
+    return _mean(loss, weights)
 
 
-def l1_normals(raw: Tensor, label: Tensor) -> Tensor:
+def l1_normals(raw: Tensor, label: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return the mean absolute difference of the components of unit vectors.
 
     Args:
         raw: (B, 3, h, w) vectors of any length.
         label: (B, 3, h, w) unit vectors, NaN = unknown.
+        weight: Weights of the pixels in the mean, (B, h, w) or (B, 1, 1); 1 if not given.
 
     Raises:
         ValueError: Shapes that do not match.
@@ -96,10 +107,13 @@ def l1_normals(raw: Tensor, label: Tensor) -> Tensor:
     target = torch.where(valid, label, 0)
     # The lower bound of the length bounds the gradient of vectors near zero.
     unit = functional.normalize(_promote(raw), dim=1, eps=1e-4)
-    return ((unit - target).abs() * valid).sum() / (3 * _count(valid))
+    loss = (unit - target).abs().mean(1)  # (B, h, w)
+    return _mean(loss, _pixel_weights(valid[:, 0], loss, weight))
 
 
-def scale_aware_log(raw: Tensor, label: Tensor, lam: float = 0.5) -> Tensor:
+def scale_aware_log(
+    raw: Tensor, label: Tensor, weight: Tensor | None = None, lam: float = 0.5
+) -> Tensor:
     """Return the root of Eigen's scale-invariant error of log depth, averaged over images.
 
     With d = raw - log(label) over the valid pixels of an image, the error is
@@ -112,6 +126,8 @@ def scale_aware_log(raw: Tensor, label: Tensor, lam: float = 0.5) -> Tensor:
     Args:
         raw: (B, 1, h, w) natural logarithm of meters.
         label: (B, h, w) meters; values that are not finite and positive are unknown.
+        weight: Weights of the pixels in the means of an image, (B, h, w) or (B, 1, 1); 1 if not
+            given. An image counts by the mean weight of its valid pixels.
         lam: Weight of the squared mean, 0..1.
 
     Raises:
@@ -122,19 +138,20 @@ def scale_aware_log(raw: Tensor, label: Tensor, lam: float = 0.5) -> Tensor:
     valid = label.isfinite() & (label > 0)
     target = torch.where(valid, label, 1).log()
     error = ((_promote(raw[:, 0]) - target) * valid).flatten(1)  # (B, h * w)
-    valid = valid.flatten(1)
-    count = valid.sum(1).clamp(min=1)  # (B,)
-    mean = error.sum(1) / count
+    weights = _pixel_weights(valid, raw, weight).flatten(1)
+    total = _nonzero(weights.sum(1))  # (B,)
+    mean = (weights * error).sum(1) / total
     # The same as in the equation, but rounding cannot make it negative.
-    variance = ((error - mean[:, None]) * valid).square().sum(1) / count
+    variance = (weights * (error - mean[:, None]).square()).sum(1) / total
     squared = variance + (1 - lam) * mean.square()  # (B,)
     # The slope of the bare root is infinite at 0. An image without error must give exactly 0, so
     # torch computes the root of EPS, too: not every CPU's kernel rounds as Python does.
     root = torch.full_like(squared, EPS).sqrt()
-    return ((squared + EPS).sqrt() - root).sum() / _count(valid.any(1))
+    images = weights.sum(1) / valid.flatten(1).sum(1).clamp(min=1)  # (B,)
+    return _mean((squared + EPS).sqrt() - root, images)
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
     'cross_entropy': cross_entropy,
     'l1': l1_normals,
     'balanced_bce': balanced_bce,
@@ -144,13 +161,15 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 """Losses by their names in the task table."""
 
 
-def task_loss(task: Task, raw: Tensor, label: Tensor) -> Tensor:
+def task_loss(task: Task, raw: Tensor, label: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return the supervised loss of a task, without its weight.
 
     Args:
         task: Task; `task.loss` names the loss.
         raw: (B, task.channels, h, w) raw map of the network.
         label: (B, h, w), or (B, 3, h, w) for normals; 255 or NaN where unknown.
+        weight: Weights of the pixels in the mean, (B, h, w) or (B, 1, 1); 1 if not given. Where
+            all are 0, the loss is 0.
 
     Raises:
         ValueError: An unknown loss, or shapes that do not match.
@@ -159,14 +178,15 @@ def task_loss(task: Task, raw: Tensor, label: Tensor) -> Tensor:
     if task.loss not in LOSSES:
         allowed = ', '.join(LOSSES)
         raise ValueError(f"task '{task.name}' asks for loss '{task.loss}', choose from: {allowed}")
-    return LOSSES[task.loss](raw, label)
+    return LOSSES[task.loss](raw, label, weight)
 
 
 def downsample_labels(task: Task, label: Tensor, stride: int) -> Tensor:
     """Return labels at a coarser resolution.
 
-    Edges are one pixel wide, so a cell with an edge pixel becomes an edge; for other tasks the
-    value in the middle of the cell is taken, so that nothing is interpolated.
+    Edges are one pixel wide, so a cell gets the maximum of its pixels; it is unknown if a pixel is
+    and the maximum of the others is below 0.5. For other tasks the value in the middle of the cell
+    is taken, so that nothing is interpolated.
 
     Args:
         task: Task.
@@ -180,11 +200,25 @@ def downsample_labels(task: Task, label: Tensor, stride: int) -> Tensor:
     if stride == 1:
         return label
     if task.name == 'edges':
-        unlabelled = (label == UNLABELLED).float()[:, None]  # (B, 1, H, W)
-        edge = functional.max_pool2d((label == 1).float()[:, None], stride)[:, 0]
-        unknown = functional.max_pool2d(unlabelled, stride)[:, 0] > 0
-        return edge.masked_fill((edge == 0) & unknown, UNLABELLED).to(label.dtype)
+        valid = _known(label)  # (B, H, W)
+        edge = functional.max_pool2d(torch.where(valid, label, 0).float(), stride)
+        unknown = functional.max_pool2d((~valid).float(), stride) > 0
+        value = torch.nan if label.is_floating_point() else UNLABELLED
+        return edge.masked_fill((edge < 0.5) & unknown, value).to(label.dtype)
     return label[..., stride // 2 :: stride, stride // 2 :: stride]
+
+
+def downsample_weights(weight: Tensor, stride: int) -> Tensor:
+    """Return weights of pixels at a coarser resolution: those in the middle of the cells.
+
+    Args:
+        weight: (B, H, W), or (B, 1, 1), which stays as it is.
+        stride: Side of a cell [px].
+
+    """
+    if weight.shape[1:] == (1, 1):
+        return weight
+    return weight[:, stride // 2 :: stride, stride // 2 :: stride]
 
 
 def _promote(raw: Tensor) -> Tensor:
@@ -192,8 +226,24 @@ def _promote(raw: Tensor) -> Tensor:
     return raw.to(torch.promote_types(raw.dtype, torch.float32))
 
 
-def _count(valid: Tensor) -> Tensor:
-    return valid.sum().clamp(min=1)
+def _known(label: Tensor) -> Tensor:
+    """Return where a label of saliency or edges is known."""
+    return label.isfinite() if label.is_floating_point() else label != UNLABELLED
+
+
+def _pixel_weights(valid: Tensor, like: Tensor, weight: Tensor | None) -> Tensor:
+    """Return the weights of pixels in a mean, 0 where the label is unknown, (B, h, w)."""
+    known = valid.to(torch.promote_types(like.dtype, torch.float32))
+    return known if weight is None else known * weight
+
+
+def _mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted mean; 0, with a gradient of 0, where all weights are 0."""
+    return (values * weights).sum() / _nonzero(weights.sum())
+
+
+def _nonzero(total: Tensor) -> Tensor:
+    return torch.where(total > 0, total, 1)
 
 
 def _check_shapes(raw: Tensor, label: Tensor, channels: int | None = None) -> None:

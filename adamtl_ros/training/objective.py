@@ -29,6 +29,7 @@ from adamtl_ros.nn.gating.plan import uniform_plan
 from adamtl_ros.training.losses import (
     distillation_loss,
     downsample_labels,
+    downsample_weights,
     task_loss,
     teacher_outputs,
 )
@@ -44,6 +45,9 @@ FLIPPED_GATES = ('blocks', 'widths')
 """Granularities with one gate per block and image: few enough to be flipped one by one."""
 MIN_FLIP_WEIGHT = 0.05
 """Added to the sampling weight of each gate, so that almost certain gates are flipped too."""
+
+NO_WEIGHTS: Mapping[str, Tensor] = {}
+"""Weights of a batch whose images and pixels all count alike."""
 
 
 def loss_weights(
@@ -175,7 +179,12 @@ class MultiTaskLoss(nn.Module):
             self.register_buffer(name, tensor, persistent=False)
 
     def forward(
-        self, images: Tensor, labels: Mapping[str, Tensor], temperature: float, seed: int
+        self,
+        images: Tensor,
+        labels: Mapping[str, Tensor],
+        temperature: float,
+        seed: int,
+        weights: Mapping[str, Tensor] = NO_WEIGHTS,
     ) -> dict[str, Tensor]:
         """Return the losses by name; 'loss' is their weighted sum, with gradient.
 
@@ -184,6 +193,7 @@ class MultiTaskLoss(nn.Module):
             labels: Labels by task, (B, H, W), or (B, 3, H, W) for normals.
             temperature: Temperature of the gates.
             seed: Seed of budget and gates: a number of the step times 4096, plus the process.
+            weights: Weights of images or pixels by task, see `Batch`; 1 where a task is missing.
 
         """
         images = (images.float() - self.mean) / self.std
@@ -192,16 +202,17 @@ class MultiTaskLoss(nn.Module):
         generator = torch.Generator(images.device).manual_seed(seed)
         if self.stage.adaptive:
             budgets = self._sample_budgets(len(images), seed).to(images.device)
-            return self._adaptive_losses(images, labels, budgets, temperature, generator)
+            return self._adaptive_losses(images, labels, weights, budgets, temperature, generator)
         tokens = self.network.encoder.patch_embed(images)  # (B, H / 4, W / 4, C)
         maps = self.network.forward_tokens(tokens, self._execution(tokens, generator), self.weights)
-        losses = self._task_losses(maps, labels)
+        losses = self._task_losses(maps, labels, weights)
         return _with_total(self._weighted_sum(losses), losses)
 
     def _adaptive_losses(
         self,
         images: Tensor,
         labels: Mapping[str, Tensor],
+        weights: Mapping[str, Tensor],
         budgets: Tensor,
         temperature: float,
         generator: torch.Generator,
@@ -212,18 +223,21 @@ class MultiTaskLoss(nn.Module):
         relaxed = self.network.forward_train(
             images, budgets, self.weights, temperature, generator, differentiated
         )
-        losses = self._task_losses(relaxed.maps, labels)
+        losses = self._task_losses(relaxed.maps, labels, weights)
         total, budget_losses = self._weighted_sum(losses), _budget_loss(relaxed.fractions, budgets)
         if budget_losses:
             total = total + self.stage.spending_weight * budget_losses['spending']
             if any(name in relaxed.gates.present for name in flipped):
-                total = total + self._gate_flip_loss(relaxed, labels, budgets < 1, generator)
+                total = total + self._gate_flip_loss(
+                    relaxed, labels, weights, budgets < 1, generator
+                )
         return _with_total(total, {**losses, **budget_losses})
 
     def _gate_flip_loss(
         self,
         relaxed: RelaxedPrediction,
         labels: Mapping[str, Tensor],
+        weights: Mapping[str, Tensor],
         limited: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
@@ -233,11 +247,12 @@ class MultiTaskLoss(nn.Module):
         )
         flip = sample_gate_flip(scores, gates, generator)
         labels = {name: label[limited] for name, label in labels.items()}
+        weights = {name: weight[limited] for name, weight in weights.items()}
         with torch.no_grad():
             maps = self.network.forward_gated(relaxed.tokens[limited], flip.gates, self.weights)
-            after = self._weighted_sum(self._losses_per_image(maps, labels))
+            after = self._weighted_sum(self._losses_per_image(maps, labels, weights))
             sampled = {name: raw[limited] for name, raw in relaxed.maps.items()}
-            before = self._weighted_sum(self._losses_per_image(sampled, labels))
+            before = self._weighted_sum(self._losses_per_image(sampled, labels, weights))
         return (self._image_weights(before) * gate_flip_gradient(flip, before, after)).mean()
 
     def _weighted_sum(self, losses: Mapping[str, Tensor]) -> Tensor:
@@ -268,12 +283,18 @@ class MultiTaskLoss(nn.Module):
         return budgets
 
     def _task_losses(
-        self, maps: Mapping[str, Tensor], labels: Mapping[str, Tensor]
+        self,
+        maps: Mapping[str, Tensor],
+        labels: Mapping[str, Tensor],
+        weights: Mapping[str, Tensor] = NO_WEIGHTS,
     ) -> dict[str, Tensor]:
         """Return the loss of each task: a mean over pixels, or with `focus` over images."""
         if not self.stage.focus:
-            return {name: self._task_loss(name, raw, labels[name]) for name, raw in maps.items()}
-        per_image = self._losses_per_image(maps, labels)
+            return {
+                name: self._task_loss(name, raw, labels[name], weights.get(name))
+                for name, raw in maps.items()
+            }
+        per_image = self._losses_per_image(maps, labels, weights)
         weight = self._image_weights(self._weighted_sum(per_image).detach())
         return {name: (weight * loss).mean() for name, loss in per_image.items()}
 
@@ -283,20 +304,23 @@ class MultiTaskLoss(nn.Module):
         return weight / weight.mean()
 
     def _losses_per_image(
-        self, maps: Mapping[str, Tensor], labels: Mapping[str, Tensor]
+        self,
+        maps: Mapping[str, Tensor],
+        labels: Mapping[str, Tensor],
+        weights: Mapping[str, Tensor] = NO_WEIGHTS,
     ) -> dict[str, Tensor]:
-        """Return the loss of each task on each image, (B,)."""
-        return {
-            name: torch.stack(
-                [
-                    self._task_loss(name, one[None], label[None])
-                    for one, label in zip(raw, labels[name], strict=True)
-                ]
-            )
-            for name, raw in maps.items()
-        }
+        """Return the loss of each task on each image, times the image's mean weight, (B,)."""
+        found = {}
+        for name, raw in maps.items():
+            weight = weights.get(name, raw.new_ones(len(raw), 1, 1))
+            images = zip(raw.split(1), labels[name].split(1), weight.split(1), strict=True)
+            losses = torch.stack([self._task_loss(name, *image) for image in images])
+            found[name] = losses * weight.mean((1, 2))
+        return found
 
-    def _task_loss(self, name: str, raw: Tensor, label: Tensor) -> Tensor:
+    def _task_loss(
+        self, name: str, raw: Tensor, label: Tensor, weight: Tensor | None = None
+    ) -> Tensor:
         task = self.network.tasks[name]
         if name in self.distilled:
             return distillation_loss(task, raw, label)
@@ -304,7 +328,9 @@ class MultiTaskLoss(nn.Module):
         if raw.shape[-2:] != label.shape[-2:]:
             size = (label.shape[-2], label.shape[-1])
             raw = functional.interpolate(raw.float(), size, mode='bilinear')
-        return task_loss(task, raw, label)
+        if weight is not None:
+            weight = downsample_weights(weight, self.label_stride)
+        return task_loss(task, raw, label, weight)
 
 
 def random_gates(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -39,11 +40,17 @@ class DataConfig:
     """A data set.
 
     Attributes:
-        kind: 'scenes', 'pascal_context', 'nyud' or 'bags'.
+        kind: 'folder', 'scenes', 'bags', 'pascal_context', 'nyud', or 'mixture' of some of these.
         root: Folder of the data. For scenes: cache folder; if empty, scenes are rendered again
             each time.
-        split: Split of a published data set; for bags with a 'holdout': 'train' or 'val'.
+        split: Split of a folder or a published data set; for bags with a 'holdout': 'train' or
+            'val'.
         options: Further arguments of the data set; see `build_dataset()`.
+        task_weights: Weights of the loss of these images by task, relative to the images of other
+            sets; 1 if not given, 0 to leave the labels out.
+        sets: Data sets of a mixture.
+        weight: Share of a set of a mixture in the images that are drawn, relative to the other
+            sets.
 
     """
 
@@ -51,6 +58,33 @@ class DataConfig:
     root: str = ''
     split: str = ''
     options: dict[str, Any] = field(default_factory=dict)
+    task_weights: dict[str, float] = field(default_factory=dict)
+    sets: tuple[DataConfig, ...] = ()
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            RecipeError: Sets without a mixture or the reverse, a mixture in a mixture, or weights
+                outside their range.
+
+        """
+        if (self.kind == 'mixture') != bool(self.sets):
+            raise RecipeError(f"'sets' are the data sets of kind 'mixture', got '{self.kind}'")
+        if any(one.kind == 'mixture' for one in self.sets):
+            raise RecipeError('a set of a mixture cannot be a mixture; put its sets in its place')
+        if self.sets and self.task_weights:
+            raise RecipeError('a mixture has no task_weights, its sets have')
+        if not 0 < self.weight < inf:
+            raise RecipeError(f'weight of a data set must be positive, got {self.weight}')
+        unknown = [name for name in self.task_weights if name not in TASKS]
+        if unknown:
+            raise RecipeError(
+                f'task_weights {unknown} are unknown, choose from: {", ".join(TASKS)}'
+            )
+        if not all(0 <= weight < inf for weight in self.task_weights.values()):
+            raise RecipeError(f'task_weights must be 0 or more, got {self.task_weights}')
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from adamtl_ros.data.batches import ResumableBatchSampler, batches
+from adamtl_ros.data.mixture import parts_of
 from adamtl_ros.nn.io.checkpoint import IMAGENET_MEAN, IMAGENET_STD
 from adamtl_ros.training.logger import CSVLogger
 from adamtl_ros.training.objective import MultiTaskLoss, loss_weights
@@ -182,7 +183,7 @@ class Trainer:
             seed = (self.recipe.seed * 10 + number) * 10**6 + step
             seed = seed * 4096 + self.fabric.global_rank
             with seeded_rng(seed, self.fabric.device):
-                losses = objective(batch.images, batch.labels, temperature, seed)
+                losses = objective(batch.images, batch.labels, temperature, seed, batch.weights)
             optimizer.zero_grad()
             self.fabric.backward(losses['loss'])
             norm = self.fabric.clip_gradients(objective, optimizer, max_norm=self.recipe.clip)
@@ -200,6 +201,7 @@ class Trainer:
             first,
             self.fabric.global_rank,
             self.fabric.world_size,
+            parts_of(self.dataset),
         )
         loader = batches(
             self.dataset, recipe.augmentation, stage.size, order, recipe.tasks, recipe.workers

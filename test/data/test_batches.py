@@ -107,7 +107,7 @@ def test_samples_join_to_tensors_with_channels_first():
     for name, label in batch.labels.items():
         assert label.shape == ((2, 3, 12, 16) if name == 'normals' else (2, 12, 16))
         exact = name in ('normals', 'depth')
-        assert label.dtype == (torch.float32 if exact else torch.uint8)
+        assert label.dtype == (torch.uint8 if TASKS[name].classes else torch.float32)
         assert torch.equal(label[0].float().unique(), torch.tensor([0.2 if exact else 0.0]))
     # The second number of an image's normals is the second channel.
     sample = data[2]
@@ -126,10 +126,10 @@ def test_what_a_sample_does_not_say_is_unknown():
     assert (batch.labels['depth'][1] == 0.2).all()
     bare = collate([Sample(np.zeros((4, 6, 3), np.uint8))], TASKS)
     for name, label in bare.labels.items():
-        if name in ('normals', 'depth'):
-            assert label.isnan().all()
-        else:
+        if TASKS[name].classes:
             assert (label == 255).all()
+        else:
+            assert label.isnan().all()
 
 
 @pytest.mark.parametrize('name', TASKS)
