@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+NO_DEPTH = 65535
+"""Value of 16-bit depth images that is no distance: the sensor or its recorder had none."""
+MAX_DEPTH_M = 20.0
+"""Greatest depth that is believed unless the user says otherwise [m].
+
+Depth cameras are specified for less: structured light and time of flight to 4 to 8 m, stereo to 6
+to 20 m, where its error, which grows with the square of the distance, is already meters. Beyond
+are reflections, mismatches and values that mean something else. Only lidars measure farther.
+"""
+
+
 def resize_nearest(label: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """Resize a label to the size of its image by nearest neighbor.
 
@@ -50,10 +61,14 @@ def valid_depth(depth: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def depth_from_millimeters(stored: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Return meters of 16-bit millimeters; NaN at 0, and at 65535 as OpenNI writes it."""
+    """Return a 16-bit depth image in meters, with NaN where it is 0 or 65535.
+
+    REP-118 has 0 for no measurement. Recordings made with OpenNI, such as those of 7-Scenes, also
+    have 65535, the largest value, which would count as 65.5 m.
+    """
     # In single precision the quotient of whole numbers is still the nearest one.
     meters = np.divide(stored, 1000, dtype=np.float32)
-    meters[(stored == 0) | (stored == np.iinfo(np.uint16).max)] = np.nan
+    meters[(stored == 0) | (stored == NO_DEPTH)] = np.nan
     return meters
 
 

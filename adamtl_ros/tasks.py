@@ -130,19 +130,21 @@ def select(names: Iterable[str], available: Iterable[str] = tuple(TASKS)) -> tup
     return tuple(name for name in available if name in requested)
 
 
-def label_palette(count: int) -> NDArray[np.uint8]:
-    """Return the colors of class ids, (256, 3) RGB, as in PASCAL VOC; 255 (unlabelled) is gray.
+def label_palette(count: int, first: int = 0) -> NDArray[np.uint8]:
+    """Return the colors of class ids, (256, 3) RGB, as in PASCAL VOC; 255 (unlabelled) is cream.
 
     The bits of the id, three at a time, become the high bits of red, green and blue.
 
     Args:
-        count: Number of classes; ids from there on are gray like unlabelled ones.
+        count: Number of classes; ids from there on are cream like unlabelled ones.
+        first: Id in PASCAL VOC of the color of class 0; 0 is black, the background.
 
     """
     ids = np.arange(256)
+    ids[:UNLABELLED] = (ids[:UNLABELLED] + first) % UNLABELLED
     bits = (ids[:, None] >> np.arange(8)) & 1
     palette = np.zeros((256, 3), np.uint8)
     for bit in range(8):
         palette[:, bit % 3] |= (bits[:, bit] << (7 - bit // 3)).astype(np.uint8)
-    palette[count:] = 128
+    palette[count:] = palette[UNLABELLED]
     return palette

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import statistics
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import torch
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from adamtl_ros.nn.architecture import SwinArchitecture
     from adamtl_ros.nn.gating.calibration import Calibration
     from adamtl_ros.nn.gating.policy import Policy
     from adamtl_ros.nn.network import Prediction
@@ -108,7 +109,7 @@ def policy_cost(network: AdaptiveNetwork, frames: list[Tensor], rounds: int) -> 
     for name, gates in POLICIES.items():
         network.policy, network.calibration = _policies(network, gates)[0]
         costs = network.budget_model(frames[0].shape[-2:], TASKS)
-        tokens = network.encoder.patch_embed(frames[0])
+        tokens = network.encoder.stem(frames[0])
         decide = partial(network._choose_plans, tokens, costs, 0.75)  # noqa: SLF001
         if not decide()[1]:
             raise RuntimeError(f'{name}: the policy did not run')
@@ -128,7 +129,7 @@ def against_plain(network: AdaptiveNetwork, frames: list[Tensor], rounds: int) -
     Both resize their maps to the size of the input.
     """
     channels = {name: network.tasks[name].channels for name in TASKS}
-    plain = PlainMtl(network.arch, channels).eval()
+    plain = PlainMtl(cast('SwinArchitecture', network.arch), channels).eval()
     with FlopCounterMode(display=False) as counter:
         plain(frames[0])
     macs = counter.get_total_flops() / 2

@@ -18,7 +18,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from adamtl_ros.nn.architecture import Architecture
+    from adamtl_ros.nn.architecture import SwinArchitecture
 
 DECODER_CHANNELS = 64
 
@@ -146,7 +146,7 @@ class PlainDecoder(nn.Module):
 class PlainMtl(nn.Module):
     """Encoder and one decoder per task."""
 
-    def __init__(self, arch: Architecture, channels: Mapping[str, int]) -> None:
+    def __init__(self, arch: SwinArchitecture, channels: Mapping[str, int]) -> None:
         super().__init__()
         self.embed = nn.Conv2d(3, arch.embed_dim, arch.patch, arch.patch)
         self.norm = nn.LayerNorm(arch.embed_dim)

@@ -14,8 +14,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from adamtl_ros import TASKS, Engine, load_model
+from adamtl_ros import Engine, load_model
 from adamtl_ros.viz.colorize import colorize
+from adamtl_ros.viz.legend import with_legend
 
 
 def main() -> None:
@@ -34,8 +35,15 @@ def main() -> None:
 
     engine = Engine(load_model(options.model))
     inference = engine.run(image, options.budget)
-    pictures = [colorize(TASKS[name], result) for name, result in inference.results.items()]
-    cv2.imwrite(str(options.out), cv2.cvtColor(np.hstack([image, *pictures]), cv2.COLOR_RGB2BGR))
+    tasks = engine.model.network.tasks
+    pictures = [
+        with_legend(colorize(tasks[name], result), tasks[name], result)
+        for name, result in inference.results.items()
+    ]
+    # No legend below the image itself.
+    below = [(0, pictures[0].shape[0] - image.shape[0]), (0, 0), (0, 0)]
+    page = np.hstack([np.pad(image, below), *pictures])
+    cv2.imwrite(str(options.out), cv2.cvtColor(page, cv2.COLOR_RGB2BGR))
 
     print(f'{options.out}: image, {", ".join(inference.results)}')
     print(

@@ -57,7 +57,7 @@ def test_predict(tmp_path):
     photo = photos(tmp_path / 'photos') / '0.jpg'
     text = run('predict', photo, '--budget', 0.5, '--out', 'made.png', cwd=tmp_path)
     assert text.startswith('made.png: image, semseg, human_parts, normals, saliency, depth, edges')
-    assert cv2.imread(str(tmp_path / 'made.png')).shape == (96, 7 * 128, 3)
+    assert cv2.imread(str(tmp_path / 'made.png')).shape == (96 + 54, 7 * 128, 3)
 
 
 def test_budgets(tmp_path):

@@ -42,5 +42,7 @@ def test_palette_is_the_published_one():
     assert palette[1].tolist() == [128, 0, 0]
     assert palette[15].tolist() == [192, 128, 128]
     assert palette[20].tolist() == [0, 64, 128]
-    assert palette[UNLABELLED].tolist() == palette[21].tolist() == [128, 128, 128]
+    assert palette[UNLABELLED].tolist() == palette[21].tolist() == [224, 224, 192]
     assert len(np.unique(palette[:21], axis=0)) == 21
+    assert len(np.unique(label_palette(254, 1), axis=0)) == 255
+    assert (label_palette(20, 1)[:20] == palette[1:21]).all()

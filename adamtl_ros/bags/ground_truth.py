@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 
 from adamtl_ros.bags.depth_normals import normals_from_depth
-from adamtl_ros.bags.images import decode_label
+from adamtl_ros.bags.images import decode_depth, decode_label, read_label
 from adamtl_ros.bags.reader import (
     CAMERA_INFO,
     COMPRESSED,
@@ -29,6 +29,7 @@ from adamtl_ros.bags.reader import (
     read_valid,
 )
 from adamtl_ros.bags.writer import LABEL_INFO
+from adamtl_ros.labels import MAX_DEPTH_M, NO_DEPTH
 from adamtl_ros.sample import DataError
 from adamtl_ros.tasks import TASKS, UNLABELLED, Kind, select
 
@@ -261,6 +262,7 @@ class TruthConfig:
         classes: Class names of the model by class id of the bag.
         names: Class names of the bag by label task, instead of those in its `label_info`.
         depth_camera: Whether a registered depth camera may serve for depth and normals.
+        max_depth: Greatest depth that is believed [m]; pixels beyond it are unknown.
 
     """
 
@@ -269,6 +271,27 @@ class TruthConfig:
     classes: ClassMap
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     depth_camera: bool = True
+    max_depth: float = MAX_DEPTH_M
+
+    def __post_init__(self) -> None:
+        """Check the greatest depth.
+
+        Raises:
+            ValueError: It is not a positive, finite number.
+
+        """
+        check_max_depth(self.max_depth)
+
+
+def check_max_depth(meters: float) -> None:
+    """Check a greatest depth [m].
+
+    Raises:
+        ValueError: It is not a positive, finite number.
+
+    """
+    if not 0 < meters < float('inf'):
+        raise ValueError(f'the greatest depth must be a number of meters above 0, got {meters}')
 
 
 @dataclass(frozen=True)
@@ -279,12 +302,14 @@ class TruthSource:
         topic: Topic of its messages.
         origin: The same as human-readable text.
         decode: Function from a message to a label in the form of `Sample`.
+        depth_camera: Whether it was found as a depth camera, not named as ground truth.
 
     """
 
     topic: str
     origin: str
     decode: Callable[[Any], NDArray[np.generic]]
+    depth_camera: bool = False
 
 
 class GroundTruth:
@@ -328,7 +353,7 @@ class GroundTruth:
             ValueError: A class map for a class that the model does not know.
 
         """
-        self._issues = issues
+        self._issues, self._max_depth = issues, config.max_depth
         types = {c.topic: c.msgtype for c in reader.connections if c.msgcount}
         topics = find_truth_topics(path, types, config.truth)
         self.camera = choose_camera(path, config.camera, set(topics.values()))
@@ -386,9 +411,14 @@ class GroundTruth:
         elif task.kind is Kind.LABELS:
             classes = self._model_classes(task, names, config.classes)
         self.tasks[name] = task
+        if task.kind is Kind.DEPTH:
+            return TruthSource(topic, topic, self._depth_decoder(topic))
         if classes is None:
             return TruthSource(topic, topic, partial(decode_label, task=task))
         return TruthSource(topic, topic, _MappedLabels(topic, task, classes, self._issues))
+
+    def _depth_decoder(self, topic: str) -> _BelievedDepth:
+        return _BelievedDepth(topic, self._max_depth, self._issues)
 
     def _model_classes(self, task: Task, names: list[str], given: ClassMap) -> ClassMap | None:
         """Return the classes of the model by id of the bag; None if the ids are the same."""
@@ -419,9 +449,9 @@ class GroundTruth:
         if topic is None or not self._registered(reader, topic):
             return {}
         found = {}
-        decode = _CachedDecoder(partial(decode_label, task=TASKS['depth']))
+        decode = _CachedDecoder(self._depth_decoder(topic))
         if 'depth' in missing:
-            found['depth'] = TruthSource(topic, f'{topic} (depth camera)', decode)
+            found['depth'] = TruthSource(topic, f'{topic} (depth camera)', decode, True)
         if 'normals' in missing:
             calibration = _read_calibration(reader, topic)
             if calibration is None:
@@ -429,7 +459,7 @@ class GroundTruth:
                 self._issues.add('no normals from the depth camera', reason)
             else:
                 decoder = _NormalsFromDepth(decode, *calibration)
-                found['normals'] = TruthSource(topic, f'from {topic}', decoder)
+                found['normals'] = TruthSource(topic, f'from {topic}', decoder, True)
         return found
 
     def _registered(self, reader: AnyReader, depth: str) -> bool:
@@ -491,6 +521,39 @@ class _MappedLabels:
                 f"{pixels} pixels, {where}; --classes FILE says what it is, or '{IGNORE}'",
             )
         return self._table[ids]
+
+
+@dataclass(frozen=True)
+class _BelievedDepth:
+    """Decoder of depth images that leaves out what is no measurement.
+
+    Attributes:
+        topic: Topic of the images, for the issues.
+        farthest: Greatest depth that is believed [m].
+        issues: Log for values that are left out, once for each image.
+
+    """
+
+    topic: str
+    farthest: float
+    issues: IssueLog
+
+    def __call__(self, message: Any) -> NDArray[np.float32]:
+        pixels = read_label(message, TASKS['depth'])
+        depth = decode_depth(pixels)
+        time = message.header.stamp
+        where = f'of {depth.size} pixels at {time.sec * 10**9 + time.nanosec} ns'
+        if pixels.dtype == np.uint16 and (count := np.count_nonzero(pixels == NO_DEPTH)):
+            what = f'{NO_DEPTH} on {self.topic} is no distance; these pixels are unknown'
+            self.issues.add(what, f'{count} {where}')
+        beyond = depth > self.farthest
+        if beyond.any():
+            what = f'depth beyond {self.farthest:g} m on {self.topic} is taken as unknown'
+            most = f'up to {depth[beyond].max():.3g} m'
+            advice = '--max-depth METERS says how far the sensor can be believed'
+            self.issues.add(what, f'{np.count_nonzero(beyond)} {where}, {most}; {advice}')
+            depth[beyond] = np.nan
+        return depth
 
 
 class _CachedDecoder:

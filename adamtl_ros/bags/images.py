@@ -15,7 +15,13 @@ import numpy as np
 from rosbags.image import ImageError as RosbagsImageError
 from rosbags.image.image import convert_color, to_cvtype
 
-from adamtl_ros.labels import binary_mask, class_ids, unit_vectors, valid_depth
+from adamtl_ros.labels import (
+    binary_mask,
+    class_ids,
+    depth_from_millimeters,
+    unit_vectors,
+    valid_depth,
+)
 from adamtl_ros.sample import DataError
 from adamtl_ros.tasks import UNLABELLED, Kind
 
@@ -37,7 +43,7 @@ LABEL_ENCODINGS = {
     Kind.NORMALS: ('32FC3',),
     Kind.DEPTH: ('32FC1', '16UC1', 'mono16'),
 }
-"""Encodings of ground truth by kind of task; 16 bits of depth are millimeters."""
+"""Encodings of ground truth by kind of task; 16 bits of depth are millimeters, 65535 unknown."""
 JPEG_START, JPEG_END = b'\xff\xd8', b'\xff\xd9'
 
 
@@ -91,24 +97,31 @@ def decode_label(message: Any, task: Task) -> NDArray[Any]:
         DataError: An encoding or values that this task cannot have.
 
     """
-    encoding, pixels = _lossless(message) if hasattr(message, 'format') else ('', None)
-    encoding = encoding or message.encoding
-    if encoding not in LABEL_ENCODINGS[task.kind]:
-        allowed = ', '.join(LABEL_ENCODINGS[task.kind])
-        raise DataError(f"{task.name} has the encoding '{encoding}', allowed are: {allowed}")
-    pixels = _raw_pixels(message) if pixels is None else pixels
+    pixels = read_label(message, task)
     if task.kind is Kind.LABELS:
         return class_ids(pixels, len(task.classes), f'{task.name} (else name its classes)')
     if task.kind is Kind.NORMALS:
         return unit_vectors(pixels)
     if task.kind is Kind.DEPTH:
-        # In single precision the quotient of whole numbers is still the nearest one.
-        return valid_depth(
-            pixels if pixels.dtype == np.float32 else np.divide(pixels, 1000, dtype=np.float32)
-        )
+        return decode_depth(pixels)
     if (pixels == 1).any() and np.isin(pixels, (0, 1, UNLABELLED)).all():
         return pixels.copy()
     return binary_mask(pixels)
+
+
+def read_label(message: Any, task: Task) -> NDArray[Any]:
+    """Return the pixels of ground truth as they are stored; see `decode_label()`."""
+    encoding, pixels = _lossless(message) if hasattr(message, 'format') else ('', None)
+    encoding = encoding or message.encoding
+    if encoding not in LABEL_ENCODINGS[task.kind]:
+        allowed = ', '.join(LABEL_ENCODINGS[task.kind])
+        raise DataError(f"{task.name} has the encoding '{encoding}', allowed are: {allowed}")
+    return _raw_pixels(message) if pixels is None else pixels
+
+
+def decode_depth(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """Return a depth image in meters, NaN = unknown, from float32 meters or uint16 millimeters."""
+    return valid_depth(pixels) if pixels.dtype == np.float32 else depth_from_millimeters(pixels)
 
 
 def _raw_pixels(message: Any) -> NDArray[Any]:

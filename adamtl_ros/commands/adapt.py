@@ -1,6 +1,9 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The verb `adamtl adapt`: train low-rank adapters on a labelled recording, and compare."""
+"""The verb `adamtl adapt`: train low-rank adapters on a labelled recording, and compare.
+
+Labels are those of `LabelledBag`: a depth camera beside the color camera is enough.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from adamtl_ros.commands.options import (
     parse_names,
     parse_truth,
 )
+from adamtl_ros.labels import MAX_DEPTH_M
 from adamtl_ros.training.recipe import AdapterConfig
 
 if TYPE_CHECKING:
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from adamtl_ros.tasks import Task
     from adamtl_ros.training.recipe import Recipe
 
+SUFFIX = '.adapter.safetensors'
 GAP = 0.05
 """Fraction of a recording between its training part and its held-out part."""
 
@@ -72,18 +77,12 @@ class AdaptConfig:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
-    data = parser.add_mutually_exclusive_group(required=True)
-    data.add_argument(
-        '--bag', dest='bags', type=Path, action='append', help='labelled bag; may be repeated'
-    )
-    data.add_argument(
-        '--data', type=Path, metavar='RECIPE', help='recipe whose data replace the bags'
-    )
-    add_model_option(parser, '--base')
     default, adapters, add = AdaptConfig, AdapterConfig, parser.add_argument
-    add(
-        '--out', type=Path, required=True, help='file to write, such as kitchen.adapter.safetensors'
-    )
+    add('bags', type=Path, nargs='*', metavar='BAG', help='bags with labels or a depth camera')
+    add('--bag', dest='more_bags', type=Path, action='append', default=[], help='the same')
+    add('--data', type=Path, metavar='RECIPE', help='recipe whose data replace the bags')
+    add_model_option(parser, '--base')
+    add('--out', type=Path, help='file to write; <name of the bag>.adapter.safetensors')
     add('--tasks', default='', help='separated by commas; all that have labels if not given')
     _number(parser, '--rank', adapters.rank, 'rank of the shared adapters')
     _number(parser, '--task-rank', adapters.task_rank, 'rank of the task-specific ones; 0 for none')
@@ -116,8 +115,12 @@ def run(options: argparse.Namespace) -> None:
     """
     import torch
 
+    from adamtl_ros.bags.reader import bag_name
     from adamtl_ros.training.recipe import read_recipe
 
+    bags = (*options.bags, *options.more_bags)
+    if bool(bags) == bool(options.data):
+        raise ValueError('give either bags, adamtl adapt BAG ..., or a recipe with --data')
     if not 0 < options.holdout < 1:
         raise ValueError(f'--holdout takes a fraction between 0 and 1, got {options.holdout}')
     if not 0 < options.budget <= 1:
@@ -126,8 +129,8 @@ def run(options: argparse.Namespace) -> None:
         torch.set_num_threads(options.threads)
     config = AdaptConfig(
         base=options.base,
-        out=options.out,
-        bags=tuple(options.bags or ()),
+        out=options.out or Path(f'{bag_name(bags[0] if bags else options.data)}{SUFFIX}'),
+        bags=bags,
         recipe=read_recipe(options.data) if options.data else None,
         tasks=parse_names(options.tasks),
         adapters=AdapterConfig(options.rank, options.task_rank, keep=options.keep),
@@ -143,10 +146,12 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _bag_options(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of `LabelledBag`."""
+    """Return the options of `LabelledBag` that are not its defaults."""
     from adamtl_ros.bags.ground_truth import read_classes
 
     bag_options: dict[str, Any] = {}
+    if options.max_depth != MAX_DEPTH_M:
+        bag_options['max_depth'] = options.max_depth
     if options.camera:
         bag_options['camera'] = options.camera
     if options.truth:

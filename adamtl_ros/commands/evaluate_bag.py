@@ -255,6 +255,7 @@ def run(options: argparse.Namespace) -> int:
         realtime=options.realtime,
         out=options.out,
         shown=budgets[-1] if options.shown is None else options.shown,
+        max_depth=options.max_depth,
     )
     text, complete = evaluate_bags(
         options.bags, settings, options.workers, options.ray, options.recorded

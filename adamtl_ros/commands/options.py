@@ -7,6 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adamtl_ros.labels import MAX_DEPTH_M
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
@@ -56,7 +58,7 @@ def _yaml(name: str, text: str) -> Any:
 
 
 def add_topic_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options for the topics of a labelled bag and the meaning of its class ids."""
+    """Add the options for the topics of a labelled bag and the meaning of what they hold."""
     add = parser.add_argument
     add('--camera', default='', metavar='TOPIC', help='image topic; found if not given')
     add(
@@ -68,6 +70,13 @@ def add_topic_options(parser: argparse.ArgumentParser) -> None:
         help='ground truth, in addition to /ground_truth/<task>/image',
     )
     add('--classes', type=Path, help='YAML file with the class names of the ids in the bag')
+    add(
+        '--max-depth',
+        type=float,
+        default=MAX_DEPTH_M,
+        metavar='METERS',
+        help=f'greatest depth of the ground truth that is believed ({MAX_DEPTH_M:g})',
+    )
 
 
 def parse_truth(texts: Sequence[str]) -> dict[str, str]:

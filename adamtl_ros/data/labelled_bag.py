@@ -9,6 +9,7 @@ import os
 import struct
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -19,13 +20,14 @@ from adamtl_ros.bags.ground_truth import (
     ClassMap,
     GroundTruth,
     TruthConfig,
+    TruthSource,
     describe,
     find_truth_topics,
 )
 from adamtl_ros.bags.images import decode_image
 from adamtl_ros.bags.reader import BagError, IssueLog, find_info, first_calibration, open_bag
 from adamtl_ros.focal import info_focal
-from adamtl_ros.labels import resize_nearest
+from adamtl_ros.labels import MAX_DEPTH_M, resize_nearest
 from adamtl_ros.sample import DataError, Sample
 from adamtl_ros.tasks import TASKS, Task, select
 
@@ -55,6 +57,7 @@ class LabelledBag:
         path: Path of the bag.
         camera: Topic of the images.
         truth: Topic of the ground truth by task.
+        origins: The same as human-readable text.
         tasks: Tasks that have ground truth, with the class names of this data set.
         issues: Problems that did not stop the reading, such as class ids without a name.
 
@@ -68,7 +71,8 @@ class LabelledBag:
         classes: Mapping[str, Sequence[str] | Mapping[int, str]] | None = None,
         model_classes: Mapping[str, Sequence[str]] | None = None,
         *,
-        depth_camera: bool = False,
+        depth_camera: bool = True,
+        max_depth: float = MAX_DEPTH_M,
     ) -> None:
         """Find the topics and join them by stamp.
 
@@ -85,12 +89,13 @@ class LabelledBag:
                 the bag are the classes.
             depth_camera: Whether a registered depth camera may serve as ground truth of depth
                 and normals that have no topic of their own.
+            max_depth: Greatest depth that is believed [m]; pixels beyond it are unknown.
 
         Raises:
             BagError: The bag cannot be read, or has no camera.
             DataError: No ground truth, or none with the stamp of an image.
-            ValueError: A task that does not exist, classes for one that has none, or a class
-                that the model does not know.
+            ValueError: A task that does not exist, classes for one that has none, a class that
+                the model does not know, or a greatest depth that is not above 0.
 
         """
         self.path, self.issues = path, IssueLog()
@@ -98,21 +103,25 @@ class LabelledBag:
         self._focals: dict[tuple[int, int], float] = {}
         reader = self._reader()
         types = {c.topic: c.msgtype for c in reader.connections if c.msgcount}
-        topics = find_truth_topics(path, types, truth or {})
-        if not topics and not depth_camera:
-            self._refuse(types)
-        select(classes or {}, topics)
+        select(classes or {}, find_truth_topics(path, types, truth or {}))
         tasks: dict[str, Task | None] = dict.fromkeys(TASKS)
         for name, of_model in (model_classes or {}).items():
             tasks[name] = TASKS[name].with_classes(of_model)
-        config = _config(camera, truth or {}, classes or {}, depth_camera=depth_camera)
+        config = replace(
+            _config(camera, truth or {}, classes or {}),
+            depth_camera=depth_camera,
+            max_depth=max_depth,
+        )
         self._truth = GroundTruth(path, reader, tasks, config, self.issues, index_camera=True)
         if not self._truth.sources:
             self._refuse(types)
         if self._truth.index.damage:
             raise BagError(f'{path} is damaged: {self._truth.index.damage}')
-        self.camera, self.tasks = self._truth.camera, self._truth.tasks
-        self.truth = {name: source.topic for name, source in self._truth.sources.items()}
+        self.camera = self._truth.camera
+        sources = self._with_labels()
+        self.tasks = {name: self._truth.tasks[name] for name in sources}
+        self.truth = {name: source.topic for name, source in sources.items()}
+        self.origins = {name: source.origin for name, source in sources.items()}
         self._stamps = self._labelled_stamps()
 
     def __len__(self) -> int:
@@ -169,12 +178,29 @@ class LabelledBag:
             self._process = os.getpid()
         return self._bag
 
+    def describe(self) -> list[str]:
+        """Return lines of text: images and camera, and where the labels of each task are from."""
+        head = f'{self.path.name}: {len(self)} labelled images on {self.camera}'
+        return [head, *(f'  {task}: {origin}' for task, origin in self.origins.items())]
+
     def _refuse(self, types: Mapping[str, str]) -> None:
+        found = ''.join(f'; {issue}' for issue in self.issues)
         raise DataError(
             f'{self.path}: no ground truth on {TRUTH_TOPICS["semseg"]} or the like for '
-            f'{", ".join(TASKS)}; name the topics, with --truth TASK=TOPIC or '
-            f'truth={{task: topic}}; it holds: {describe(types)}'
+            f'{", ".join(TASKS)}, and no depth camera that could be one{found}; name the topics, '
+            f'with --truth TASK=TOPIC or truth={{task: topic}}; it holds: {describe(types)}'
         )
+
+    def _with_labels(self) -> dict[str, TruthSource]:
+        """Return the sources by task, without a depth camera that no image shares a stamp with."""
+        sources, images = self._truth.sources, self._truth.index.stamps(self.camera)
+        empty = {name for name in sources if self._truth.stamps(name).isdisjoint(images)}
+        unused = {name for name in empty if sources[name].depth_camera}
+        if empty == set(sources) or not unused:
+            return dict(sources)
+        topic = sources[min(unused)].topic
+        self.issues.add('depth camera is not used', f'{topic} has no header stamp of an image')
+        return {name: source for name, source in sources.items() if name not in unused}
 
     def _labelled_stamps(self) -> list[int]:
         """Return the stamps of the images that have a label, in the order of recording."""
@@ -208,8 +234,6 @@ def _config(
     camera: str,
     truth: Mapping[str, str],
     classes: Mapping[str, Sequence[str] | Mapping[int, str]],
-    *,
-    depth_camera: bool,
 ) -> TruthConfig:
     maps: dict[str, Mapping[int, str]] = {}
     names: dict[str, Sequence[str]] = {}
@@ -218,4 +242,4 @@ def _config(
             maps[task] = given
         else:
             names[task] = given
-    return TruthConfig(camera, truth, ClassMap(maps), names, depth_camera)
+    return TruthConfig(camera, truth, ClassMap(maps), names)

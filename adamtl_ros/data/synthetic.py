@@ -153,7 +153,8 @@ class SyntheticScenes:
             planes[name] = planes[name].astype(np.float32)
         name = f'scene {_seed(self.config, index)}, image {index % self.config.frames}'
         difficulty = float(self._planes['difficulty'][index])
-        return Sample(image, planes, name, difficulty, self._focal(index // self.config.frames))
+        focal = self._focal(index // self.config.frames)
+        return Sample(image, planes, name, difficulty, focal=focal)
 
     def _focal(self, scene: int) -> float:
         """Return the relative focal length of a scene, which the folder does not have."""

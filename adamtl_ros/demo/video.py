@@ -14,10 +14,12 @@ import numpy as np
 from rosbags.image import message_to_cvimage
 from tqdm import tqdm
 
+from adamtl_ros.bags.ground_truth import read_label_info
 from adamtl_ros.bags.reader import header_stamp, open_bag, read_images
-from adamtl_ros.tasks import TASKS
+from adamtl_ros.tasks import TASKS, UNLABELLED, Kind
 from adamtl_ros.viz.colorize import colorize
-from adamtl_ros.viz.mosaic import add_stream, grid, strip, tile
+from adamtl_ros.viz.legend import Legend
+from adamtl_ros.viz.mosaic import add_stream, grid, grid_legend, strip, strip_legend, tile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from adamtl_ros.bags.reader import CameraTopics
     from adamtl_ros.msg import ComputeStats
+    from adamtl_ros.tasks import Task
 
     Picture = NDArray[np.uint8]
 
@@ -54,28 +57,55 @@ def write_video(
     """
     rate = Fraction(max(1.0, camera.frames / max(camera.duration_s, 1e-3))).limit_denominator(100)
     by_stamp = {s.header.stamp.sec * 1_000_000_000 + s.header.stamp.nanosec: s for s in stats}
-    frames = _frames(bag, camera, results, by_stamp)
+    tasks = _recorded_tasks(results)
+    frames = _frames(bag, camera, results, by_stamp, tasks)
+    legend = Legend(tasks, memory=1)
     chosen = set(np.linspace(0, camera.frames - 1, SHEET_ROWS + 1).astype(int)[1:])
     with av.open(str(path), 'w') as container:
         stream: Any = None
         rows = []
         bar = tqdm(frames, total=camera.frames, unit='frame', desc='drawing')
-        for index, (picture, strip) in enumerate(bar):
+        for index, (picture, row, shown) in enumerate(bar):
             if index in chosen:
-                rows.append(strip)
+                rows.append(row)
+                for name, result in shown.items():
+                    legend.add(name, result)
             if stream is None:
                 stream = add_stream(container, picture, rate)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, 'rgb24')))
         if stream is not None:
             container.mux(stream.encode())
-    cv2.imwrite(str(sheet), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))
+    page = np.vstack([*rows, strip_legend(legend, tasks)])
+    cv2.imwrite(str(sheet), cv2.cvtColor(page, cv2.COLOR_RGB2BGR))
+
+
+def _recorded_tasks(results: Path) -> dict[str, Task]:
+    """Return all tasks, with the class names that the node published."""
+    tasks = dict(TASKS)
+    with open_bag(results) as recorded:
+        topics = {c.topic.split('/')[-2]: c.topic for c in _outputs(recorded)}
+        for name in [name for name, task in TASKS.items() if task.kind is Kind.LABELS]:
+            known = read_label_info(recorded, topics[name]) if name in topics else []
+            # Without vision_msgs the node cannot say them.
+            names = known or [f'class {number}' for number in range(UNLABELLED)]
+            tasks[name] = TASKS[name].with_classes(names)
+    return tasks
 
 
 def _frames(
-    bag: Path, camera: CameraTopics, results: Path, stats: dict[int, ComputeStats]
-) -> Iterator[tuple[Picture, Picture]]:
-    """Yield the pages of the video and the rows of the sheet; results are held until the next."""
+    bag: Path,
+    camera: CameraTopics,
+    results: Path,
+    stats: dict[int, ComputeStats],
+    tasks: dict[str, Task],
+) -> Iterator[tuple[Picture, Picture, dict[str, NDArray[np.generic]]]]:
+    """Yield the pages of the video, the rows of the sheet, and the results that they show.
+
+    Results are held until the next.
+    """
     tiles: dict[str, Picture] = {}
+    held: dict[str, NDArray[np.generic]] = {}
+    legend, legends = Legend(tasks), {}
     newest: ComputeStats | None = None
     with open_bag(results) as recorded:
         outputs = _by_stamp(recorded)
@@ -83,18 +113,23 @@ def _frames(
         for stamp, image in read_images(bag, camera):
             while pending is not None and pending[0] <= stamp:
                 newest = stats.get(pending[0], newest)
-                tiles[pending[1]] = tile(colorize(TASKS[pending[1]], pending[2]), pending[1])
+                _, name, result = pending
+                held[name] = result
+                tiles[name] = tile(colorize(tasks[name], result), name)
+                legend.add(name, result)
+                legends[name] = grid_legend(legend, name)
                 pending = next(outputs, None)
             shown = tile(image, 'camera')
             yield (
-                grid(shown, tiles, TASKS, _lines(newest)),
-                strip(shown, tiles, TASKS, _short(newest)),
+                grid(shown, tiles, tasks, _lines(newest), legends),
+                strip(shown, tiles, tasks, _short(newest)),
+                held,
             )
 
 
 def _by_stamp(recorded: Any) -> Iterator[tuple[int, str, NDArray[np.generic]]]:
     """Yield (stamp, task, result) in order of stamps; the bag is in order of arrival."""
-    connections = [c for c in recorded.connections if c.topic.endswith('/image')]
+    connections = _outputs(recorded)
     held: list[tuple[int, str, bytes, str]] = []
     for connection, _, raw in recorded.messages(connections):
         stamp = header_stamp(raw)
@@ -103,6 +138,11 @@ def _by_stamp(recorded: Any) -> Iterator[tuple[int, str, NDArray[np.generic]]]:
             held = []
         held.append((stamp, connection.topic.split('/')[-2], raw, connection.msgtype))
     yield from _decode(recorded, held)
+
+
+def _outputs(recorded: Any) -> list[Any]:
+    """Return the connections of the results in the bag of a node."""
+    return [c for c in recorded.connections if c.topic.endswith('/image')]
 
 
 def _decode(

@@ -24,6 +24,7 @@ class Architecture:
         dims: Channels of the features of each stage.
         depths: Number of gated blocks of each stage.
         patch: Stride of the features of the first stage, in pixels; it doubles in each stage.
+        window: Side of an attention window, in tokens; 0 without windows.
         stride: Multiple that the sides of an input should be, in pixels.
         decoder: Kind of decoder, of `DECODER_KINDS`.
         decoder_dim: Channels inside a decoder.
@@ -40,6 +41,7 @@ class Architecture:
     dims: tuple[int, ...]
     depths: tuple[int, ...]
     patch: int
+    window: int
     stride: int
     decoder: str
     decoder_dim: int
@@ -87,7 +89,9 @@ class Architecture:
             raise ValueError(f"unknown encoder '{kind}', choose from: {', '.join(ENCODERS)}")
         try:
             ladder = tuple(Rung.from_dict(rung) for rung in values.pop('ladder', ()))
-            tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+            tuples: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+            }
             return ENCODERS[kind](ladder=ladder, **tuples)
         except TypeError as error:
             raise ValueError(f'not an architecture of this version: {error}') from error
@@ -181,6 +185,7 @@ class EfficientNetArchitecture(Architecture):
     ladder: tuple[Rung, ...] = ()
 
     patch: ClassVar[int] = 4  # type: ignore[misc]
+    window: ClassVar[int] = 0  # type: ignore[misc]
     stride: ClassVar[int] = 16  # type: ignore[misc]
     encoder: ClassVar[str] = 'efficientnet'
     decoders: ClassVar[tuple[str, ...]] = ('fpn',)

@@ -241,7 +241,7 @@ class AdaptiveNetwork(nn.Module):
         decoders = DECODERS[arch.decoder]
         self.encoder = _encoder(arch, normalized_features=decoders.normalized_features)
         self.policy = Policy(arch, self.tasks, policy or default_policy(arch))
-        self.neck = decoders.neck(arch) if arch.decoder == 'fpn' else nn.Identity()
+        self.neck = decoders.neck(arch) if decoders.neck else nn.Identity()
         channels = {name: task.channels for name, task in self.tasks.items()}
         self.decoders = decoders(arch, channels)
         self.calibration: Calibration | None = None

@@ -151,4 +151,4 @@ class Scene:
         labels = scene_labels(seen, solids, owners)
         name = f'scene {self.seed} at {time:.2f} s'
         focal = relative_focal(camera.focal, camera.focal, *size)
-        return Sample(seen.image, labels, name, self.difficulty, focal)
+        return Sample(seen.image, labels, name, self.difficulty, focal=focal)

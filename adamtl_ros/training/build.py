@@ -24,6 +24,7 @@ from adamtl_ros.sample import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from adamtl_ros.data.labelled_bag import LabelledBag
     from adamtl_ros.nn.architecture import Architecture
     from adamtl_ros.nn.io.checkpoint import Model
     from adamtl_ros.nn.swin.encoder import SwinEncoder
@@ -141,6 +142,16 @@ def _open_bags(
         members.append(Subset(bag, parts[1 if holdout and split == 'val' else 0]))
     joined = ConcatDataset(members)
     return Resized(joined, (size[0], size[1])) if size else joined
+
+
+def find_bags(dataset: Any) -> list[LabelledBag]:
+    """Return the bags that a data set is made of, through its parts and wrappers."""
+    from adamtl_ros.data.labelled_bag import LabelledBag
+
+    if isinstance(dataset, LabelledBag):
+        return [dataset]
+    members = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    return [bag for member in members if member is not None for bag in find_bags(member)]
 
 
 def build_network(

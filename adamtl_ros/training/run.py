@@ -23,7 +23,7 @@ from adamtl_ros.data.transforms import resize
 from adamtl_ros.nn.adapters.inject import merge
 from adamtl_ros.nn.calibrate import calibrate
 from adamtl_ros.nn.io.checkpoint import IMAGENET_MEAN, IMAGENET_STD, Model, save_model
-from adamtl_ros.training.build import build_dataset, build_network
+from adamtl_ros.training.build import build_dataset, build_network, find_bags
 from adamtl_ros.training.logger import plot_curves
 from adamtl_ros.training.trainer import CHECKPOINT, LOG, Trainer
 
@@ -67,6 +67,8 @@ def train(recipe: Recipe, folder: Path, steps: int | None = None) -> Path | None
     # The first process renders the scenes that are missing, the others read them.
     with fabric.rank_zero_first():
         dataset = build_dataset(recipe.data, workers=os.cpu_count() or 1)
+    if fabric.is_global_zero:
+        _describe_bags(recipe, dataset)
     missing = [name for name in recipe.tasks if name not in dataset.tasks]
     if missing:
         raise ValueError(f'the data has no labels for {missing}, only {list(dataset.tasks)}')
@@ -81,6 +83,7 @@ def train(recipe: Recipe, folder: Path, steps: int | None = None) -> Path | None
     trainer = Trainer(recipe, network, dataset, folder, fabric)
     done = trainer.run(steps)
     if fabric.is_global_zero:
+        _print_issues(dataset)
         plot_curves(folder / LOG, folder / CURVES)
         if done:
             network = network.cpu().eval()
@@ -136,6 +139,21 @@ def calibration_batches(dataset: Dataset, size: tuple[int, int], count: int) -> 
     for some in np.array_split(indices, max(1, count // 16)):
         samples = [resize(dataset[int(index)], size) for index in some]
         yield (collate(samples, ()).images.float() - mean) / std
+
+
+def _describe_bags(recipe: Recipe, dataset: Dataset) -> None:
+    """Print where the labels of bags are from, and the tasks that are trained with them."""
+    bags = find_bags(dataset)
+    lines = [line for bag in bags for line in bag.describe()]
+    if lines:
+        print('\n'.join([*lines, f'trains: {", ".join(recipe.tasks)}']))
+
+
+def _print_issues(dataset: Dataset) -> None:
+    """Print what was wrong with the images of bags that this process has read."""
+    for bag in find_bags(dataset):
+        for issue in bag.issues:
+            print(f'{bag.path.name}: {issue}')
 
 
 def _calibrate(network: AdaptiveNetwork, dataset: Dataset, recipe: Recipe) -> None:

@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from adamtl_ros.viz.legend import BACKGROUND, MARGIN, TEXT_COLOR, band_height
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from fractions import Fraction
 
     from numpy.typing import NDArray
 
+    from adamtl_ros.viz.legend import Legend
+
     Picture = NDArray[np.uint8]
 
 TILE_WIDTH, COLUMNS, LABEL_HEIGHT = 320, 4, 24
-TEXT_COLOR, BACKGROUND = (235, 235, 235), 24
 STRIP_SCALE = 0.6
+GRID_LEGEND, STRIP_LEGEND = 3, 6
+"""Lines of the legends below the tiles of a grid and below a strip."""
 
 
 def tile(image: Picture, label: str) -> Picture:
@@ -38,7 +43,11 @@ def tile(image: Picture, label: str) -> Picture:
 
 
 def grid(
-    camera: Picture, tiles: Mapping[str, Picture], tasks: Iterable[str], lines: list[str]
+    camera: Picture,
+    tiles: Mapping[str, Picture],
+    tasks: Iterable[str],
+    lines: list[str],
+    legends: Mapping[str, Picture] | None = None,
 ) -> Picture:
     """Return tiles in rows of `COLUMNS`.
 
@@ -47,11 +56,19 @@ def grid(
         tiles: Tiles of the results by task; missing ones are left empty.
         tasks: Tasks in the order of their tiles.
         lines: Lines of text in the last tile.
+        legends: Legends of `GRID_LEGEND` lines by task, below the tiles; None for pictures
+            without legends.
 
     """
     empty = np.full_like(camera, BACKGROUND)
+    tasks = tuple(tasks)
     pictures = [camera, *(tiles.get(name, empty) for name in tasks), _panel(empty, lines)]
     pictures += [empty] * (-len(pictures) % COLUMNS)
+    if legends is not None:
+        blank = np.full((band_height(GRID_LEGEND), TILE_WIDTH, 3), BACKGROUND, np.uint8)
+        bands = [blank, *(legends.get(name, blank) for name in tasks)]
+        bands += [blank] * (len(pictures) - len(bands))
+        pictures = [np.vstack(pair) for pair in zip(pictures, bands, strict=True)]
     rows = [np.hstack(pictures[i : i + COLUMNS]) for i in range(0, len(pictures), COLUMNS)]
     return np.vstack(rows)
 
@@ -77,6 +94,23 @@ def strip(
     return cv2.resize(
         side_by_side, None, fx=STRIP_SCALE, fy=STRIP_SCALE, interpolation=cv2.INTER_AREA
     )
+
+
+def grid_legend(legend: Legend, task: str) -> Picture:
+    """Return the legend of a task for `grid()`."""
+    return legend.draw(task, TILE_WIDTH, GRID_LEGEND)
+
+
+def strip_legend(legend: Legend, tasks: Iterable[str]) -> Picture:
+    """Return the legends of tasks side by side, to stand below pictures that `strip()` made.
+
+    It is as high as its longest legend.
+    """
+    width = round(TILE_WIDTH * STRIP_SCALE)
+    blank = np.full((band_height(STRIP_LEGEND), width, 3), BACKGROUND, np.uint8)
+    bands = np.hstack([blank, *(legend.draw(name, width, STRIP_LEGEND) for name in tasks)])
+    drawn = np.flatnonzero((bands != BACKGROUND).any(axis=(1, 2)))
+    return bands[: drawn.max(initial=0) + 2 * MARGIN]
 
 
 def put_text(image: Picture, text: str, position: tuple[int, int]) -> None:

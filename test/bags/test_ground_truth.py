@@ -228,6 +228,74 @@ def test_a_depth_camera_beside_the_color(tmp_path, kind):
     assert recording.truth.sources['depth'].origin == f'{DEPTH} (depth camera)'
 
 
+TOO_FAR = f'depth beyond {{}} m on {DEPTH} is taken as unknown'
+NO_DISTANCE = f'65535 on {DEPTH} is no distance; these pixels are unknown'
+
+
+@pytest.mark.parametrize('kind', ['16UC1', 'png'])
+def test_the_largest_value_of_16_bits_is_no_distance(tmp_path, kind):
+    """Kinect and OpenNI write it where they measure nothing; it would count as 65.5 m."""
+    wall = plain(1500, np.uint16)
+    wall[:4], wall[0, 0] = 65535, 65534
+    holes = plain(1500, np.uint16)
+    entries = [
+        (stamp(n), DEPTH, image(stamp(n), one) if kind == '16UC1' else
+         compressed(stamp(n), one, kind='16UC1; png compressed'))
+        for n, one in enumerate((wall, wall, holes))
+    ]  # fmt: skip
+    path = write(tmp_path / 'bag', frames(range(3)) + entries)
+    found, notes = labels(path, 'depth', max_depth=100.0)
+    assert found[0][0, 0] == np.float32(65.534)
+    assert np.isnan(found[0][:4]).sum() == 4 * WIDTH - 1
+    assert (found[0][4:] == 1.5).all()
+    assert (found[2] == 1.5).all()
+    assert notes == {NO_DISTANCE: 2}
+
+
+@pytest.mark.parametrize('topic', [DEPTH, truth('depth')])
+def test_depth_beyond_what_the_sensor_sees_is_unknown(tmp_path, topic):
+    """A depth camera as well as a named topic; counted by image, with an example."""
+    wall = plain(2, np.float32)
+    wall[0, :3] = 20, 20.001, 80
+    entries = [(stamp(n), topic, image(stamp(n), wall if n else wall[5:])) for n in range(3)]
+    path = write(tmp_path / 'bag', frames(range(3)) + entries)
+    recording, notes = open_recording(path, ('depth',))
+    found = [frame.labels['depth'] for frame in recording.frames()]
+    np.testing.assert_array_equal(found[1][0, :4], np.float32([20, np.nan, np.nan, 2]))
+    entry = next(one for one in notes.to_list() if 'beyond' in one['what'])
+    assert entry['what'] == TOO_FAR.format(20).replace(DEPTH, topic)
+    assert entry['count'] == 2
+    assert entry['example'].startswith(f'2 of {HEIGHT * WIDTH} pixels at {stamp(1)} ns, up to 80 m')
+    assert '--max-depth METERS' in entry['example']
+    recording, notes = open_recording(path, ('depth',), max_depth=80.0)
+    assert next(f for f in recording.frames() if f.index == 1).labels['depth'][0, 2] == 80
+    assert not any('beyond' in one for one in notes)
+
+
+@pytest.mark.parametrize('wrong', [65535, 45000])
+def test_normals_do_not_lean_on_depth_that_is_not_believed(tmp_path, wrong):
+    """Not even where it is a surface of its own, which has a normal like any other."""
+    depth = plain(2000, np.uint16)
+    depth[:, :40] = wrong
+    info = camera_info(FOCAL, MIDDLE, (HEIGHT, WIDTH))
+    entries = [(stamp(0), DEPTH, image(stamp(0), depth)), (stamp(0), DEPTH_INFO, info)]
+    recording, notes = open_recording(
+        write(tmp_path / 'bag', frames([0]) + entries), ('normals', 'depth')
+    )
+    (frame,) = recording.frames()
+    assert np.isnan(frame.labels['normals'][:, :46]).all()
+    assert np.isfinite(frame.labels['normals'][10:-10, 46:-6]).all()
+    # Both tasks are of the same image, which is counted once.
+    assert counts(notes) == {NO_DISTANCE if wrong == 65535 else TOO_FAR.format(20): 1}
+
+
+@pytest.mark.parametrize('meters', [0.0, -1.0, np.nan, np.inf])
+def test_a_greatest_depth_is_a_number_of_meters(tmp_path, meters):
+    path = write(tmp_path / 'bag', frames([0]))
+    with pytest.raises(ValueError, match=f'must be a number of meters above 0, got {meters}'):
+        open_recording(path, max_depth=meters)
+
+
 def test_a_depth_camera_that_looks_from_elsewhere_is_not_used_unless_named(tmp_path):
     kind, message = image(stamp(0), plain(1.25, np.float32))
     message.header.frame_id = 'depth_optical_frame'

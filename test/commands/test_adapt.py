@@ -7,16 +7,18 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
-from helpers import small
+from helpers import bag_files, small
 
 from adamtl_ros.commands.adapt import AdaptConfig, run_adaptation
 from adamtl_ros.commands.main import main
 from adamtl_ros.data.synthetic import write_synthetic_bag
 from adamtl_ros.nn.architecture import ARCHITECTURES
 from adamtl_ros.nn.io.checkpoint import Model, load_adapted, load_model, save_model
+from adamtl_ros.scenes.compose import demo_scene
 from adamtl_ros.scenes.labels import SCENE_TASKS
 from adamtl_ros.training import run
 from adamtl_ros.training.recipe import AdapterConfig
@@ -25,6 +27,7 @@ torch.set_num_threads(1)
 ARCH = replace(small.ARCH, name='speck')
 TASKS = {name: SCENE_TASKS[name] for name in ('semseg', 'saliency', 'depth')}
 FRAMES = 20
+BAGS = Path('../shared/bags').resolve()
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +85,69 @@ def test_the_file_and_its_base_are_the_trained_network(bag, tmp_path):
     notes = model.notes['adapter']
     assert notes['trained_tasks'] == list(TASKS)
     assert notes['recipe']['data']['split'] == 'train'
+
+
+def depth_camera_bag(path, frames=12, size=(48, 64)):
+    """Write a drawn room as an RGB-D camera records it, with 65535 where nothing is measured."""
+    scene, entries = demo_scene(4.0), []
+    for number in range(frames):
+        drawn = scene.frame(number / 4, size=size, samples=1)
+        millimeters = np.nan_to_num(1000 * drawn.labels['depth']).astype(np.uint16)
+        millimeters[:6, :9] = 65535
+        at = bag_files.stamp(number)
+        entries += [(at, bag_files.CAMERA, bag_files.image(at, drawn.image)),
+                    (at, '/camera/depth/image_raw', bag_files.image(at, millimeters))]  # fmt: skip
+    view = scene.view.camera(0.0, size)
+    info = bag_files.camera_info(view.focal, view.principal_point, size)
+    entries.append((bag_files.stamp(frames), '/camera/depth/camera_info', info))
+    return bag_files.write(path, entries)
+
+
+FOUND = """{name}: {count} labelled images on {camera}
+  normals: from {depth}
+  depth: {depth} (depth camera)
+trains: normals, depth
+"""
+
+
+def test_a_depth_camera_is_found_and_trains_depth_and_normals(tmp_path, capsys):
+    """Without any option; other tasks are held to the base."""
+    path = depth_camera_bag(tmp_path / 'walk')
+    tasks = {name: SCENE_TASKS[name] for name in ('semseg', 'normals', 'depth')}
+    save_model(Model(small.network(tasks=tasks, arch=ARCH), 'base', trained=True), tmp_path / 'b')
+    given = ['adapt', str(path), '--base', 'b', '--steps', '30', '--batch', '4', '--lr', '0.01']
+    assert main(given) == 0
+    out = capsys.readouterr().out
+    depth = '/camera/depth/image_raw'
+    assert FOUND.format(name='walk', count=12, camera=bag_files.CAMERA, depth=depth) in out
+    assert f'walk: 65535 on {depth} is no distance; these pixels are unknown (' in out
+    assert 'trained: normals, depth; ' in out
+    assert 'without labels: semseg; held to the outputs of the base' in out
+    rows = rows_of(out[out.index('walk.adapter.safetensors: ') :])
+    before, after = (rows[label, '1.00'] for label in ('before', 'after'))
+    assert float(after['depth rmse']) < 0.8 * float(before['depth rmse']) < 10
+    assert float(after['normals mean_angle']) < float(before['normals mean_angle'])
+    options = load_adapted(load_model('b'), tmp_path / 'walk.adapter.safetensors')
+    assert 'max_depth' not in options.notes['adapter']['recipe']['data']['options']
+
+
+@pytest.mark.skipif(not BAGS.is_dir(), reason='needs ../shared/bags')
+def test_a_real_depth_camera(tmp_path, capsys):
+    tasks = {name: SCENE_TASKS[name] for name in ('semseg', 'normals', 'depth')}
+    save_model(Model(small.network(tasks=tasks, arch=ARCH), 'base', trained=True), tmp_path / 'b')
+    given = ['adapt', str(BAGS / 'indoor_rgbd'), '--base', 'b', '--steps', '2', '--batch', '2']
+    assert main([*given, '--max-depth', '8', '--holdout', '0.05']) == 0
+    out = capsys.readouterr().out
+    image, depth = '/camera/image_raw/compressed', '/camera/depth/image_raw/compressed'
+    assert FOUND.format(name='indoor_rgbd', count=180, camera=image, depth=depth) in out
+    model = load_adapted(load_model('b'), tmp_path / 'indoor_rgbd.adapter.safetensors')
+    assert model.notes['adapter']['recipe']['data']['options']['max_depth'] == 8
+
+
+@pytest.mark.parametrize('given', [[], ['room', '--data', 'x.yaml']])
+def test_bags_or_a_recipe(given, capsys):
+    assert main(['adapt', *given, '--base', 'b', '--out', 'new.safetensors']) == 2
+    assert 'give either bags, adamtl adapt BAG ..., or a recipe' in capsys.readouterr().err
 
 
 def test_data_may_come_from_a_recipe(bag, tmp_path, capsys):
@@ -154,6 +220,7 @@ def test_adapters_can_be_evaluated_like_models(bag, tmp_path, capsys):
     recipe['stages'] = [{'kind': 'static', 'steps': 1}]
     (tmp_path / 'data.yaml').write_text(yaml.safe_dump(recipe))
     model = ['--model', 'b', '--adapter', str(config.out), '--budgets', '1']
+    capsys.readouterr()
     assert main(['evaluate', '--config', 'data.yaml', *model]) == 0
     head, row = (line.split(' | ') for line in capsys.readouterr().out.splitlines())
     assert dict(zip(head, row, strict=True))['depth rmse'] == after['depth rmse']

@@ -5,7 +5,9 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
+from helpers import bag_files
 from helpers.permissions import check_permissions
 
 from adamtl_ros.bags.reader import find_camera
@@ -38,6 +40,38 @@ def test_a_bad_bag_is_reported_and_the_rest_evaluated(room, tmp_path, capsys):
     assert made == ['predictions', 'video.mp4']
     assert find_camera(out / 'room' / 'predictions', '/adamtl/edges/image').frames == 3
     check_permissions(out)
+
+
+def walk(path, unmeasured):
+    """Write a walk with a depth camera that has a value where it measures nothing."""
+    depth = bag_files.plain(1500, np.uint16)
+    depth[:6] = unmeasured
+    entries = [(bag_files.stamp(n), '/camera/depth/image_raw',
+                bag_files.image(bag_files.stamp(n), depth)) for n in range(3)]  # fmt: skip
+    return bag_files.write(path, bag_files.frames(range(3)) + entries)
+
+
+def test_what_a_depth_camera_does_not_measure_has_no_error(tmp_path, capsys):
+    """Kinect's 65535 would be 65.5 m, beside which no improvement is visible."""
+    found, notes = {}, {}
+    for unmeasured, options in ((0, []), (65535, []), (30000, []), (30000, ['--max-depth', 31])):
+        name = f'{unmeasured}_{len(options)}'
+        bag = walk(tmp_path / name, unmeasured)
+        assert evaluate(bag, '--out', tmp_path / 'out', '--tasks', 'depth', *options) == 0
+        summary = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
+        found[name] = summary['results'][0]['truth']['depth']['values']['rmse']
+        notes[name] = [note['what'] for note in summary['bags'][0]['notes']]
+        assert all(note in capsys.readouterr().out for note in notes[name])
+        shutil.rmtree(tmp_path / 'out')
+    assert found['65535_0'] == found['30000_0'] == found['0_0'] < 5 < found['30000_2']
+    topic = '/camera/depth/image_raw'
+    missing = 'no normals from the depth camera'
+    assert [[note for note in some if missing not in note] for some in notes.values()] == [
+        [],
+        [f'65535 on {topic} is no distance; these pixels are unknown'],
+        [f'depth beyond 20 m on {topic} is taken as unknown'],
+        [],
+    ]
 
 
 def test_two_runs_write_the_same_numbers(room, tmp_path):

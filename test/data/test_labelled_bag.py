@@ -153,7 +153,7 @@ def test_a_grey_camera_is_not_mistaken_for_labels(tmp_path):
 def test_padding_and_byte_order(tmp_path):
     depth = np.arange(HEIGHT * WIDTH, dtype=np.float32).reshape(HEIGHT, WIDTH) + 1
     for message in (raw(1, depth, padding=8), raw(1, depth, big=True)):
-        assert (one(tmp_path, 'depth', message) == depth).all()
+        assert (one(tmp_path, 'depth', message, max_depth=1000) == depth).all()
     normals = np.zeros((HEIGHT, WIDTH, 3), np.float32)
     normals[1:] = 0, 0.6, -0.8
     label = one(tmp_path, 'normals', raw(1, normals, padding=12, big=True))
@@ -329,17 +329,51 @@ def test_id_maps_join_classes_and_leave_others_out(tmp_path):
         LabelledBag(path, classes={'semseg': {'floor': 1}})
 
 
-def test_a_depth_camera_is_ground_truth_only_if_asked_for(tmp_path):
+def test_a_depth_camera_is_ground_truth_unless_refused(tmp_path):
     messages = [
         ('/camera/image', png(1, picture(1))),
         ('/camera/depth', raw(1, full(1500, np.uint16))),
     ]
     path = write(tmp_path / 'bag', messages)
     with pytest.raises(DataError, match=r'no ground truth on .* with --truth TASK=TOPIC'):
-        LabelledBag(path)
-    data = LabelledBag(path, depth_camera=True)
+        LabelledBag(path, depth_camera=False)
+    data = LabelledBag(path)
+    assert data.describe() == [
+        'bag: 1 labelled images on /camera/image',
+        '  depth: /camera/depth (depth camera)',
+    ]
     assert (data.truth, list(data.tasks)) == ({'depth': '/camera/depth'}, ['depth'])
     for one in (data, pickle.loads(pickle.dumps(data))):  # noqa: S301
         assert (one[0].labels['depth'] == 1.5).all()
     with pytest.raises(DataError, match='no ground truth on'):
-        LabelledBag(write(tmp_path / 'grey', messages[:1]), depth_camera=True)
+        LabelledBag(write(tmp_path / 'grey', messages[:1]))
+    kind, message = raw(1, full(1500, np.uint16))
+    message.header.frame_id = 'elsewhere'
+    other = [messages[0], ('/camera/depth', (kind, message))]
+    with pytest.raises(DataError, match=r"has frame_id 'elsewhere', .* name it: --truth depth="):
+        LabelledBag(write(tmp_path / 'other', other))
+
+
+def test_a_depth_camera_of_other_times_teaches_nothing(tmp_path):
+    """A task without a single label would not be trained, but reported as if it were."""
+    messages = [
+        ('/camera/image', png(1, picture(1))),
+        ('/camera/depth', raw(2, full(1500, np.uint16))),
+    ]
+    with pytest.raises(DataError, match='no ground truth has the header stamp of an image'):
+        LabelledBag(write(tmp_path / 'depth', messages))
+    messages.append(('/ground_truth/edges/image', png(1, full(1))))
+    data = LabelledBag(write(tmp_path / 'edges', messages))
+    assert (list(data.tasks), list(data[0].labels)) == (['edges'], ['edges'])
+    issue = 'depth camera is not used: /camera/depth has no header stamp of an image'
+    assert issue in list(data.issues)
+
+
+@pytest.mark.parametrize(('options', 'believed'), [({}, 15.0), ({'max_depth': 40}, 30.0)])
+def test_depth_that_no_sensor_measures_is_no_label(tmp_path, options, believed):
+    depth = np.uint16([[0, 1], [15000, 30000], [50000, 65535]])
+    found = one(tmp_path, 'depth', raw(1, np.kron(depth, np.ones((2, 2), np.uint16))), **options)
+    known = found[np.isfinite(found)]
+    assert (known.min(), known.max()) == (np.float32(0.001), believed)
+    with pytest.raises(ValueError, match='must be a number of meters above 0, got 0'):
+        LabelledBag(tmp_path / 'bag', max_depth=0)

@@ -113,11 +113,11 @@ def storage_file(path):
     return file
 
 
-def open_recording(path, tasks=('semseg',), camera='', truth=None, classes=None):
+def open_recording(path, tasks=('semseg',), camera='', truth=None, classes=None, **options):
     """Return a recording, and its log of issues."""
     issues = IssueLog()
     chosen = {name: TASKS[name] for name in tasks}
-    config = TruthConfig(camera, truth or {}, classes or ClassMap())
+    config = TruthConfig(camera, truth or {}, classes or ClassMap(), **options)
     return Recording(path, chosen, config, issues), issues
 
 

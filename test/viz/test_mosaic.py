@@ -7,7 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamtl_ros.viz.mosaic import BACKGROUND, COLUMNS, LABEL_HEIGHT, TILE_WIDTH, grid, strip, tile
+from adamtl_ros.tasks import TASKS as TABLE
+from adamtl_ros.viz.legend import Legend, band_height
+from adamtl_ros.viz.mosaic import (
+    BACKGROUND,
+    COLUMNS,
+    GRID_LEGEND,
+    LABEL_HEIGHT,
+    TILE_WIDTH,
+    grid,
+    grid_legend,
+    strip,
+    strip_legend,
+    tile,
+)
 
 TASKS = ('semseg', 'depth', 'edges')
 
@@ -66,6 +79,34 @@ def test_a_task_without_a_result_is_left_empty():
     width = TILE_WIDTH
     assert (made[: len(camera), width : 2 * width] == BACKGROUND).all()
     np.testing.assert_array_equal(made[: len(camera), 2 * width : 3 * width], camera)
+
+
+def test_legends_stand_below_their_tiles():
+    legend = Legend(TABLE)
+    legend.add('semseg', np.full((9, 9), 3, np.uint8))
+    bands = {name: grid_legend(legend, name) for name in ('semseg', 'depth')}
+    camera = tile(plain(10), '')
+    page = grid(camera, dict.fromkeys(TASKS, camera), TASKS, ['something'], bands)
+    height = len(camera) + band_height(GRID_LEGEND)
+    assert page.shape == (2 * height, COLUMNS * TILE_WIDTH, 3)
+    below = np.split(page[len(camera) : height], COLUMNS, 1)
+    for band, expected in zip(below, (None, bands['semseg'], bands['depth'], None), strict=True):
+        np.testing.assert_array_equal(band, BACKGROUND if expected is None else expected)
+    assert height % 2 == 0
+
+
+def test_legends_of_a_row_are_in_its_columns():
+    legend = Legend(TABLE)
+    legend.add('semseg', np.arange(12, dtype=np.uint8)[None])
+    row = strip(tile(plain(10), ''), {}, TASKS)
+    made = strip_legend(legend, TASKS)
+    assert made.shape[1] == row.shape[1]
+    camera, *others = np.split(made, 4, 1)
+    assert (camera == BACKGROUND).all()
+    assert all((one != BACKGROUND).any() for one in others)
+    # As high as the longest, no higher.
+    legend = Legend(TABLE)
+    assert len(strip_legend(legend, ('edges',))) < len(made) / 2
 
 
 @pytest.mark.parametrize('text', ['', 'hard'])

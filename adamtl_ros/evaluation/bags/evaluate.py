@@ -16,7 +16,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from adamtl_ros.bags.ground_truth import TruthConfig
 from adamtl_ros.bags.reader import IssueLog, bag_name
 from adamtl_ros.evaluation.bags.outputs import (
     PREDICTIONS,
@@ -180,9 +179,8 @@ def score_recording(
     result = BagResult(model.result_name, '', IssueLog())
     if settings.out:
         remove_outputs(settings.out / model.result_name)
-    truth = TruthConfig(settings.camera, settings.truth, settings.classes)
     try:
-        recording = Recording(path, model.tasks, truth, result.issues)
+        recording = Recording(path, model.tasks, settings.truth_config, result.issues)
         result.digest = bag_digest(path)
     except (ValueError, OSError) as error:
         result.failure = str(error)

@@ -17,7 +17,8 @@ from adamtl_ros.bags.writer import LABEL_INFO, STATS, header, label_info, own_ty
 from adamtl_ros.evaluation.bags.result import STAGES, WORK
 from adamtl_ros.tasks import Kind
 from adamtl_ros.viz.colorize import colorize
-from adamtl_ros.viz.mosaic import add_stream, grid, tile
+from adamtl_ros.viz.legend import Legend
+from adamtl_ros.viz.mosaic import add_stream, grid, grid_legend, tile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -145,6 +146,7 @@ class Video:
         self._container: Any = None
         self._stream: Any = None
         self._first = 0
+        self._legend = Legend(tasks)
 
     def add(self, frame: Frame, inference: Inference, cost: FrameCost) -> None:
         """Draw a frame."""
@@ -152,6 +154,9 @@ class Video:
             name: tile(colorize(self._tasks[name], result), name)
             for name, result in inference.results.items()
         }
+        for name, result in inference.results.items():
+            self._legend.add(name, result)
+        legends = {name: grid_legend(self._legend, name) for name in tiles}
         lines = [
             self._model,
             f'spent {cost.macs / 1e6:.0f} of {cost.macs_full / 1e6:.0f} M MACs'
@@ -160,7 +165,8 @@ class Video:
             f' windows {cost.windows_run} of {inference.cost.windows_total}',
             f'inference {cost.infer_ms:.1f} ms',
         ]
-        self._encode(grid(tile(frame.image, 'camera'), tiles, self._tasks, lines), frame.recorded)
+        camera = tile(frame.image, 'camera')
+        self._encode(grid(camera, tiles, self._tasks, lines, legends), frame.recorded)
 
     def close(self) -> None:
         """Close the file."""

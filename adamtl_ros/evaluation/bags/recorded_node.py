@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rosbags.image import message_to_cvimage
 
-from adamtl_ros.bags.ground_truth import TruthConfig
 from adamtl_ros.bags.reader import BagError, IssueLog, StampIndex, bag_name, open_bag
 from adamtl_ros.bags.writer import STATS
 from adamtl_ros.evaluation.bags.process import prefetch
@@ -69,11 +68,10 @@ def evaluate_recorded_node(
     """
     started = time.perf_counter()
     issues = IssueLog()
-    config = TruthConfig(settings.camera, settings.truth, settings.classes)
     with open_bag(recorded) as reader:
         outputs = _NodeOutputs(recorded, reader)
         tasks = {name: task for name, task in tasks.items() if name in outputs.tasks}
-        recording = Recording(path, tasks, config, issues)
+        recording = Recording(path, tasks, settings.truth_config, issues)
         result = BagResult(bag_name(path), bag_digest(path), issues, recording.camera)
         result.expected = recording.expected
         result.origins = {task: s.origin for task, s in recording.truth.sources.items()}

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from adamtl_ros.bags.ground_truth import ClassMap
+from adamtl_ros.bags.ground_truth import ClassMap, TruthConfig, check_max_depth
 from adamtl_ros.evaluation.bags.scores import Scores
+from adamtl_ros.labels import MAX_DEPTH_M
 from adamtl_ros.nn.swin.windows import window_grid
 from adamtl_ros.viz.colorize import colorize
-from adamtl_ros.viz.mosaic import strip, tile
+from adamtl_ros.viz.legend import Legend
+from adamtl_ros.viz.mosaic import strip, strip_legend, tile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -129,6 +131,7 @@ class EvaluationSettings:
         out: Folder for predictions and videos; None to write none.
         shown: Budget whose results are written and drawn.
         adapter: Adapter file for the model; None for no adapters.
+        max_depth: Greatest depth of the ground truth that is believed [m].
 
     """
 
@@ -143,14 +146,22 @@ class EvaluationSettings:
     out: Path | None = None
     shown: float = 0.35
     adapter: Path | None = None
+    max_depth: float = MAX_DEPTH_M
+
+    @property
+    def truth_config(self) -> TruthConfig:
+        """Topics and meaning of the ground truth."""
+        return TruthConfig(self.camera, self.truth, self.classes, max_depth=self.max_depth)
 
     def __post_init__(self) -> None:
-        """Check the budgets.
+        """Check the budgets and the greatest depth.
 
         Raises:
-            ValueError: Budgets out of range or order, or without full budget.
+            ValueError: Budgets out of range or order, or without full budget; a depth that is not
+                above 0.
 
         """
+        check_max_depth(self.max_depth)
         for budget in self.budgets:
             if not 0 < budget <= 1:
                 raise ValueError(f'a budget must lie in (0, 1], got {budget}')
@@ -447,6 +458,10 @@ def _qualifies(chosen: list[Example], cost: FrameCost, *, sign: int) -> bool:
 
 def _draw(frame: Frame, results: Mapping[str, Any], tasks: Mapping[str, Task]) -> bytes:
     tiles = {name: tile(colorize(tasks[name], one), name) for name, one in results.items()}
-    picture = strip(tile(frame.image, 'camera'), tiles, tasks)
+    legend = Legend(tasks)
+    for name, one in results.items():
+        legend.add(name, one)
+    row = strip(tile(frame.image, 'camera'), tiles, tasks)
+    picture = np.vstack([row, strip_legend(legend, tasks)])
     data: bytes = cv2.imencode('.jpg', cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
     return data

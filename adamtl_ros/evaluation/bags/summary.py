@@ -113,6 +113,7 @@ def _settings(settings: EvaluationSettings, tasks: Mapping[str, Task]) -> dict[s
         'threads': settings.threads,
         'realtime': settings.realtime,
         'shown': settings.shown,
+        'max_depth': settings.max_depth,
     }
 
 

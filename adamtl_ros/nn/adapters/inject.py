@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from adamtl_ros.nn.adapters.lora import LoraConfig
     from adamtl_ros.nn.layers import LoRALinear
     from adamtl_ros.nn.network import AdaptiveNetwork
-    from adamtl_ros.nn.swin.encoder import SwinBlock, SwinStage
+    from adamtl_ros.nn.swin.encoder import SwinBlock, SwinEncoder, SwinStage
 
 PARTS = ('shared', 'task', 'norm', 'patch_embed', 'merging', 'position_bias', 'decoders')
 """Groups of parameters that are trained with adapters."""
@@ -44,8 +44,8 @@ def inject(
     if network.adapters is not None:
         raise ValueError('the network has adapters already, remove them first')
     config.check(network.arch, network.tasks)
-    for stage, layer in enumerate(network.encoder.layers):
-        _inject_stage(cast('SwinStage', layer), config, stage, generator)
+    for number, stage in enumerate(_stages(network)):
+        _inject_stage(stage, config, number, generator)
     network.adapters = config
     network.encoder.train(network.encoder.training)
 
@@ -168,14 +168,19 @@ def _add_pair(
 
 
 def _blocks(network: AdaptiveNetwork) -> Iterator[SwinBlock]:
-    for stage in network.encoder.layers:
-        yield from cast('SwinStage', stage).blocks  # type: ignore[misc]
+    for stage in _stages(network):
+        yield from stage.blocks  # type: ignore[misc]
+
+
+def _stages(network: AdaptiveNetwork) -> list[SwinStage]:
+    """Return the stages of a network whose encoder `LoraConfig.check()` has accepted."""
+    return list(cast('SwinEncoder', network.encoder).layers)  # type: ignore[arg-type]
 
 
 def _bypassed(network: AdaptiveNetwork, config: LoraConfig) -> Iterator[LoRALinear]:
     """Yield the layers whose pair cannot be merged."""
-    for number, stage in enumerate(network.encoder.layers):
-        last = cast('SwinBlock', cast('SwinStage', stage).blocks[-1])
+    for number, stage in enumerate(_stages(network)):
+        last = cast('SwinBlock', stage.blocks[-1])
         for name in config.shared_layers:
             if not config.can_merge(name, number, last=True):
                 yield layer_of(last, name)

@@ -4,7 +4,8 @@
 
 All decoders of a network form one module, a `ModuleDict` by task name, since they run side by
 side: `forward(features, tasks, mergings)`, `macs(arch, grids, channels)` for one of them, and
-`normalized_features`, which says what the encoder must give. Imports layers and the
+`normalized_features`, which says what the encoder must give, and `neck`, a module before them that
+all tasks share, if any. Imports layers and the
 architecture's sizes. Start reading at `fpn`, that of convolutional encoders, which has a neck
 that all tasks share; `pyramid` is that of Swin, `hrnet` that of the released MTLoRA networks.
 """

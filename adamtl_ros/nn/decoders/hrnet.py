@@ -21,11 +21,11 @@ from adamtl_ros.nn.layers import WeightCache
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from adamtl_ros.nn.architecture import SwinArchitecture
+    from adamtl_ros.nn.architecture import Architecture
     from adamtl_ros.nn.layers import LoRALinear
 
 
-def level_dims(arch: SwinArchitecture) -> tuple[int, ...]:
+def level_dims(arch: Architecture) -> tuple[int, ...]:
     """Return the channels that each scale is reduced to."""
     return tuple(arch.decoder_dim << stage for stage in range(len(arch.depths)))
 
@@ -41,7 +41,7 @@ class HrnetDecoder(nn.Module):
 
     """
 
-    def __init__(self, arch: SwinArchitecture, channels: int) -> None:
+    def __init__(self, arch: Architecture, channels: int) -> None:
         super().__init__()
         dims = level_dims(arch)
         merged = (*arch.dims[1:], arch.dims[-1])
@@ -92,8 +92,9 @@ class HrnetDecoders(nn.ModuleDict):
     """
 
     normalized_features: ClassVar[bool] = False
+    neck: ClassVar[None] = None
 
-    def __init__(self, arch: SwinArchitecture, channels: Mapping[str, int]) -> None:
+    def __init__(self, arch: Architecture, channels: Mapping[str, int]) -> None:
         """Create a decoder for each task.
 
         Args:
@@ -132,7 +133,7 @@ class HrnetDecoders(nn.ModuleDict):
         }
 
     @staticmethod
-    def macs(arch: SwinArchitecture, grids: Sequence[tuple[int, int]], channels: int) -> int:
+    def macs(arch: Architecture, grids: Sequence[tuple[int, int]], channels: int) -> int:
         """Count the MACs of one decoder.
 
         Args:

@@ -46,6 +46,7 @@ class PyramidDecoders(nn.ModuleDict):
     """
 
     normalized_features: ClassVar[bool] = True
+    neck: ClassVar[None] = None
 
     def __init__(self, arch: Architecture, channels: Mapping[str, int]) -> None:
         """Create a decoder for each task.

@@ -153,7 +153,7 @@ def test_the_video_has_every_image(tmp_path):
     assert len(found) == len(FRAMES)
     times = [time for time, _ in found]
     assert np.diff(times) == pytest.approx([0.1] * (len(FRAMES) - 1), abs=0.002)
-    assert {image.shape for _, image in found} == {(2 * (24 + 240), 4 * 320, 3)}
+    assert {image.shape for _, image in found} == {(2 * (24 + 240 + 54), 4 * 320, 3)}
     # The camera stands at the top left.
     small = np.array([image[24 : 24 + 240 : 5, :320:5] for _, image in found[:2]], float)
     expected = np.array([frame.image for frame in FRAMES[:2]], float)

@@ -90,13 +90,14 @@ def test_settings_say_all_that_decides_but_no_place_on_this_machine(tmp_path):
     classes = ClassMap({'semseg': {3: 'person'}})
     settings = EvaluationSettings(
         'pico', (1.0, 0.5), ('depth',), '/camera', {'depth': '/d'}, classes, 3, realtime=True,
-        out=tmp_path, shown=0.5,
+        out=tmp_path, shown=0.5, max_depth=30.0,
     )  # fmt: skip
     found = build_summary([evaluation()], settings, CHOSEN, 8.0)['settings']
     assert found == {
         'model': {'name': 'pico', 'sha256': ''}, 'budgets': [1.0, 0.5],
         'tasks': ['depth', 'edges'], 'camera': '/camera', 'truth': {'depth': '/d'},
         'classes': {'semseg': {'3': 'person'}}, 'threads': 3, 'realtime': True, 'shown': 0.5,
+        'max_depth': 30.0,
     }  # fmt: skip
     fields = {field.name for field in dataclasses.fields(EvaluationSettings)}
     assert fields - set(found) == {'out', 'adapter'}  # which the model's entry names

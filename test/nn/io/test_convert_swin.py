@@ -9,7 +9,7 @@ import torch
 from helpers import reference_swin, small
 from torch import nn
 
-from adamtl_ros.nn.architecture import architecture
+from adamtl_ros.nn.architecture import SwinArchitecture, architecture
 from adamtl_ros.nn.io.checkpoint import CheckpointError
 from adamtl_ros.nn.io.convert import load_swin, read_pth
 from adamtl_ros.nn.swin.encoder import SwinEncoder
@@ -74,6 +74,7 @@ def file(tmp_path):
 @pytest.mark.parametrize('name', ['tiny', 'base384'])
 def test_features_equal_plain_swin(file, name):
     arch = architecture(name)
+    assert isinstance(arch, SwinArchitecture)
     weights = official_weights(arch)
     encoder = SwinEncoder(arch).eval()
     load_swin(encoder, file(weights))

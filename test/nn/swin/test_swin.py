@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers import reference_swin, small
 
-from adamtl_ros.nn.architecture import architecture
+from adamtl_ros.nn.architecture import SwinArchitecture, architecture
 from adamtl_ros.nn.gating.plan import OFF, uniform_plan
 from adamtl_ros.nn.swin.encoder import Mlp, SwinEncoder, WindowAttention, _attend
 from adamtl_ros.nn.swin.windows import window_grid
@@ -17,6 +17,7 @@ from adamtl_ros.nn.swin.windows import window_grid
 @pytest.mark.parametrize(('name', 'size'), [('tiny', (224, 224)), ('nano', (256, 512))])
 def test_encoder_equals_plain_swin(name, size):
     arch = architecture(name)
+    assert isinstance(arch, SwinArchitecture)
     encoder = small.encoder(arch)
     image = torch.randn(2, 3, *size)
     with torch.no_grad():
