@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
+from adamtl_ros.nn.efficientnet.fold import fold_batch_norms
 from adamtl_ros.runtime.pre_post_processing import Preprocessor, at_focal, postprocess
 from adamtl_ros.tasks import Kind, select
 
@@ -97,7 +98,7 @@ class Engine:
         self.output = output
         self.tasks = tuple(model.network.tasks)
         self._preprocess = Preprocessor(model, self.device)
-        self.backend: Backend = model.network.eval().to(self.device)
+        self.backend: Backend = fold_batch_norms(model.network.eval().to(self.device))
 
     def run(
         self,
