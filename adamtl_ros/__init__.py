@@ -13,7 +13,7 @@ is quick and a ROS node that only needs `adamtl_ros.msg` loads neither torch nor
 
 Example:
     >>> import adamtl_ros
-    >>> engine = adamtl_ros.Engine(adamtl_ros.load_model('scenes_nano'))
+    >>> engine = adamtl_ros.Engine(adamtl_ros.load_model('indoor_lite0'))
     >>> inference = engine.run(image, budget=0.5, tasks=['depth'])  # (H, W, 3) uint8, RGB
     >>> inference.results['depth']  # (H, W) float32, meters
 

@@ -23,7 +23,7 @@ def main() -> None:
     """Run every image at every budget and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('folder', type=Path, help='folder of .jpg and .png images')
-    parser.add_argument('--model', default='scenes_nano', help='file or name of a model')
+    parser.add_argument('--model', default='indoor_lite0', help='file or name of a model')
     parser.add_argument('--budgets', type=float, nargs='+', default=[1.0, 0.75, 0.5])
     options = parser.parse_args()
 

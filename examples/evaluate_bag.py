@@ -22,7 +22,7 @@ def main() -> None:
     """Evaluate, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('bag', type=Path)
-    parser.add_argument('--model', default='scenes_nano', help='file or name of a model')
+    parser.add_argument('--model', default='indoor_lite0', help='file or name of a model')
     parser.add_argument('--budgets', type=float, nargs='+', default=[1.0, 0.5])
     options = parser.parse_args()
 

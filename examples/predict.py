@@ -23,7 +23,7 @@ def main() -> None:
     """Predict, write the picture and print what it cost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('image', type=Path)
-    parser.add_argument('--model', default='scenes_nano', help='file or name of a model')
+    parser.add_argument('--model', default='indoor_lite0', help='file or name of a model')
     parser.add_argument('--budget', type=float, default=1.0, help='fraction of the full MACs')
     parser.add_argument('--out', type=Path, default=Path('prediction.png'))
     options = parser.parse_args()

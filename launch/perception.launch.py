@@ -61,7 +61,9 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'model',
         default_value='',
-        description=f'Weights: scenes_nano (shipped), or the path of a .safetensors file ({KEEP}).',
+        description=(
+            f'Weights: indoor_lite0 (shipped), or the path of a .safetensors file ({KEEP}).'
+        ),
     ),
     DeclareLaunchArgument(
         'adapter',

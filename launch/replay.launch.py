@@ -67,8 +67,8 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument(
         'model',
-        default_value='scenes_nano',
-        description='Weights: scenes_nano (shipped), or the path of a .safetensors file.',
+        default_value='indoor_lite0',
+        description='Weights: indoor_lite0 (shipped), or the path of a .safetensors file.',
     ),
     DeclareLaunchArgument(
         'budget',

@@ -60,7 +60,7 @@ def test_type_checkers_know_the_public_names(tmp_path):
     pytest.importorskip('mypy', reason='needs mypy')
     (tmp_path / 'user.py').write_text(
         'from adamtl_ros import Engine, load_model\n'
-        "reveal_type(Engine(load_model('scenes_nano')).run)\n"
+        "reveal_type(Engine(load_model('indoor_lite0')).run)\n"
         'import adamtl_ros\n'
         'adamtl_ros.predict\n'
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from adamtl_ros.commands.evaluate import metric_names, metric_values
 from adamtl_ros.commands.options import (
+    ADAPTED_WEIGHTS,
     add_model_option,
     add_topic_options,
     parse_names,
@@ -81,7 +82,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add('bags', type=Path, nargs='*', metavar='BAG', help='bags with labels or a depth camera')
     add('--bag', dest='more_bags', type=Path, action='append', default=[], help='the same')
     add('--data', type=Path, metavar='RECIPE', help='recipe whose data replace the bags')
-    add_model_option(parser, '--base')
+    add_model_option(parser, '--base', ADAPTED_WEIGHTS)
     add('--out', type=Path, help='file to write; <name of the bag>.adapter.safetensors')
     add('--tasks', default='', help='separated by commas; all that have labels if not given')
     _number(parser, '--rank', adapters.rank, 'rank of the shared adapters')

@@ -16,13 +16,18 @@ if TYPE_CHECKING:
     from adamtl_ros.training.recipe import Recipe
 
 
-def add_model_option(parser: argparse.ArgumentParser, name: str = '--model') -> None:
-    """Add the option for the model."""
+ADAPTED_WEIGHTS = 'scenes_nano'
+"""Weights that `adapt` takes if none are named: adapters fit Swin encoders only."""
+
+
+def add_model_option(
+    parser: argparse.ArgumentParser, name: str = '--model', default: str = ''
+) -> None:
+    """Add the option for the model; by default, that of `load_model()`."""
     from adamtl_ros.nn.io.checkpoint import DEFAULT_WEIGHTS
 
-    parser.add_argument(
-        name, default=DEFAULT_WEIGHTS, help=f'file or name of a model ({DEFAULT_WEIGHTS})'
-    )
+    default = default or DEFAULT_WEIGHTS
+    parser.add_argument(name, default=default, help=f'file or name of a model ({default})')
 
 
 def add_recipe_options(parser: argparse.ArgumentParser) -> None:

@@ -117,7 +117,7 @@ def evaluate(
         ValueError: Tasks that the model or the data do not have, or that have other classes.
 
     Examples:
-        >>> engine = Engine(load_model('scenes_nano'))
+        >>> engine = Engine(load_model('indoor_lite0'))
         >>> full, half = evaluate(engine, PascalContext(root, 'val'), budgets=(1.0, 0.5))
         >>> full.metrics['semseg']['miou'], half.share
 

@@ -69,7 +69,7 @@ def model_name(path):
 
 def test_swaps_while_frames_arrive(graph, files, offline):
     """Every frame is accounted for, and is of the one adapter that its statistics name."""
-    node = graph.perception(tasks=['depth'])
+    node = graph.perception(model='scenes_nano', tasks=['depth'])
     results = graph.listen(Image, '/adamtl/depth/image', DEEP)
     stats = graph.listen(ComputeStats, '/adamtl/compute_stats', DEEP)
     timer = stream(graph)
@@ -98,7 +98,9 @@ def test_swaps_while_frames_arrive(graph, files, offline):
 
 
 def test_a_change_holds_for_all_cameras(graph, files):
-    graph.perception(tasks=['depth'], cameras=['front', 'left'], adapter=files[0])
+    graph.perception(
+        model='scenes_nano', tasks=['depth'], cameras=['front', 'left'], adapter=files[0]
+    )
     found = {}
     for name in ('front', 'left'):
         graph.listen(Image, f'/adamtl/{name}/depth/image')
@@ -112,7 +114,7 @@ def test_a_change_holds_for_all_cameras(graph, files):
 
 
 def test_the_last_of_several_requests_takes_effect(graph, files):
-    node = graph.perception(tasks=['depth'])
+    node = graph.perception(model='scenes_nano', tasks=['depth'])
     graph.listen(Image, '/adamtl/depth/image')
     stats = graph.listen(ComputeStats, '/adamtl/compute_stats')
     stream(graph)
@@ -124,7 +126,7 @@ def test_the_last_of_several_requests_takes_effect(graph, files):
 
 def test_a_file_that_cannot_be_used_is_refused(graph, files, tmp_path):
     """`ros2 param set` shows the reason, and the current adapter stays."""
-    node = graph.perception(tasks=['depth'], adapter=files[0])
+    node = graph.perception(model='scenes_nano', tasks=['depth'], adapter=files[0])
     engine = node.engine
     other = made.write(tmp_path / 'other.safetensors', base='nano')
     damaged = tmp_path / 'damaged.safetensors'
@@ -144,7 +146,7 @@ def test_a_file_that_cannot_be_used_is_refused(graph, files, tmp_path):
 
 def test_a_file_that_fails_to_load(graph, files, tmp_path):
     """The current adapter stays, the parameter is reset, and diagnostics show the reason."""
-    node = graph.perception(tasks=['depth'], adapter=files[0])
+    node = graph.perception(model='scenes_nano', tasks=['depth'], adapter=files[0])
     health = graph.listen(DiagnosticArray, '/diagnostics')
     engine, bad = node.engine, made.bad(files[1], tmp_path / 'bad.safetensors')
     assert change(graph, 'adapter', bad).successful
@@ -167,7 +169,7 @@ def _models_of(health):
 
 def test_cleanup_during_loading(graph, files):
     """No thread is left, and the next configuration uses the requested adapter."""
-    node = graph.perception()
+    node = graph.perception(model='scenes_nano')
     for path in files:
         assert change(graph, 'adapter', path).successful
         assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
@@ -181,7 +183,7 @@ def test_cleanup_during_loading(graph, files):
 
 
 def test_any_path_is_accepted_before_configuration(graph, files):
-    node = graph.perception(activate=False)
+    node = graph.perception(activate=False, model='scenes_nano')
     assert change(graph, 'adapter', '/nowhere.safetensors').successful
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
     assert change(graph, 'adapter', files[0]).successful

@@ -44,7 +44,7 @@ def test_each_camera_has_its_own_topics(graph):
         return infos and all(len(found) > 2 for found in results.values())
 
     graph.until(all_came)
-    engine = Engine(load_model('scenes_nano'), 'cpu')
+    engine = Engine(load_model(), 'cpu')
     for name, found in results.items():
         expected = engine.run(SHOTS[name], 1.0, ['edges']).results['edges']
         assert all(message.header.frame_id == name for message in found)

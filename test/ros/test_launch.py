@@ -189,5 +189,5 @@ def test_launched_node_runs(graph, monkeypatch):
     thread.start()
     status = service.run()
     thread.join()
-    assert answer == [[0.5, 'scenes_nano']]
+    assert answer == [[0.5, 'indoor_lite0']]
     assert status == 0

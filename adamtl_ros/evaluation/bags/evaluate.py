@@ -92,7 +92,7 @@ def evaluate_bag(
         WorkerProcessError: The worker process has died.
 
     Examples:
-        >>> engine = Engine(load_model('scenes_nano'))
+        >>> engine = Engine(load_model('indoor_lite0'))
         >>> settings = EvaluationSettings(budgets=(1.0, 0.5), shown=0.5)
         >>> result = evaluate_bag(Path('room'), engine, settings)
         >>> result.budgets[1].scores.truth.compute()['depth']['rmse']

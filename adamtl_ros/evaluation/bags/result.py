@@ -135,7 +135,7 @@ class EvaluationSettings:
 
     """
 
-    model: str = 'scenes_nano'
+    model: str = 'indoor_lite0'
     budgets: tuple[float, ...] = (1.0, 0.75, 0.5, 0.35)
     tasks: tuple[str, ...] = ()
     camera: str = ''

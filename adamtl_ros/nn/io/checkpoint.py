@@ -37,7 +37,7 @@ from adamtl_ros.tasks import TASKS, Task
 if TYPE_CHECKING:
     from torch import Tensor
 
-DEFAULT_WEIGHTS = 'scenes_nano'
+DEFAULT_WEIGHTS = 'indoor_lite0'
 """Name of the weights that are used if none are named."""
 MODEL_FORMAT, ADAPTER_FORMAT = 2, 1
 MODEL_KEY, ADAPTER_KEY = 'adamtl', 'adamtl_adapter'
@@ -104,7 +104,7 @@ def load_model(
     Examples:
         >>> model = load_model()
         >>> model.name, model.input_size
-        ('scenes_nano', (192, 256))
+        ('indoor_lite0', (192, 256))
 
     """
     model = _load_base(DEFAULT_WEIGHTS if source is None else source, seed)

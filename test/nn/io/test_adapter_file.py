@@ -48,7 +48,7 @@ def file(tmp_path):
 
 def test_the_lens_is_that_of_the_base(file):
     for focal in (None, 0.9364):
-        assert load_adapted(replace(load_model(), focal=focal), file).focal == focal
+        assert load_adapted(replace(load_model('scenes_nano'), focal=focal), file).focal == focal
 
 
 def maps(model, budget=1.0):
@@ -290,8 +290,8 @@ def test_a_model_read_from_a_file_with_adapters_saves_the_same(file, tmp_path):
 def test_one_loader_for_weights_and_adapters(tmp_path):
     """Without a name it gives the default weights."""
     path = save(tmp_path / 'kitchen.adapter.safetensors', trained())
-    assert load_model().name == DEFAULT_WEIGHTS == 'scenes_nano'
+    assert load_model().name == DEFAULT_WEIGHTS == 'indoor_lite0'
     for adapter in (path, str(path)):
-        assert load_model(adapter=adapter).name == 'scenes_nano+kitchen'
+        assert load_model('scenes_nano', adapter).name == 'scenes_nano+kitchen'
     assert load_model('scenes_nano', path).network.merged
     assert load_model('scenes_nano', '').network.adapters is None
