@@ -140,8 +140,16 @@ def model_file(source: str) -> Path | None:
 # Model files
 
 
-def save_model(model: Model, path: Path) -> None:
-    """Write a model to one `.safetensors` file; adapters are stored unmerged."""
+def save_model(model: Model, path: Path, *, half: bool = False) -> None:
+    """Write a model to one `.safetensors` file; adapters are stored unmerged.
+
+    Args:
+        model: Model to write.
+        path: File to write.
+        half: Store weights in 16 bits where that changes them by at most a thousandth of a
+            tensor's largest value. They are read as 32 bits.
+
+    """
     network = model.network
     header = {
         'format': MODEL_FORMAT,
@@ -157,6 +165,8 @@ def save_model(model: Model, path: Path) -> None:
         'focal': check_focal(model.focal),
     }
     tensors = {key: value.contiguous() for key, value in network.state_dict().items()}
+    if half:
+        tensors = {key: _to_half(value) for key, value in tensors.items()}
     path.write_bytes(save(tensors, {MODEL_KEY: json.dumps(header)}))  # by the umask, not 0600
 
 

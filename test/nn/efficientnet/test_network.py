@@ -97,3 +97,18 @@ def test_a_file_brings_it_back(tmp_path):
         for budget in (1.0, 0.5):
             for name, raw in network(IMAGES, budget).maps.items():
                 assert torch.equal(loaded(IMAGES, budget).maps[name], raw)
+
+
+def test_half_of_the_size_and_nearly_the_same(tmp_path):
+    network = small.lite()
+    whole, half = tmp_path / 'whole.safetensors', tmp_path / 'half.safetensors'
+    save_model(Model(network, 'lite'), whole)
+    save_model(Model(network, 'lite'), half, half=True)
+    assert half.stat().st_size < 0.6 * whole.stat().st_size
+    loaded = read_model(half).network
+    assert {weight.dtype for weight in loaded.parameters()} == {torch.float32}
+    for name, weight in network.named_parameters():
+        largest = float(weight.abs().max())
+        torch.testing.assert_close(
+            loaded.get_parameter(name), weight, rtol=0, atol=1e-3 * largest + 1e-12
+        )
