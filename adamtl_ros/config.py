@@ -91,9 +91,12 @@ def _from_union(kind: Any, value: Any, name: str) -> Any:
     if value is None:
         return None
     option = next(one for one in get_args(kind) if one is not type(None))
-    if dataclasses.is_dataclass(option) and not isinstance(value, dict):
-        raise _wrong_type(kind, value, name)
-    return from_dict(option, value, name)
+    if get_origin(option) or (dataclasses.is_dataclass(option) and isinstance(value, dict)):
+        return from_dict(option, value, name)  # an error inside names its own entry
+    try:
+        return from_dict(option, value, name)
+    except ConfigError as error:
+        raise _wrong_type(kind, value, name) from error
 
 
 def _wrong_type(kind: Any, value: Any, name: str) -> ConfigError:

@@ -70,7 +70,7 @@ def test_budgets(tmp_path):
 
 def test_evaluate_bag(tmp_path):
     write_synthetic_bag(tmp_path / 'room', frames=2, size=(96, 128), truth=True)
-    text = run('evaluate_bag', 'room', cwd=tmp_path)
+    text = run('evaluate_bag', 'room', '--model', 'scenes_nano', cwd=tmp_path)
     assert text.startswith('2 labelled images of /camera/image_raw')
     assert text.count('rmse') == 2
 

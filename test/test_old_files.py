@@ -113,8 +113,12 @@ def test_every_entry_of_a_recipe():
     recipe = as_json(read_recipe(FILES / 'recipe.yaml').to_dict())
     expected = json.loads((FILES / 'recipe.json').read_text())
     expected['augmentation']['color'] = expected['augmentation'].pop('colour')  # the name in 0.1
-    for name in ('data', 'validation'):  # what mixtures need came later
-        expected[name] |= {'task_weights': {}, 'sets': [], 'weight': 1.0}
+    # What lenses, mixtures and ladders need came later.
+    expected |= {'focal': None, 'input_size': None, 'ladder': None}
+    for name in ('data', 'validation'):
+        expected[name] |= {'task_weights': {}, 'sets': [], 'weight': 1.0, 'focal': None}
+    for stage in expected['stages']:
+        stage |= {'encoder_lr': None, 'rungs': 4, 'rung_weight': 0.5, 'distillation': 0.5}
     assert recipe == expected
     assert [stage['kind'] for stage in recipe['stages']] == [
         'static',

@@ -237,10 +237,6 @@ class Recipe:
         validation: Data to evaluate on.
         stages: Stages in their order.
         architecture: Name of the architecture.
-        input_size: Height and width of the network's input, if not those of the architecture
-            [px].
-        ladder: Rungs, the full network first, if not those of the architecture; an empty list
-            for a network whose gates are free.
         tasks: Names of the trained tasks; one alone makes a single-task network.
         policy: Decisions of the policy; those of the encoder's default if not given.
         augmentation: Augmentation of training images.
@@ -262,6 +258,10 @@ class Recipe:
             only; with token gates it takes minutes.
         checkpoint_steps: Steps between two checkpoints.
         workers: Number of processes that prepare batches.
+        input_size: Height and width of the network's input, if not those of the architecture
+            [px].
+        ladder: Rungs, the full network first, if not those of the architecture; an empty list
+            for a network whose gates are free.
         focal: Canonical relative focal length: depth is learned as a camera of this focal
             length would show it, and the model scales it to the lens at hand (see
             `adamtl_ros.focal`). None to learn depth as it is, for the lenses of the data alone.
@@ -273,8 +273,6 @@ class Recipe:
     validation: DataConfig
     stages: tuple[Stage, ...]
     architecture: str = 'nano'
-    input_size: tuple[int, int] | None = None
-    ladder: tuple[Rung, ...] | None = None
     tasks: tuple[str, ...] = tuple(TASKS)
     policy: PolicyConfig | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -293,6 +291,8 @@ class Recipe:
     checkpoint_steps: int = 200
     workers: int = 0
     focal: float | None = None
+    input_size: tuple[int, int] | None = None
+    ladder: tuple[Rung, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check entries that depend on each other.

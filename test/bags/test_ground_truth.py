@@ -372,7 +372,8 @@ def test_no_normals_without_a_calibration(tmp_path, info):
     assert 'normals' not in frame.labels
     assert list(recording.truth.sources) == ['depth']
     why = f'no camera_info beside {DEPTH} has a matrix'
-    assert list(notes) == [f'no normals from the depth camera: {why}']
+    others = [note for note in notes if not note.startswith('calibration cannot be read')]
+    assert others == [f'no normals from the depth camera: {why}']
 
 
 def test_a_calibration_that_comes_late_is_found(tmp_path):

@@ -222,7 +222,8 @@ def test_adapters_can_be_evaluated_like_models(bag, tmp_path, capsys):
     model = ['--model', 'b', '--adapter', str(config.out), '--budgets', '1']
     capsys.readouterr()
     assert main(['evaluate', '--config', 'data.yaml', *model]) == 0
-    head, row = (line.split(' | ') for line in capsys.readouterr().out.splitlines())
+    table = capsys.readouterr().out.split('\n\n')[0]
+    head, row = (line.split(' | ') for line in table.splitlines())
     assert dict(zip(head, row, strict=True))['depth rmse'] == after['depth rmse']
     assert main(['evaluate-bag', str(bag), *model, '--shown', '1', '--out', 'found']) == 0
     found = json.loads((tmp_path / 'found' / 'metrics.json').read_text())['settings']['model']

@@ -54,7 +54,7 @@ def test_train_evaluate_and_calibrate(tmp_path, capsys):
 
     evaluate = ['evaluate', '--config', 'recipe.yaml', '--model', model, '--budgets', '1,0.5']
     assert main([*evaluate, '--out', 'values.json']) == 0
-    head, *rows = capsys.readouterr().out.splitlines()
+    head, *rows = capsys.readouterr().out.split('\n\n')[0].splitlines()
     assert head.endswith('depth rmse | edges ods_f')
     assert [row.split(' | ')[0] for row in rows] == ['1.00', '0.50']
     stored = json.loads((tmp_path / 'values.json').read_text())

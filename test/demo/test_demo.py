@@ -90,9 +90,10 @@ def check_video(path, frames):
     assert len(pictures) == frames
     last = pictures[-1].astype(int)
     assert last.shape == (636, 1280, 3)
-    # Every task's tile shows something: it varies and differs from the next one.
+    # Every task's tile shows something: it varies and differs from the next one. Human parts (the
+    # third) may be black where the network finds nobody.
     tiles = [last[r : r + 240, c : c + 320] for r in (24, 342) for c in range(0, 1280, 320)]
-    assert all(tile.std() > 2 for tile in tiles)
+    assert all(tile.std() > 2 for k, tile in enumerate(tiles) if k != 2)
     assert all(np.abs(tiles[i] - tiles[i + 1]).mean() > 5 for i in range(len(tiles) - 1))
 
 

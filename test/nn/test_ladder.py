@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from helpers import small
+from helpers.flops import attention_flops
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -21,6 +22,7 @@ def swin(ladder=small.RUNGS):
     return small.network(arch=replace(small.ARCH, ladder=ladder))
 
 
+ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops}
 NETWORKS = pytest.mark.parametrize('make', [swin, small.lite])
 
 
@@ -28,7 +30,8 @@ def fraction(network, rung, size=(64, 80)):
     """Fraction of the full MACs as torch counts them."""
     counts = []
     for plan in (rung.plan(network.arch.depths), uniform_plan(network.arch.depths)):
-        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        counter = FlopCounterMode(display=False, custom_mapping=ATTENTION)
+        with torch.inference_mode(), counter:
             network.forward_plans(torch.zeros(1, 3, *size), [plan])
         counts.append(counter.get_total_flops())
     return counts[0] / counts[1]

@@ -39,7 +39,7 @@ def test_budget_refuses_other_values(graph, value):
 
 
 def test_budget_changes_what_the_next_frame_costs(graph):
-    graph.perception()
+    graph.perception(model='scenes_nano')
     graph.listen(Image, '/adamtl/edges/image')
     stats = graph.listen(ComputeStats, '/adamtl/compute_stats')
     camera = graph.client.create_publisher(Image, 'image', RELIABLE)

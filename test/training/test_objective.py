@@ -74,6 +74,8 @@ def test_every_loss_of_every_stage_is_finite(kind, gates):
     assert all(value.isfinite() and value.dim() == 0 for value in losses.values())
     assert [name for name, value in losses.items() if value.requires_grad] == ['loss']
     expected = sum(weight * losses[name] for name, weight in WEIGHTS.items())
+    if rungs:
+        expected = expected + made.stage.rung_weight * losses['rungs']
     if spent:
         expected = expected + made.stage.spending_weight * losses['spending']
     torch.testing.assert_close(losses['loss'].detach(), expected, atol=1e-5, rtol=1e-5)
