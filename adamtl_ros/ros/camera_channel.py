@@ -13,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from adamtl_ros.ros.context import CameraFrame
 from adamtl_ros.ros.processor import Processor
 from adamtl_ros.ros.reporter import Reporter
-from adamtl_ros.ros.topics import describe_qos, info_topic, input_qos, is_calibrated
+from adamtl_ros.ros.topics import describe_qos, input_qos, is_calibrated
 
 if TYPE_CHECKING:
     from rclpy.lifecycle import LifecycleNode
@@ -99,7 +99,7 @@ class CameraChannel:
 
     def _subscribe_info(self) -> Subscription[Any]:
         return self._context.node.create_subscription(
-            CameraInfo, info_topic(self._context), self._on_camera_info, input_qos()
+            CameraInfo, self._context.info_topic, self._on_camera_info, input_qos()
         )
 
     def _on_image(self, serialized: bytes, message_type: type[Image | CompressedImage]) -> None:

@@ -52,6 +52,19 @@ class NodeContext:
         """Return the name of an input topic of the camera."""
         return f'{self.camera}/{name}' if self.camera else name
 
+    @property
+    def info_topic(self) -> str:
+        """Full name of the calibration topic of the camera.
+
+        It is `camera_info`, remapped if it is, else beside the image, as in image_transport.
+        """
+        name = self.topic('camera_info')
+        resolved = self.node.resolve_topic_name(name)
+        if resolved != self.node.resolve_topic_name(name, only_expand=True):
+            return str(resolved)
+        image = self.node.resolve_topic_name(self.topic('image'))
+        return f'{image.rpartition("/")[0]}/camera_info'
+
     def private_topic(self, name: str) -> str:
         """Return the name of an output topic of the camera, below the name of the node."""
         return f'~/{self.topic(name)}'

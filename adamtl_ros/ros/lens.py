@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from adamtl_ros.focal import fits_image, info_focal
-from adamtl_ros.ros.topics import info_topic, is_calibrated
+from adamtl_ros.ros.topics import is_calibrated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,15 +75,15 @@ class LensMonitor:
     def _find_problem(self, info: CameraInfo | None, size: tuple[int, int]) -> str:
         if info is None:
             missing = self._waited >= MISSING_AFTER
-            return f'no camera_info on {info_topic(self._context)}' if missing else ''
+            return f'no camera_info on {self._context.info_topic}' if missing else ''
         if not math.isnan(self.focal):
             return ''
         if is_calibrated(info) and not fits_image(info, size):
-            return f'{info_topic(self._context)} does not fit an image of {size[1]}x{size[0]}'
+            return f'{self._context.info_topic} does not fit an image of {size[1]}x{size[0]}'
         return self._uncalibrated()
 
     def _uncalibrated(self) -> str:
-        return f'{info_topic(self._context)} has K = 0: uncalibrated camera'
+        return f'{self._context.info_topic} has K = 0: uncalibrated camera'
 
     def _warn(self, problem: str, info: CameraInfo | None) -> None:
         with self._lock:

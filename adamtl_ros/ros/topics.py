@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from rclpy.publisher import Publisher
     from std_msgs.msg import Header
 
-    from adamtl_ros.ros.context import NodeContext
     from adamtl_ros.tasks import Task
 
 
@@ -85,19 +84,6 @@ def to_message(array: NDArray[np.generic], encoding: str, header: Header) -> Ima
     # Appending bytes takes 0.4 ms for full HD; assigning the array itself takes 467 ms.
     msg.data.frombytes(array.data.cast('B'))
     return msg
-
-
-def info_topic(context: NodeContext) -> str:
-    """Return the full name of the calibration topic of a camera.
-
-    It is `camera_info`, remapped if it is, else beside the image, as in image_transport.
-    """
-    node, name = context.node, context.topic('camera_info')
-    resolved = node.resolve_topic_name(name)
-    if resolved != node.resolve_topic_name(name, only_expand=True):
-        return str(resolved)
-    image = node.resolve_topic_name(context.topic('image'))
-    return f'{image.rpartition("/")[0]}/camera_info'
 
 
 try:
