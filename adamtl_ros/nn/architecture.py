@@ -11,9 +11,6 @@ from typing import Any, ClassVar
 from adamtl_ros.nn.efficientnet.encoder import STEM_CHANNELS, block_configs, feature_blocks
 from adamtl_ros.nn.gating.plan import Rung
 
-DECODER_KINDS = ('pyramid', 'hrnet', 'fpn')
-"""Kinds of decoders: `pyramid` and `hrnet` (that of MTLoRA) for Swin, `fpn` for EfficientNet."""
-
 
 class Architecture:
     """Sizes of an encoder and its decoders.
@@ -26,7 +23,7 @@ class Architecture:
         patch: Stride of the features of the first stage, in pixels; it doubles in each stage.
         window: Side of an attention window, in tokens; 0 without windows.
         stride: Multiple that the sides of an input should be, in pixels.
-        decoder: Kind of decoder, of `DECODER_KINDS`.
+        decoder: Kind of decoder, of `decoders`.
         decoder_dim: Channels inside a decoder.
         input_size: Height and width that the network is meant for, in pixels; others work too.
         ladder: Rungs that it is trained for, the full network first; none if gates decide.

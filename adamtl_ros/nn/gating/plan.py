@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -166,13 +166,9 @@ class Rung:
         blocks = [OFF if number in self.skip else FULL for number in range(sum(depths))]
         return Plan.from_blocks(blocks, depths, self.scale)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serializable dictionary."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Rung:
-        """Create from the dictionary of `to_dict()`.
+        """Create from the dictionary of its fields, with a list for `skip`.
 
         Raises:
             TypeError: Missing or unknown keys.
