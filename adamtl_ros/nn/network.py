@@ -428,6 +428,27 @@ class AdaptiveNetwork(nn.Module):
             self.arch, (height, width), known, config, selected, self.adapters, merged=self.merged
         )
 
+    def rung_fractions(
+        self, size: Sequence[int], tasks: Iterable[str] | None = None
+    ) -> tuple[float, ...]:
+        """Return the fraction of the full MACs of each rung of the ladder, in its order.
+
+        Args:
+            size: Height and width of the images, in pixels.
+            tasks: Names of the tasks in use; all by default.
+
+        Raises:
+            ValueError: An unknown task, or no task.
+
+        """
+        costs = self.budget_model(size, tasks)
+        return tuple(macs / costs.full for macs in self._rung_macs(costs))
+
+    def _rung_macs(self, costs: BudgetModel) -> list[int]:
+        """Return the MACs of each rung, from the budget model at the full input size."""
+        plans = [rung.plan(self.arch.depths) for rung in self.arch.ladder]
+        return [self._scaled(costs, x.scale).complexity.total(x, costs.tasks) for x in plans]
+
     def _scaled(self, costs: BudgetModel, scale: float) -> BudgetModel:
         """Return a budget model at the input size of a scale."""
         return self.budget_model(scaled_size(costs.complexity.size, scale), costs.tasks)
@@ -441,7 +462,7 @@ class AdaptiveNetwork(nn.Module):
 
         """
         plans = [rung.plan(self.arch.depths) for rung in self.arch.ladder]
-        macs = [self._scaled(costs, x.scale).complexity.total(x, costs.tasks) for x in plans]
+        macs = self._rung_macs(costs)
         within = [number for number, spent in enumerate(macs) if spent <= budget * costs.full]
         if within:
             return plans[max(within, key=macs.__getitem__)], False

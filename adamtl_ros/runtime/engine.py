@@ -16,7 +16,7 @@ from adamtl_ros.runtime.pre_post_processing import Preprocessor, at_focal, postp
 from adamtl_ros.tasks import Kind, select
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -48,6 +48,29 @@ class Inference:
     preprocess_ms: float
     infer_ms: float
     postprocess_ms: float
+
+
+@dataclass(frozen=True)
+class RawInference:
+    """Raw maps of one image, before postprocessing.
+
+    Attributes:
+        maps: Raw maps by task name, (channels, h, w) float32: class logits, unscaled normals,
+            logarithms of meters as this camera sees them, or logits of a probability.
+        cost: Compute used by the network.
+        plan: Parts of the encoder that ran.
+        input_size: Height and width of the network input [pixels].
+        preprocess_ms: Time of resizing and normalization [ms].
+        infer_ms: Time of policy, encoder and decoders [ms].
+
+    """
+
+    maps: dict[str, NDArray[np.float32]]
+    cost: Cost
+    plan: Plan
+    input_size: tuple[int, int]
+    preprocess_ms: float
+    infer_ms: float
 
 
 class Backend(Protocol):
@@ -125,6 +148,33 @@ class Engine:
                 outside its range.
 
         """
+        raw = self.infer(image, budget, tasks, focal)
+        begin = time.perf_counter()
+        size = raw.input_size if self.output == 'network' else (image.shape[0], image.shape[1])
+        results = self.postprocess(raw.maps, size)
+        elapsed = (time.perf_counter() - begin) * 1000
+        times = raw.preprocess_ms, raw.infer_ms, elapsed
+        return Inference(results, raw.cost, raw.plan, raw.input_size, *times)
+
+    def infer(
+        self,
+        image: NDArray[np.uint8],
+        budget: float = 1.0,
+        tasks: Iterable[str] | None = None,
+        focal: float | None = None,
+    ) -> RawInference:
+        """Compute the raw maps of the requested tasks of an image.
+
+        Args:
+            image: See `run()`, as for the others.
+            budget: Fraction of the full MACs that may be spent.
+            tasks: Names of the requested tasks; all if not given.
+            focal: Relative focal length of the image.
+
+        Raises:
+            ValueError: As `run()`.
+
+        """
         _check_image(image)
         requested = select(self.tasks if tasks is None else tasks, self.tasks)
         clock = [time.perf_counter()]
@@ -132,21 +182,19 @@ class Engine:
         clock.append(time.perf_counter())
         with torch.inference_mode():
             prediction = self.backend(batch, budget, requested)
-        planes = {name: raw[0].float().cpu().numpy() for name, raw in prediction.maps.items()}
-        clock.append(time.perf_counter())
-        size = self._result_size(image, batch)
-        all_tasks = self.model.network.tasks
-        if self.model.focal is not None:
-            planes |= {
-                name: at_focal(raw, focal, self.model.focal)
-                for name, raw in planes.items()
-                if all_tasks[name].kind is Kind.DEPTH
-            }
-        results = {name: postprocess(all_tasks[name], raw, size) for name, raw in planes.items()}
+        maps = {name: raw[0].float().cpu().numpy() for name, raw in prediction.maps.items()}
         clock.append(time.perf_counter())
         input_size = (batch.shape[2], batch.shape[3])
         cost, plan = prediction.costs[0], prediction.plans[0]
-        return Inference(results, cost, plan, input_size, *(np.diff(clock) * 1000))
+        times = np.diff(clock) * 1000
+        return RawInference(self._for_lens(maps, focal), cost, plan, input_size, *times)
+
+    def postprocess(
+        self, maps: Mapping[str, NDArray[np.float32]], size: tuple[int, int]
+    ) -> dict[str, NDArray[np.generic]]:
+        """Convert raw maps to results of a height and width [pixels]; see `postprocess()`."""
+        tasks = self.model.network.tasks
+        return {name: postprocess(tasks[name], raw, size) for name, raw in maps.items()}
 
     def warm_up(self, height: int = 480, width: int = 640) -> None:
         """Run on noise, so that the first image is not slower than the others."""
@@ -154,10 +202,17 @@ class Engine:
         for budget in (1.0, 1.0, 0.5):
             self.run(noise, budget)
 
-    def _result_size(self, image: NDArray[np.uint8], batch: Tensor) -> tuple[int, int]:
-        if self.output == 'input':
-            return image.shape[0], image.shape[1]
-        return batch.shape[2], batch.shape[3]
+    def _for_lens(
+        self, maps: dict[str, NDArray[np.float32]], focal: float | None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return raw maps with depth as a lens of a relative focal length sees it."""
+        if self.model.focal is None:
+            return maps
+        tasks = self.model.network.tasks
+        return {
+            name: at_focal(raw, focal, self.model.focal) if tasks[name].kind is Kind.DEPTH else raw
+            for name, raw in maps.items()
+        }
 
 
 def find_device(name: str) -> torch.device:

@@ -26,6 +26,11 @@ ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attenti
 NETWORKS = pytest.mark.parametrize('make', [swin, small.lite])
 
 
+def replace_ladder(network, ladder):
+    network.arch = replace(network.arch, ladder=ladder)
+    return network
+
+
 def fraction(network, rung, size=(64, 80)):
     """Fraction of the full MACs as torch counts them."""
     counts = []
@@ -68,6 +73,15 @@ def test_a_budget_takes_the_largest_rung_within_it(make):
         below = network(IMAGES[:1], costs[0][0] - 0.01)
     assert below.plans[0] == costs[0][1].plan(network.arch.depths)
     assert below.costs[0].floor
+
+
+@NETWORKS
+def test_fractions_of_the_rungs_are_those_that_torch_counts(make):
+    network = make()
+    counted = [fraction(network, rung) for rung in network.arch.ladder]
+    assert network.rung_fractions((64, 80)) == pytest.approx(counted)
+    assert network.rung_fractions((64, 80))[0] == 1
+    assert replace_ladder(network, ()).rung_fractions((64, 80)) == ()
 
 
 @NETWORKS

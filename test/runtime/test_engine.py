@@ -37,6 +37,24 @@ def test_results_at_the_size_of_the_network():
     assert engine.run(image(480, 640), tasks=['depth']).results['depth'].shape == (192, 256)
 
 
+def test_raw_maps_become_the_results_of_a_run():
+    raw = ENGINE.infer(image(123, 77), 0.6, ['semseg', 'normals'])
+    inference = ENGINE.run(image(123, 77), 0.6, ['semseg', 'normals'])
+    height, width = raw.input_size
+    assert {name: plane.shape for name, plane in raw.maps.items()} == {
+        'semseg': (TASKS['semseg'].channels, height // 4, width // 4),
+        'normals': (3, height // 4, width // 4),
+    }
+    assert (raw.cost, raw.plan, raw.input_size) == (
+        inference.cost,
+        inference.plan,
+        inference.input_size,
+    )
+    results = ENGINE.postprocess(raw.maps, (123, 77))
+    for name, result in inference.results.items():
+        np.testing.assert_array_equal(results[name], result)
+
+
 @pytest.mark.parametrize('budget', [1.0, 0.5])
 def test_same_image_same_results_bit_for_bit(budget):
     first, second = (ENGINE.run(image(), budget).results for _ in range(2))
