@@ -3,8 +3,8 @@
 # make test                                        all tests
 # make lint                                        style, types and spelling
 # make benchmark [BAG=path]                        speed, in ratios
-# make comparison                                  trains and scores all rows of the comparison table
-# make shifted                                     the same for ways to adapt to another domain
+# make comparison [PHOTOS=folder]                  trains and scores all rows of the comparison table
+# make drawn shifted                               the same on drawn scenes, and for another domain
 # make coverage                                    all tests, and the lines that they reach
 # make docs                                        the documentation, into site/
 # make setup [ROS=jazzy] [PYTHON=python3]          the environment only; the others call it
@@ -21,11 +21,12 @@ TOPIC ?=
 BUDGET ?=
 SCENARIO ?=
 OUT ?= demo_out
+PHOTOS ?=
 RUN := . tools/activate.bash &&
 SOURCES := $(shell find adamtl_ros launch config msg scripts test/interfaces -type f -not -path '*/__pycache__/*') \
 	CMakeLists.txt package.xml
 
-.PHONY: setup demo test lint coverage docs benchmark comparison shifted clean
+.PHONY: setup demo test lint coverage docs benchmark comparison drawn shifted clean
 
 setup: install/.complete
 
@@ -48,8 +49,8 @@ benchmark: setup
 	@$(RUN) for part in engine network lora memory publishing; do python benchmarks/$$part.py || exit 1; done
 	@$(RUN) for part in governor bag_evaluation; do python benchmarks/$$part.py $(if $(BAG),"$(BAG)") || exit 1; done
 
-comparison shifted: setup
-	@$(RUN) for what in train score time table; do python benchmarks/$@.py $$what || exit 1; done
+comparison drawn shifted: setup
+	@$(RUN) for what in train score time table; do python benchmarks/$@.py $$what $(if $(PHOTOS),--set data.root="$(PHOTOS)" --set validation.root="$(PHOTOS)") || exit 1; done
 
 clean:
 	rm -rf .venv build install

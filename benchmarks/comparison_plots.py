@@ -12,9 +12,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from adamtl_ros.evaluation.metrics import rank_correlation
+from adamtl_ros.tasks import TASKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from comparison_table import Entry, Row, Scores
@@ -24,7 +25,13 @@ TICKS = (100, 200, 400, 800, 1600)
 
 
 def draw_comparison(
-    scores: Scores, entries: Iterable[Entry], path: Path, *, adaptive: str, budget: float
+    scores: Scores,
+    entries: Iterable[Entry],
+    path: Path,
+    tasks: Sequence[str] = tuple(TASKS),
+    *,
+    adaptive: str,
+    budget: float,
 ) -> None:
     """Draw the relative gain by MACs, and the MACs of each image by its difficulty.
 
@@ -32,12 +39,13 @@ def draw_comparison(
         scores: Scores; see `rows()`.
         entries: Entries to show.
         path: PNG file to write.
+        tasks: Names of the tasks of the study.
         adaptive: Name of the entry whose first run is in the second plot.
         budget: Budget of the second plot.
 
     """
     figure, (gain, hard) = _figure()
-    lines = rows(scores, entries)
+    lines = rows(scores, entries, tasks)
     for label in dict.fromkeys(row.label for row in lines if not row.random):
         _points(gain, [row for row in lines if row.label == label], label)
     random = [row for row in lines if row.random]
@@ -49,17 +57,45 @@ def draw_comparison(
     figure.savefig(path, dpi=100)
 
 
-def draw_adaptation(scores: Scores, entries: Iterable[Entry], path: Path) -> None:
+def draw_gains(
+    scores: Scores, entries: Iterable[Entry], path: Path, tasks: Sequence[str] = tuple(TASKS)
+) -> None:
+    """Draw the relative gain by MACs and by time.
+
+    Args:
+        scores: Scores; see `rows()`.
+        entries: Entries to show.
+        path: PNG file to write.
+        tasks: Names of the tasks of the study.
+
+    """
+    figure, (macs, times) = _figure()
+    lines = rows(scores, entries, tasks)
+    for label in dict.fromkeys(row.label for row in lines):
+        some = [row for row in lines if row.label == label]
+        _points(macs, some, label)
+        milliseconds, gains = [row.milliseconds for row in some], [row.delta.mean() for row in some]
+        times.errorbar(milliseconds, gains, [_spread(row) for row in some], fmt='o-', ms=4)
+    macs.set(xlabel='MMACs of an image', ylabel=GAIN)
+    times.set(xlabel='ms of an image, one thread')
+    macs.legend(fontsize=7)
+    figure.savefig(path, dpi=100)
+
+
+def draw_adaptation(
+    scores: Scores, entries: Iterable[Entry], path: Path, tasks: Sequence[str] = tuple(TASKS)
+) -> None:
     """Draw the relative gain by trained parameters, at full budget, and by MACs.
 
     Args:
         scores: Scores; see `rows()`.
         entries: Entries to show.
         path: PNG file to write.
+        tasks: Names of the tasks of the study.
 
     """
     figure, (trained, macs) = _figure()
-    lines = [row for row in rows(scores, entries) if row.trained]
+    lines = [row for row in rows(scores, entries, tasks) if row.trained]
     for label in dict.fromkeys(row.label for row in lines):
         some = [row for row in lines if row.label == label]
         full = max(some, key=lambda row: row.macs)

@@ -66,7 +66,9 @@ class Row:
     random: bool = False
 
 
-def rows(scores: Scores, entries: Iterable[Entry]) -> list[Row]:
+def rows(
+    scores: Scores, entries: Iterable[Entry], tasks: Iterable[str] = tuple(TASKS)
+) -> list[Row]:
     """Return the rows of the table.
 
     Args:
@@ -74,12 +76,13 @@ def rows(scores: Scores, entries: Iterable[Entry]) -> list[Row]:
             number of trained parameters as 'trained' where known. The budget 'random' stands for
             a random policy of the same MACs as the trained one at its 'budget'.
         entries: Entries to show, in this order; those without scores are left out.
+        tasks: Names of the tasks of the study.
 
     Raises:
         ValueError: No scores of the single-task networks that others are compared with.
 
     """
-    single = _per_task(scores, BASELINE)
+    single = _per_task(scores, BASELINE, tasks)
     missing = [task for task, runs in single.items() if not runs]
     if missing:
         raise ValueError(f'there are no scores of single-task networks for {", ".join(missing)}')
@@ -87,16 +90,16 @@ def rows(scores: Scores, entries: Iterable[Entry]) -> list[Row]:
     return [row for entry in entries for row in _rows_of(entry, scores, base)]
 
 
-def markdown(scores: Scores, entries: Iterable[Entry]) -> str:
+def markdown(scores: Scores, entries: Iterable[Entry], tasks: Iterable[str] = tuple(TASKS)) -> str:
     """Return the table in Markdown; see `rows()`."""
-    found = rows(scores, entries)
+    found, names = rows(scores, entries, tasks), list(tasks)
     counted = all(np.isfinite(row.trained) for row in found)
     head = ['network', 'budget', *['trained'] * counted, 'MMACs', 'ms',
-            *(f'{n} {t.metric}' for n, t in TASKS.items()), 'Δm %']  # fmt: skip
+            *(f'{name} {TASKS[name].metric}' for name in names), 'Δm %']  # fmt: skip
     lines = [_line(head), _line(['---'] * len(head))]
     for row in found:
         values = [_mean_and_spread(row.values[task], 2 if task == 'normals' else 3)
-                  for task in TASKS]  # fmt: skip
+                  for task in names]  # fmt: skip
         trained = [f'{row.trained:,.0f}'] * counted
         numbers = [*trained, f'{row.macs / 1e6:.0f}', f'{row.milliseconds:.1f}']
         delta = _mean_and_spread(row.delta, 2, sign='+')
@@ -107,7 +110,7 @@ def markdown(scores: Scores, entries: Iterable[Entry]) -> str:
 def _rows_of(entry: Entry, scores: Scores, base: dict[str, float]) -> list[Row]:
     """Return the rows of an entry, one per budget."""
     if entry.single_task:
-        runs = _per_task(scores, entry.name)
+        runs = _per_task(scores, entry.name, base)
         return [_summed(entry, runs, base)] if all(runs.values()) else []
     budgets = dict.fromkeys(b for key in _keys(scores, entry.name) for b in scores[key])
     return [_row(entry, b, _runs(scores, entry.name, b), base) for b in budgets]
@@ -117,7 +120,7 @@ def _row(entry: Entry, budget: str, runs: list[Any], base: dict[str, float]) -> 
     label, random = entry.label, budget == 'random'
     if random:
         label, budget = f'{label}, random blocks instead', str(runs[0]['budget'])
-    values = {task: _headline(runs, task) for task in TASKS}
+    values = {task: _headline(runs, task) for task in base}
     return Row(
         label,
         budget if entry.adaptive else '',
@@ -144,12 +147,12 @@ def _summed(entry: Entry, runs: dict[str, list[Any]], base: dict[str, float]) ->
 def _gains(values: dict[str, np.ndarray], base: dict[str, float]) -> np.ndarray:
     seeds = range(min(map(len, values.values())))
     return np.array([
-        delta_m({t: float(values[t][s]) for t in TASKS}, base, TASKS) for s in seeds
+        delta_m({t: float(values[t][s]) for t in base}, base, base) for s in seeds
     ])  # fmt: skip
 
 
-def _per_task(scores: Scores, name: str) -> dict[str, list[Any]]:
-    return {task: _runs(scores, f'{name}_{task}', '1.0') for task in TASKS}
+def _per_task(scores: Scores, name: str, tasks: Iterable[str]) -> dict[str, list[Any]]:
+    return {task: _runs(scores, f'{name}_{task}', '1.0') for task in tasks}
 
 
 def _keys(scores: Scores, name: str) -> list[str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,16 +22,18 @@ import torch
 from comparison_table import markdown
 from random_policy import RandomBackend
 
+from adamtl_ros.commands.options import add_change_option, changes_from
 from adamtl_ros.evaluation.evaluate import evaluate
 from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
+from adamtl_ros.tasks import TASKS
 from adamtl_ros.training.build import build_dataset
 from adamtl_ros.training.optim import count_trained_parameters
 from adamtl_ros.training.recipe import read_recipe
 from adamtl_ros.training.run import MODEL, train
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from comparison_table import Entry, Scores
 
@@ -73,13 +75,17 @@ class Study:
         rows: Rows by name.
         entries: Entries of the table.
         draw: Function that draws the plots into a file.
+        tasks: Names of its tasks.
+        changes: Changes to the recipe of all rows, such as the folder of the data.
 
     """
 
     name: str
     rows: Mapping[str, StudyRow]
     entries: tuple[Entry, ...]
-    draw: Callable[[Scores, Iterable[Entry], Path], None]
+    draw: Callable[[Scores, Iterable[Entry], Path, Sequence[str]], None]
+    tasks: tuple[str, ...] = tuple(TASKS)
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
     def recipe(self, row: str, seed: int, out: Path = Path()) -> Recipe:
         """Return the recipe of a row.
@@ -91,7 +97,8 @@ class Study:
 
         """
         path = Path(__file__).parent / 'recipes' / f'{self.name}.yaml'
-        changes = {**self.rows[row].changes, 'seed': seed, 'name': f'{row}_{seed}'}
+        changes = {**self.changes, **self.rows[row].changes}
+        changes |= {'seed': seed, 'name': f'{row}_{seed}'}
         if self.rows[row].after:
             changes['start'] = str(out / f'{self.rows[row].after}_0' / MODEL)
         return read_recipe(path, changes)
@@ -110,8 +117,14 @@ class Study:
         parser.add_argument('rows', nargs='*', help='rows to train; all if not given')
         parser.add_argument('--out', type=Path, default=Path('runs') / self.name)
         parser.add_argument('--seeds', type=int, default=3, help='maximum per row (%(default)s)')
+        parser.add_argument('--threads', type=int, default=1, help='of torch (%(default)s)')
+        add_change_option(parser)
         options = parser.parse_args()
-        torch.set_num_threads(1)
+        torch.set_num_threads(options.threads)
+        replace(self, changes=changes_from(options)).run(options)
+
+    def run(self, options: argparse.Namespace) -> None:
+        """Run a command of `main()`."""
         if options.command == 'train':
             self.train(options.out, options.rows, options.seeds)
         elif options.command == 'score':
@@ -120,8 +133,8 @@ class Study:
             measure(options.out, self)
         else:
             scores = json.loads((options.out / 'scores.json').read_text())
-            print(markdown(scores, self.entries))
-            self.draw(scores, self.entries, options.out / f'{self.name}.png')
+            print(markdown(scores, self.entries, self.tasks))
+            self.draw(scores, self.entries, options.out / f'{self.name}.png', self.tasks)
 
     def train(self, out: Path, rows: list[str], seeds: int) -> None:
         """Train missing models, the first seed of all rows first.

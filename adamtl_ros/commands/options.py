@@ -33,6 +33,11 @@ def add_model_option(
 def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `recipe_from()` reads."""
     parser.add_argument('--config', type=Path, required=True, help='recipe, as in config/train/')
+    add_change_option(parser)
+
+
+def add_change_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that `changes_from()` reads."""
     parser.add_argument(
         '--set',
         dest='changes',
@@ -47,10 +52,13 @@ def recipe_from(options: argparse.Namespace) -> Recipe:
     """Read the recipe, with the changes of `--set`."""
     from adamtl_ros.training.recipe import read_recipe
 
+    return read_recipe(options.config, changes_from(options))
+
+
+def changes_from(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the entries of a recipe that `--set` replaces."""
     changes = dict(assignment(text, '=', '--set') for text in options.changes)
-    return read_recipe(
-        options.config, {name: _yaml(name, value) for name, value in changes.items()}
-    )
+    return {name: _yaml(name, value) for name, value in changes.items()}
 
 
 def _yaml(name: str, text: str) -> Any:

@@ -19,7 +19,15 @@ from adamtl_ros.bags.reader import header_stamp, open_bag, read_images
 from adamtl_ros.tasks import TASKS, UNLABELLED, Kind
 from adamtl_ros.viz.colorize import colorize
 from adamtl_ros.viz.legend import Legend
-from adamtl_ros.viz.mosaic import add_stream, grid, grid_legend, strip, strip_legend, tile
+from adamtl_ros.viz.mosaic import (
+    add_stream,
+    grid,
+    grid_legend,
+    parts_run,
+    strip,
+    strip_legend,
+    tile,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,8 +168,7 @@ def _lines(stats: ComputeStats | None) -> list[str]:
         stats.model,
         f'budget {stats.effective_budget:.2f}{_limited(stats)}',
         f'spent {stats.macs / 1e6:.0f} of {stats.macs_full / 1e6:.0f} M MACs',
-        f'blocks {stats.blocks_run} of {stats.blocks_total},'
-        f' windows {stats.windows_run} of {stats.windows_total}',
+        parts_run((stats.blocks_run, stats.blocks_total), (stats.windows_run, stats.windows_total)),
         f'inference {stats.infer_ms:.1f} ms',
         f'latency {stats.latency_ms:.1f} ms',
         f'frames processed {stats.frames_processed}',

@@ -3,7 +3,7 @@
 """Loss of a batch in each kind of stage.
 
     stage      gates                    loss
-    static     all open                 weighted sum of the task losses
+    static     all open, or one rung    weighted sum of the task losses
     ladder     rungs of the ladder      the same for each rung, and its difference from the full one
     backbone   random                   the same
     policy,    sampled by the policy    the same + budget loss + gate flip gradient
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from adamtl_ros.nn.gating.execution import PlannedExecution, RelaxedExecution
+from adamtl_ros.nn.gating.execution import PlannedExecution
 from adamtl_ros.nn.gating.gates import GATES, Gates
 from adamtl_ros.nn.gating.plan import uniform_plan
 from adamtl_ros.nn.network import resize_images
@@ -37,7 +37,7 @@ from adamtl_ros.training.losses import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from adamtl_ros.nn.gating.plan import Plan
     from adamtl_ros.nn.network import AdaptiveNetwork, RelaxedPrediction
@@ -139,6 +139,13 @@ def gate_flip_gradient(flip: GateFlip, before: Tensor, after: Tensor) -> Tensor:
     return slope * (flip.probability - flip.probability.detach())
 
 
+def _rungs_needed(stage: Stage) -> int:
+    """Return the number of rungs that an architecture must have for a stage."""
+    if stage.kind == 'ladder':
+        return 2
+    return stage.rung + 1 if stage.rung else 0
+
+
 class MultiTaskLoss(nn.Module):
     """Loss of a batch in a stage; a module, for distributed data parallel (DDP) training.
 
@@ -172,13 +179,14 @@ class MultiTaskLoss(nn.Module):
             labelled: Tasks with labels; not needed without a teacher.
 
         Raises:
-            ValueError: A ladder stage without rungs.
+            ValueError: A stage that needs more rungs than the network has.
 
         """
         super().__init__()
-        if stage.kind == 'ladder' and len(network.arch.ladder) < 2:
+        needed = _rungs_needed(stage)
+        if len(network.arch.ladder) < needed:
             raise ValueError(
-                f"stage 'ladder' needs at least two rungs, '{network.arch.name}' has "
+                f"stage '{stage.kind}' needs at least {needed} rungs, '{network.arch.name}' has "
                 f'{len(network.arch.ladder)}; name them with the entry ladder of the recipe'
             )
         self.network, self.stage, self.teacher = network, stage, teacher
@@ -218,8 +226,10 @@ class MultiTaskLoss(nn.Module):
             return self._adaptive_losses(images, labels, weights, budgets, temperature, generator)
         if self.stage.kind == 'ladder':
             return self._ladder_losses(images, labels, weights, generator)
-        tokens = self.network.encoder.stem(images)
-        maps = self.network.forward_tokens(tokens, self._execution(tokens, generator), self.weights)
+        if self.stage.kind == 'static':
+            maps = self._plan_maps(images, self._static_plan())
+        else:
+            maps = self._random_maps(images, generator)
         losses = self._task_losses(maps, labels, weights)
         return _with_total(self._weighted_sum(losses), losses)
 
@@ -230,34 +240,48 @@ class MultiTaskLoss(nn.Module):
         weights: Mapping[str, Tensor],
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """Return the losses of the full network, and in 'rungs' the sum of those of other rungs.
+        """Return the losses of the first rung, and in 'rungs' the sum of those of the others.
 
         The total has the gradient of all rungs of the step (Yu and Huang 2019, "Universally
-        Slimmable Networks", sections 3.1 and 3.3).
+        Slimmable Networks", sections 3.1 and 3.3). Distilled is the first one, which is the full
+        network under the sandwich rule.
         """
-        full, *others = self._sample_rungs(generator)
-        maps = self._rung_maps(images, full)
+        first, *others = self._sample_rungs(generator)
+        maps = self._plan_maps(images, first)
         losses = self._task_losses(maps, labels, weights)
         targets = {name: raw.detach() for name, raw in maps.items()}
         total, rungs = self._weighted_sum(losses), images.new_zeros(())
         for plan in others:
-            maps = self._rung_maps(images, plan)
+            maps = self._plan_maps(images, plan)
             own = self._weighted_sum(self._task_losses(maps, labels, weights))
             distilled = self._weighted_sum(self._distillation_losses(maps, targets))
             rungs = rungs + torch.lerp(own, distilled.to(own), self.stage.distillation)
         return _with_total(total + self.stage.rung_weight * rungs, {**losses, 'rungs': rungs})
 
     def _sample_rungs(self, generator: torch.Generator) -> list[Plan]:
-        """Return the rungs of a step: the full one, the smallest, and random ones between."""
-        arch = self.network.arch
-        full, *between = [rung.plan(arch.depths) for rung in arch.ladder]
-        smallest = between.pop()
-        count = max(0, self.stage.rungs - 2)
-        order = torch.randperm(len(between), generator=generator, device=generator.device)
-        chosen = [between[number] for number in sorted(order[:count].tolist())]
-        return [full, *chosen, smallest][: self.stage.rungs]
+        """Return the rungs of a step, the largest first."""
+        arch, count = self.network.arch, self.stage.rungs
+        plans = [rung.plan(arch.depths) for rung in arch.ladder]
+        if not self.stage.sandwich:
+            return self._sample_plans(plans, count, generator)
+        full, *between, smallest = plans
+        chosen = self._sample_plans(between, max(0, count - 2), generator)
+        return [full, *chosen, smallest][:count]
 
-    def _rung_maps(self, images: Tensor, plan: Plan) -> dict[str, Tensor]:
+    @staticmethod
+    def _sample_plans(plans: Sequence[Plan], count: int, generator: torch.Generator) -> list[Plan]:
+        """Return some of the plans, in their order."""
+        order = torch.randperm(len(plans), generator=generator, device=generator.device)
+        return [plans[number] for number in sorted(order[:count].tolist())]
+
+    def _static_plan(self) -> Plan:
+        """Return the plan of a static stage."""
+        arch = self.network.arch
+        if self.stage.rung:
+            return arch.ladder[self.stage.rung].plan(arch.depths)
+        return uniform_plan(arch.depths)
+
+    def _plan_maps(self, images: Tensor, plan: Plan) -> dict[str, Tensor]:
         tokens = self.network.encoder.stem(resize_images(images, plan.scale))
         execution = PlannedExecution([plan] * len(images))
         return self.network.forward_tokens(tokens, execution, self.weights)
@@ -325,16 +349,11 @@ class MultiTaskLoss(nn.Module):
     def _weighted_sum(self, losses: Mapping[str, Tensor]) -> Tensor:
         return torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum(0)
 
-    def _execution(
-        self, tokens: Tensor, generator: torch.Generator
-    ) -> PlannedExecution | RelaxedExecution:
-        """Return the execution of a stage without policy: everything on, or random gates."""
-        arch, policy = self.network.arch, self.network.policy.config
-        images = len(tokens)
-        if self.stage.kind == 'static':
-            return PlannedExecution([uniform_plan(arch.depths)] * images)
+    def _random_maps(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return the raw maps under random gates."""
+        tokens = self.network.encoder.stem(images)
         gates = random_gates(self.network, tokens, self.stage.full, generator)
-        return RelaxedExecution(gates, arch.depths, policy.narrow)
+        return self.network.forward_gated(tokens, gates, self.weights)
 
     def _sample_budgets(self, images: int, seed: int) -> Tensor:
         """Sample the budget of a step; a fraction `full` of the images has budget 1, (B,).

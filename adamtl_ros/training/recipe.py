@@ -116,8 +116,10 @@ class Stage:
         temperature: Temperature of the gates at the first and the last step.
         focus: Exponent of the loss in the weight of an image, so that compute goes where the
             loss is high; 0 for equal weights.
-        rungs: Number of rungs of a step of a 'ladder' stage: the largest, the smallest, and
-            random ones between them (Yu and Huang 2019, the sandwich rule).
+        rung: Number of the rung that a 'static' stage trains; 0 for the full network.
+        rungs: Number of rungs of a step of a 'ladder' stage.
+        sandwich: These are the largest, the smallest, and random ones between them (Yu and Huang
+            2019, the sandwich rule); otherwise all are random.
         rung_weight: Weight of the loss of each rung but the largest.
         distillation: Fraction of that loss that compares with the outputs of the largest rung
             (Yu and Huang 2019, in-place distillation) instead of the labels.
@@ -139,7 +141,9 @@ class Stage:
     spending_weight: float = 20.0
     temperature: tuple[float, float] = (2.0, 0.3)
     focus: float = 0.0
+    rung: int = 0
     rungs: int = 4
+    sandwich: bool = True
     rung_weight: float = 0.5
     distillation: float = 0.5
     flips: bool = True
@@ -158,10 +162,10 @@ class Stage:
         low, high = self.budgets
         if not (0 <= self.full <= 1 and 0 < low <= high <= 1 and min(self.temperature) > 0):
             raise RecipeError(f'full in 0..1, budgets in (0, 1], temperatures positive: {self}')
-        if self.rungs < 1 or not 0 <= self.distillation <= 1 or self.rung_weight < 0:
-            raise RecipeError(
-                f'rungs at least 1, distillation in 0..1, rung_weight 0 or more: {self}'
-            )
+        if self.rungs < 1 or self.rung < 0:
+            raise RecipeError(f'rungs must be at least 1, and rung 0 or more: {self}')
+        if not 0 <= self.distillation <= 1 or self.rung_weight < 0:
+            raise RecipeError(f'distillation in 0..1, rung_weight 0 or more: {self}')
 
     @property
     def adaptive(self) -> bool:

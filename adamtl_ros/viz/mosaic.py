@@ -42,6 +42,18 @@ def tile(image: Picture, label: str) -> Picture:
     return made
 
 
+def parts_run(blocks: tuple[int, int], windows: tuple[int, int]) -> str:
+    """Return a line of text about the parts of the encoder that ran.
+
+    Args:
+        blocks: Number of blocks that ran, and of all.
+        windows: The same of attention windows; (0, 0) for an encoder without any.
+
+    """
+    text = f'blocks {blocks[0]} of {blocks[1]}'
+    return f'{text}, windows {windows[0]} of {windows[1]}' if windows[1] else text
+
+
 def grid(
     camera: Picture,
     tiles: Mapping[str, Picture],

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ladder stages: which rungs a step has, what their loss is, and norms that stay."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -18,6 +19,7 @@ from adamtl_ros.training.optim import set_norm_statistics
 from adamtl_ros.training.recipe import DataConfig, Recipe, RecipeError, Stage
 
 torch.set_num_threads(1)
+NORMALIZATION = IMAGENET_MEAN, IMAGENET_STD
 WEIGHTS = {'depth': 2.0, 'saliency': 1.0}
 IMAGES = torch.randint(
     0, 256, (2, 3, 64, 64), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
@@ -28,8 +30,7 @@ LABELS = {'depth': 1 + torch.rand(2, 64, 64), 'saliency': (torch.rand(2, 64, 64)
 def objective(ladder, **stage):
     network = small.lite(ladder).train()
     set_norm_statistics(network, trained=False)
-    normalization = IMAGENET_MEAN, IMAGENET_STD
-    return MultiTaskLoss(network, Stage('ladder', 10, **stage), normalization, 4, WEIGHTS)
+    return MultiTaskLoss(network, Stage('ladder', 10, **stage), NORMALIZATION, 4, WEIGHTS)
 
 
 def test_a_step_has_the_largest_the_smallest_and_some_between():
@@ -44,6 +45,36 @@ def test_a_step_has_the_largest_the_smallest_and_some_between():
     assert seen == {1, 2}
     made.stage = replace(made.stage, rungs=9)
     assert made._sample_rungs(torch.Generator()) == plans
+
+
+def test_without_the_sandwich_every_rung_is_as_likely():
+    made = objective(small.RUNGS, rungs=2, sandwich=False)
+    plans = [rung.plan(small.LITE.depths) for rung in small.RUNGS]
+    pairs = set()
+    for seed in range(60):
+        drawn = made._sample_rungs(torch.Generator().manual_seed(seed))
+        pairs.add(tuple(map(plans.index, drawn)))
+    assert pairs == set(itertools.combinations(range(4), 2))
+
+
+def test_a_static_stage_trains_the_rung_it_is_told():
+    """Its loss is that of the rung alone: with less than full size, other than the full one's."""
+    network = small.lite(small.RUNGS).eval()
+    losses = [
+        MultiTaskLoss(network, Stage('static', 1, rung=rung), NORMALIZATION, 4, WEIGHTS)(
+            IMAGES, LABELS, 1.0, 0
+        )
+        for rung in (0, 3)
+    ]
+    pixels = (IMAGES.float() - 255 * torch.tensor(IMAGENET_MEAN).view(3, 1, 1)) / (
+        255 * torch.tensor(IMAGENET_STD).view(3, 1, 1)
+    )
+    plan = small.RUNGS[3].plan(small.LITE.depths)
+    maps = network.forward_plans(pixels, [plan] * 2, WEIGHTS).maps
+    expected = objective(small.RUNGS)._task_losses(maps, LABELS, {})
+    for name in WEIGHTS:
+        torch.testing.assert_close(losses[1][name], expected[name].detach(), rtol=1e-3, atol=1e-4)
+        assert losses[0][name] != losses[1][name]
 
 
 def test_the_loss_by_hand():
@@ -87,8 +118,12 @@ def test_norms_follow_the_batches_or_stay(trained):
 
 
 def test_a_ladder_stage_needs_rungs():
-    with pytest.raises(ValueError, match="needs at least two rungs, 'small_lite' has 0"):
+    with pytest.raises(ValueError, match="'ladder' needs at least 2 rungs, 'small_lite' has 0"):
         objective(())
+    with pytest.raises(ValueError, match="'static' needs at least 5 rungs, 'small_lite' has 4"):
+        MultiTaskLoss(small.lite(), Stage('static', 1, rung=4), NORMALIZATION, 4, WEIGHTS)
+    with pytest.raises(RecipeError, match='rung 0 or more'):
+        Stage('static', 1, rung=-1)
     with pytest.raises(RecipeError, match=r'distillation in 0\.\.1'):
         Stage('ladder', 1, distillation=1.5)
 

@@ -17,6 +17,7 @@ from adamtl_ros.viz.mosaic import (
     TILE_WIDTH,
     grid,
     grid_legend,
+    parts_run,
     strip,
     strip_legend,
     tile,
@@ -127,3 +128,8 @@ def test_a_text_takes_the_place_of_the_label():
     label, other = (strip(camera, {}, TASKS, text) for text in ('', 'hard'))
     assert (label != other).any()
     np.testing.assert_array_equal(label[20:], other[20:])
+
+
+def test_windows_are_named_where_there_are_any():
+    assert parts_run((3, 10), (12, 90)) == 'blocks 3 of 10, windows 12 of 90'
+    assert parts_run((9, 9), (0, 0)) == 'blocks 9 of 9'

@@ -18,7 +18,7 @@ from adamtl_ros.evaluation.bags.result import STAGES, WORK
 from adamtl_ros.tasks import Kind
 from adamtl_ros.viz.colorize import colorize
 from adamtl_ros.viz.legend import Legend
-from adamtl_ros.viz.mosaic import add_stream, grid, grid_legend, tile
+from adamtl_ros.viz.mosaic import add_stream, grid, grid_legend, parts_run, tile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -161,8 +161,10 @@ class Video:
             self._model,
             f'spent {cost.macs / 1e6:.0f} of {cost.macs_full / 1e6:.0f} M MACs'
             f' ({cost.mac_fraction:.0%})',
-            f'blocks {cost.blocks_run} of {inference.cost.blocks_total},'
-            f' windows {cost.windows_run} of {inference.cost.windows_total}',
+            parts_run(
+                (cost.blocks_run, inference.cost.blocks_total),
+                (cost.windows_run, inference.cost.windows_total),
+            ),
             f'inference {cost.infer_ms:.1f} ms',
         ]
         camera = tile(frame.image, 'camera')
