@@ -8,6 +8,7 @@ those of rclpy and of rosbags alike.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 
     from adamtl_ros.tasks import Task
 
+try:
+    import simplejpeg
+except ImportError:  # as in a ROS installation, where no rosdep key gives it
+    simplejpeg = None
+
 CAMERA_ENCODINGS = (
     *('rgb8', 'bgr8', 'rgba8', 'bgra8', 'mono8', 'mono16', 'rgb16', 'bgr16', 'rgba16', 'bgra16'),
     *('yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv'),
@@ -45,6 +51,8 @@ LABEL_ENCODINGS = {
 }
 """Encodings of ground truth by kind of task; 16 bits of depth are millimeters, 65535 unknown."""
 JPEG_START, JPEG_END = b'\xff\xd8', b'\xff\xd9'
+EXIF, EXIF_END = b'Exif\0\0', 4096
+"""Begin of Exif data, which comes before the picture, and number of bytes that are searched."""
 
 
 class ImageError(ValueError):
@@ -67,8 +75,7 @@ def decode_image(message: Any) -> NDArray[np.uint8]:
 
     """
     if hasattr(message, 'format'):
-        image = _decompress(message, cv2.IMREAD_COLOR)
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        return _decompress_rgb(message)
     if message.encoding not in CAMERA_ENCODINGS:
         known = ', '.join(CAMERA_ENCODINGS)
         raise ImageError(f"encoding '{message.encoding}' is not a camera image; known are: {known}")
@@ -147,6 +154,21 @@ def _rows(message: Any, width: int) -> NDArray[np.uint8]:
         )
     data = np.frombuffer(message.data, np.uint8, needed)
     return data.reshape(message.height, message.step)[:, :width]
+
+
+def _decompress_rgb(message: Any) -> NDArray[np.uint8]:
+    """Return a compressed camera image as RGB.
+
+    simplejpeg takes less than half of OpenCV's time for a JPEG. It knows nothing of Exif, which
+    may say that the picture is to be turned, and leaves some color spaces and damages to OpenCV.
+    """
+    data = bytes(message.data)
+    if simplejpeg and data.startswith(JPEG_START) and EXIF not in data[:EXIF_END]:
+        _check_jpeg(np.frombuffer(data, np.uint8))
+        with contextlib.suppress(ValueError):
+            image: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, 'RGB')
+            return image
+    return cv2.cvtColor(_decompress(message, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def _decompress(message: Any, flags: int, offset: int = 0) -> NDArray[Any]:

@@ -162,6 +162,33 @@ def test_images_that_cannot_be_read(message, text, convert):
         decode_image(convert(message))
 
 
+def test_both_jpeg_decoders_agree(convert, monkeypatch):
+    fast = decode_image(convert(compressed()))
+    assert fast.flags.writeable
+    monkeypatch.setattr('adamtl_ros.bags.images.simplejpeg', None)
+    slow = decode_image(convert(compressed()))
+    # The inverse transforms of two versions of libjpeg-turbo round differently.
+    assert np.abs(fast.astype(int) - slow).max() <= 3
+
+
+def test_a_grey_jpeg(convert):
+    message = CompressedImage(format='jpeg')
+    message.data.frombytes(cv2.imencode('.jpg', GREY)[1].tobytes())
+    got = decode_image(convert(message))
+    assert np.abs(got - np.dstack([GREY] * 3).astype(int)).mean() < 3
+    assert (got[..., 0] == got[..., 2]).all()
+
+
+def test_exif_may_turn_the_picture(convert):
+    # A segment APP1 with one entry: tag 0x112, orientation 6: turn by 90 degrees clockwise.
+    entry = b'\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00'
+    exif = b'Exif\0\0MM\x00*\x00\x00\x00\x08\x00\x01' + entry + bytes(4)
+    segment = b'\xff\xe1' + (len(exif) + 2).to_bytes(2, 'big') + exif
+    turned = broken(kind=compressed, data=WHOLE[:2] + segment + WHOLE[2:])
+    got = decode_image(convert(turned)).astype(int)
+    assert np.abs(got - np.rot90(decode_image(compressed()), -1)).max() <= 3
+
+
 @pytest.mark.parametrize('padding', [b'', bytes(8), bytes(5000)])
 def test_a_jpeg_may_be_padded(padding, convert):
     message = broken(kind=compressed, data=WHOLE + padding)
