@@ -163,7 +163,7 @@ def score(recipe: Recipe, row: StudyRow, model: str) -> dict[str, Any]:
     found = {str(e.budget): e for e in evaluate(engine, dataset, row.budgets, recipe.tasks)}
     if row.random:
         shares = found[str(TARGET)].shares
-        engine.backend = RandomBackend(engine.model.network, float(shares.mean()), recipe.seed)
+        engine.eager.predict = RandomBackend(engine.model.network, float(shares.mean()), recipe.seed)
         found['random'] = evaluate(engine, dataset, (TARGET,))[0]
     trained = 0 if row.weights else count_trained_parameters(engine.model.network, recipe)
     return {

@@ -332,6 +332,68 @@ class AdaptiveNetwork(nn.Module):
         tokens = self.encoder.stem(resize_images(images, plans[0].scale))
         return self.forward_tokens(tokens, PlannedExecution(plans), tasks)
 
+    def static_plan(
+        self, size: Sequence[int], budget: float, tasks: Iterable[str] | None = None
+    ) -> tuple[Plan, bool] | None:
+        """Return the plan of a budget where it does not depend on the image.
+
+        Args:
+            size: Height and width of the images, in pixels.
+            budget: Fraction of the full MACs that may be spent, in (0, 1].
+            tasks: Names of the tasks to predict; all by default.
+
+        Returns:
+            Plan, and whether the budget is below the smallest one; None where the policy looks
+            at the image.
+
+        Raises:
+            ValueError: As `forward()`.
+
+        """
+        costs = self.budget_model(size, tasks)
+        if not 0 < budget <= 1:
+            raise ValueError(f'budget must lie in (0, 1], got {budget}')
+        if self.arch.ladder:
+            return self._choose_rung(costs, budget)
+        return (uniform_plan(self.arch.depths), False) if budget == 1 else None
+
+    def plan_cost(
+        self,
+        plan: Plan,
+        size: Sequence[int],
+        tasks: Iterable[str],
+        ran: Iterable[str] | None = None,
+        *,
+        floor: bool = False,
+    ) -> Cost:
+        """Return the cost of a plan that was chosen without the policy.
+
+        Args:
+            plan: Plan that ran.
+            size: Height and width of the images before the plan scales them, in pixels.
+            tasks: Names of the requested tasks, whose full MACs are the reference.
+            ran: Names of the tasks that were predicted, if not the requested ones.
+            floor: Whether the budget was below the smallest plan.
+
+        """
+        full = self.budget_model(size, tasks)
+        spent = self.budget_model(scaled_size(size, plan.scale), full.tasks if ran is None else ran)
+        return Cost.from_plan(spent, plan, policy_ran=False, floor=floor, full=full)
+
+    def forward_scaled(
+        self, images: Tensor, plan: Plan, tasks: Iterable[str]
+    ) -> dict[str, Tensor]:
+        """Return the raw maps of images that have the input size of a plan already.
+
+        Args:
+            images: Normalized images (B, 3, h, w).
+            plan: Plan of all images.
+            tasks: Names of the tasks to predict, in the order of the table.
+
+        """
+        tokens = self.encoder.stem(images)
+        return self.forward_tokens(tokens, PlannedExecution([plan] * len(images)), tasks)
+
     def forward_train(
         self,
         images: Tensor,
