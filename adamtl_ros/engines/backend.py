@@ -7,9 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from adamtl_ros.nn.gating.plan import Plan
@@ -24,7 +23,11 @@ PRECISIONS = (AUTO, 'float32', 'bfloat16')
 
 
 class EngineError(RuntimeError):
-    """An engine or a precision that cannot be used here; the message says why."""
+    """An engine that cannot be used here; the message says why."""
+
+
+class UnsupportedPrecision(EngineError):  # noqa: N818  a fact about the machine, no failure
+    """A precision that this machine does not have."""
 
 
 @dataclass(frozen=True)

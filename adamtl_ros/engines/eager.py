@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from adamtl_ros.engines.backend import EngineError, RawMaps
+from adamtl_ros.engines.backend import RawMaps, UnsupportedPrecision
 from adamtl_ros.nn.efficientnet.fold import fold_batch_norms
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class TorchBackend:
         """
         self.device, self.precision = torch.device(device), precision
         if precision == 'bfloat16' and not _has_bfloat16(self.device):
-            raise EngineError(f'{self.device} has no bfloat16')
+            raise UnsupportedPrecision(f'{self.device} has no bfloat16')
         self.network = fold_batch_norms(model.network.eval().to(self.device))
         self.predict: Predict = self.network
         self._normalizer = Normalizer(model).to(self.device)

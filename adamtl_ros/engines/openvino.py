@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.jit._trace import TracerWarning
 
-from adamtl_ros.engines.backend import EngineError, Graph, RawMaps
+from adamtl_ros.engines.backend import EngineError, Graph, RawMaps, UnsupportedPrecision
 from adamtl_ros.engines.cache import CacheFolder, key_of, model_key
 from adamtl_ros.engines.eager import Normalizer, TorchBackend, torch_threads
 from adamtl_ros.nn.efficientnet.fold import fold_batch_norms
@@ -55,7 +56,8 @@ def _core() -> Any:
     try:
         import openvino
     except Exception as error:
-        raise EngineError(f"openvino cannot be imported ({error}): pip install openvino") from error
+        reason = f'openvino cannot be imported ({error}); install it with: pip install openvino'
+        raise EngineError(reason) from error
     return openvino.Core()
 
 
@@ -130,7 +132,8 @@ class Converter:
             return self._last[1]
 
     def _convert(self, graph: Graph) -> Any:
-        # `openvino.convert_model()` does the same, and reports to Intel's telemetry.
+        # `openvino.convert_model()` does the same, and reports to Intel's telemetry. Not
+        # `torch.export`: while it records, modules that run on other threads are recorded too.
         from openvino.frontend import FrontEndManager
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -138,7 +141,8 @@ class Converter:
         shape = (1, *graph.size, 3)
         # With gradients enabled, and none to record, the network changes no tensor in place and
         # caches nothing. Plain sizes become constants, as intended for a static graph.
-        warnings.filterwarnings('ignore', category=torch.jit.TracerWarning, module='adamtl_ros')
+        warnings.filterwarnings('ignore', category=TracerWarning, module='adamtl_ros')
+        warnings.filterwarnings('ignore', '.torch.jit.trace', DeprecationWarning)
         with torch_threads(1), torch.enable_grad():
             pixels = torch.zeros(shape, dtype=torch.uint8)
             traced = torch.jit.trace(module, pixels, check_trace=False)
@@ -189,7 +193,7 @@ class Compiler:
         """
         self._cpu, has = capabilities()
         if precision == 'bfloat16' and 'BF16' not in has:
-            raise EngineError(f'this CPU ({self._cpu}) has no bfloat16')
+            raise UnsupportedPrecision(f'this CPU ({self._cpu}) has no bfloat16')
         self._has = has
         self._converter, self._cache = converter, cache
         self._options = {

@@ -380,9 +380,7 @@ class AdaptiveNetwork(nn.Module):
         spent = self.budget_model(scaled_size(size, plan.scale), full.tasks if ran is None else ran)
         return Cost.from_plan(spent, plan, policy_ran=False, floor=floor, full=full)
 
-    def forward_scaled(
-        self, images: Tensor, plan: Plan, tasks: Iterable[str]
-    ) -> dict[str, Tensor]:
+    def forward_scaled(self, images: Tensor, plan: Plan, tasks: Iterable[str]) -> dict[str, Tensor]:
         """Return the raw maps of images that have the input size of a plan already.
 
         Args:

@@ -92,6 +92,8 @@ class AdapterManager:
         with self._lock:
             self._requested, self._on_change = self.adapter, lambda _: None
         self._worker.stop()
+        for engine in (self._base_engine, self.engine):
+            engine.close()
 
     def _change(self, adapter: str) -> None:
         """Load an engine and switch to it, on the thread of the worker."""

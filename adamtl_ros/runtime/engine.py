@@ -258,7 +258,9 @@ class Engine:
             clock.append(time.perf_counter())
             cost, plan = prediction.costs[0], prediction.plans[0]
         maps, times = self._for_lens(raw.maps, focal), np.diff(clock) * 1000
-        return RawInference(maps, cost, plan, size, *times, raw.engine, raw.precision), raw.borrowed
+        made_by = raw.engine, raw.precision
+        found = RawInference(maps, cost, plan, size, float(times[0]), float(times[1]), *made_by)
+        return found, raw.borrowed
 
     @property
     def _policy_backend(self) -> TorchBackend:
