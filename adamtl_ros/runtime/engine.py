@@ -196,7 +196,7 @@ class Engine:
                 outside its range.
 
         """
-        raw, _ = self._infer(image, budget, tasks, focal)
+        raw = self.infer(image, budget, tasks, focal, copy=False)
         begin = time.perf_counter()
         size = raw.input_size if self.output == 'network' else (image.shape[0], image.shape[1])
         results = self.postprocess(raw.maps, size)
@@ -211,6 +211,8 @@ class Engine:
         budget: float = 1.0,
         tasks: Iterable[str] | None = None,
         focal: float | None = None,
+        *,
+        copy: bool = True,
     ) -> RawInference:
         """Compute the raw maps of the requested tasks of an image.
 
@@ -219,16 +221,18 @@ class Engine:
             budget: Fraction of the full MACs that may be spent.
             tasks: Names of the requested tasks; all if not given.
             focal: Relative focal length of the image.
+            copy: Whether the maps get memory of their own. Otherwise it may be that of the
+                engine, which writes over it in its next run.
 
         Returns:
-            Raw maps, in memory of their own, cost and times.
+            Raw maps, cost and times.
 
         Raises:
             ValueError: As `run()`.
 
         """
         raw, borrowed = self._infer(image, budget, tasks, focal)
-        if borrowed:
+        if borrowed and copy:
             raw.maps.update({name: plane.copy() for name, plane in raw.maps.items()})
         return raw
 

@@ -73,7 +73,7 @@ def test_a_change_of_the_adapter_changes_the_graph(files, changes):
     finally:
         manager.stop()
     assert (before.engine, after.engine) == ('openvino', 'openvino')
-    adapted = Engine(load_adapted(base, files[0]), 'cpu').infer(IMAGE_OF_ITS_SIZE)
+    adapted = Engine(load_adapted(base, Path(files[0])), 'cpu').infer(IMAGE_OF_ITS_SIZE)
     for name, plane in adapted.maps.items():
         scale = np.abs(plane).max()
         np.testing.assert_allclose(after.maps[name], plane, atol=2e-3 * scale)
