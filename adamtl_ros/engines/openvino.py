@@ -41,8 +41,8 @@ NAME = 'openvino'
 DEVICE = 'CPU'
 HINTS = {'float32': 'f32', 'bfloat16': 'bf16'}
 """OpenVINO's names of the precisions."""
-MAX_GRAPHS = 16
-"""Graphs in memory, the least recently used of which makes room: two sets of tasks of a ladder."""
+MAX_GRAPHS = 12
+"""Graphs in memory, 20 to 50 MB each; the least recently used makes room."""
 
 
 @lru_cache(maxsize=1)

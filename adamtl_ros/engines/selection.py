@@ -293,7 +293,7 @@ def select_backend(
             return backend, earlier
     trials = Trials(candidates, engine, precision)
     backend, selection = trials.choose()
-    if not trials.failed:  # what fails today may be mended tomorrow
+    if selection.engine != 'torch' or not trials.failed:  # what fails today may be mended tomorrow
         candidates.cache.save(name, json.dumps(asdict(selection)).encode())
     LOGGER.info('%s', selection.table())
     return backend, selection
