@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
+import threading
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -59,9 +59,7 @@ class CacheFolder:
         """Write a file, and remove old ones above the largest size of the folder."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as file:
-                file.write(hashlib.sha256(content).digest() + content)
-            Path(file.name).replace(self.folder / name)
+            _write_whole(self.folder / name, hashlib.sha256(content).digest() + content)
             self._shrink()
         except OSError as error:
             _warn_once(f'compiled graphs are not kept for the next start: {error}')
@@ -74,6 +72,16 @@ class CacheFolder:
                 return
             path.unlink(missing_ok=True)
             total -= status.st_size
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, whoever else writes it."""
+    partial = path.with_name(f'{path.name}.{os.getpid()}.{threading.get_ident()}')
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def default_folder() -> Path:

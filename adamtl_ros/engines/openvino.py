@@ -217,9 +217,9 @@ class Compiler:
             model = self._converter.convert(graph)
             try:
                 compiled = _core().compile_model(model, DEVICE, self._options)
-                self._cache.save(name, compiled.export_model().getvalue())
             except RuntimeError as error:
                 raise EngineError(f'the graph cannot be compiled: {_line(error)}') from error
+            self._store(name, compiled)
         try:
             return CompiledGraph(compiled, graph)
         except RuntimeError as error:
@@ -234,6 +234,14 @@ class Compiler:
         except RuntimeError as error:
             LOGGER.warning('%s is of no use and made again: %s', name, _line(error))
             return None
+
+    def _store(self, name: str, compiled: Any) -> None:
+        try:
+            content = compiled.export_model().getvalue()
+        except RuntimeError as error:
+            LOGGER.warning('a compiled graph is not kept for the next start: %s', _line(error))
+        else:
+            self._cache.save(name, content)
 
     def _name(self, graph: Graph) -> str:
         """Return the name of the file: all that the compiled graph depends on."""
@@ -355,6 +363,8 @@ class OpenVinoBackend:
             self._compile(graph)
         except EngineError as error:
             self._give_up(graph, str(error))
+        except Exception as error:  # noqa: BLE001  whatever it is, torch can run the plan
+            self._give_up(graph, f'{type(error).__name__}: {_line(error)}')
 
     def _compile(self, graph: Graph) -> None:
         if self._take(graph) is not None:

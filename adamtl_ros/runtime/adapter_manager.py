@@ -117,6 +117,8 @@ class AdapterManager:
         with self._lock:
             if adapter != self._requested:
                 return lambda _: None  # a later request is waiting
+            if self.engine is not self._base_engine:
+                self.engine.close()
             self.engine, self.adapter, self.failure = engine, adapter, ''
             return self._on_change
 
