@@ -27,7 +27,10 @@ WARM_UP_ROUNDS = 1
 
 
 def compare_times(
-    runs: Mapping[Key, Callable[[], object]], reference: Callable[[], object], rounds: int
+    runs: Mapping[Key, Callable[[], object]],
+    reference: Callable[[], object],
+    rounds: int,
+    clock: Callable[[], float] | None = None,
 ) -> tuple[dict[Key, float], float]:
     """Time each run relative to a reference that runs right before and after it.
 
@@ -35,6 +38,7 @@ def compare_times(
         runs: Alternatives to time.
         reference: Reference.
         rounds: Number of repetitions, after one for warm-up.
+        clock: Clock [s]; that of this thread if torch has but one, else the wall's.
 
     Returns:
         Median ratio of each run's time to the mean of the two reference times around it; and the
@@ -44,9 +48,9 @@ def compare_times(
     ratios: dict[Key, list[float]] = {key: [] for key in runs}
     references = []
     for round_ in range(rounds + WARM_UP_ROUNDS):
-        before = _time(reference)
+        before = _time(reference, clock)
         for key, run in runs.items():
-            spent, after = _time(run), _time(reference)
+            spent, after = _time(run, clock), _time(reference, clock)
             if round_ >= WARM_UP_ROUNDS:
                 ratios[key].append(2 * spent / (before + after))
                 references.append(after)
@@ -55,8 +59,9 @@ def compare_times(
     return medians, statistics.median(references)
 
 
-def _time(run: Callable[[], object]) -> float:
-    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+def _time(run: Callable[[], object], clock: Callable[[], float] | None) -> float:
+    if clock is None:
+        clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
     begin = clock()
     run()
     return clock() - begin

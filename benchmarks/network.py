@@ -21,11 +21,11 @@ from plans import PLANS, plan_within
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
+from adamtl_ros.engines.eager import TorchBackend
 from adamtl_ros.nn.calibrate import calibrate
 from adamtl_ros.nn.gating.policy import PolicyConfig
 from adamtl_ros.nn.io.checkpoint import Model
 from adamtl_ros.nn.network import AdaptiveNetwork, random_network
-from adamtl_ros.runtime.pre_post_processing import Preprocessor
 from adamtl_ros.runtime.threads import keep_freed_memory, set_threads
 from adamtl_ros.scenes.compose import random_scene
 
@@ -178,10 +178,10 @@ def _resized(
 
 def _frames(network: AdaptiveNetwork, count: int, first: int = 0) -> list[Tensor]:
     """Return images of different scenes at the native size of the network."""
-    preprocess = Preprocessor(Model(network, network.arch.name), torch.device('cpu'))
+    normalized = TorchBackend(Model(network, network.arch.name)).normalized
     height, width = network.arch.input_size
     images = (random_scene(seed).frame(0, (480, 640)).image for seed in range(first, first + count))
-    return [preprocess(cv2.resize(image, (width, height))) for image in images]
+    return [normalized(cv2.resize(image, (width, height))) for image in images]
 
 
 def _options() -> argparse.Namespace:

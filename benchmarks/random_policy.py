@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class RandomBackend:
-    """Backend of the engine that runs a network by plans of random blocks and windows.
+    """Callable that runs a network by plans of random blocks and windows, in place of its policy.
 
     Each plan spends a given fraction of the full MACs, less than one window below it.
     """

@@ -176,7 +176,8 @@ def score(recipe: Recipe, row: StudyRow, model: str) -> dict[str, Any]:
     found = {str(e.budget): e for e in evaluate(engine, dataset, row.budgets, recipe.tasks)}
     if row.random:
         shares = found[str(TARGET)].shares
-        engine.backend = RandomBackend(engine.model.network, float(shares.mean()), recipe.seed)
+        share = float(shares.mean())
+        engine.eager.predict = RandomBackend(engine.model.network, share, recipe.seed)
         found['random'] = evaluate(engine, dataset, (TARGET,))[0]
     trained = 0 if row.weights else count_trained_parameters(engine.model.network, recipe)
     return {

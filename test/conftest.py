@@ -4,6 +4,7 @@
 
 import itertools
 import os
+import tempfile
 from importlib.util import find_spec
 
 import pytest
@@ -14,6 +15,10 @@ settings.register_profile(
     'adamtl', deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile('adamtl')
+# Compiled graphs of tests are nothing for the user's cache, and the choices of the user none for
+# the tests; the processes that tests start share this folder.
+CACHE = tempfile.TemporaryDirectory(prefix='adamtl-test-cache-')
+os.environ['XDG_CACHE_HOME'] = CACHE.name
 # OpenMP threads wait actively: with more of them than cores, everything takes ages.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 

@@ -47,9 +47,9 @@ def run_calibration(model: str, bag: Path, topic: str, images: int, out: Path) -
 
     """
     import numpy as np
-    import torch
 
     from adamtl_ros.bags.reader import find_camera, read_images
+    from adamtl_ros.engines.eager import TorchBackend
     from adamtl_ros.nn.calibrate import calibrate
     from adamtl_ros.nn.io.checkpoint import load_model, save_model
     from adamtl_ros.runtime.pre_post_processing import Preprocessor
@@ -58,9 +58,9 @@ def run_calibration(model: str, bag: Path, topic: str, images: int, out: Path) -
     camera = find_camera(bag, topic)
     count = min(images, camera.frames)
     chosen = set(np.linspace(0, camera.frames - 1, count).astype(int).tolist())
-    preprocess = Preprocessor(loaded, torch.device('cpu'))
+    preprocess, eager = Preprocessor(loaded), TorchBackend(loaded)
     batches = [
-        preprocess(image)
+        eager.normalized(preprocess(image))
         for index, (_, image) in enumerate(read_images(bag, camera))
         if index in chosen
     ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adamtl_ros.commands.options import (
+    add_engine_options,
     add_model_option,
     add_recipe_options,
     join,
@@ -58,6 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         'towards the camera',
     )
     add('--threads', type=int, default=1, help='CPU threads of the network (1)')
+    add_engine_options(parser)
     add('--out', type=Path, help='JSON file for all values')
 
 
@@ -76,6 +78,8 @@ def run(options: argparse.Namespace) -> None:
             parse_names(options.tasks),
             options.protocol,
             options.floors,
+            options.engine,
+            options.precision,
         )
     )
 
@@ -90,6 +94,8 @@ def run_evaluation(
     tasks: Sequence[str] = (),
     protocol: str = 'standard',
     floors: str | None = None,
+    engine: str = 'torch',
+    precision: str = 'float32',
 ) -> str:
     """Score a model on the validation data of a recipe.
 
@@ -104,6 +110,8 @@ def run_evaluation(
         protocol: Name of the protocol of the metrics.
         floors: Depth of the constant answers [m], or 'median' of the training data; no constant
             answers if not given.
+        engine: Engine that runs the network.
+        precision: Its precision.
 
     Returns:
         Human-readable tables: costs and main metrics, then all metrics of each task,
@@ -126,16 +134,17 @@ def run_evaluation(
 
     rules = protocol_named(protocol)
     torch.set_num_threads(threads)
-    engine = Engine(load_model(model, adapter))
+    made = Engine(load_model(model, adapter), engine=engine, precision=precision)
     dataset = build_dataset(recipe.validation, workers=os.cpu_count() or 1)
     constant = None if floors is None else _floors(floors, recipe, dataset, tasks, rules)
     with tqdm(total=len(dataset), unit='image') as bar:
-        rows = evaluate(engine, dataset, budgets, tasks or None, bar.update, rules, constant)
+        rows = evaluate(made, dataset, budgets, tasks or None, bar.update, rules, constant)
     if out:
         about = {'protocol': protocol, 'data': _about(recipe.validation), 'threads': threads}
-        _write(out, engine.model, about, rows, constant)
-    known = engine.model.network.tasks
-    lens = engine.model.focal if 'depth' in rows[0].metrics else None
+        about |= {'engine': made.backend.name, 'precision': made.backend.precision}
+        _write(out, made.model, about, rows, constant)
+    known = made.model.network.tasks
+    lens = made.model.focal if 'depth' in rows[0].metrics else None
     unknown = describe_unknown_lenses(dataset, lens)
     parts = [_table(rows, known), *_details(rows, constant), *([unknown] if unknown else [])]
     return '\n\n'.join(parts)

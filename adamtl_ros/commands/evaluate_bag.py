@@ -15,6 +15,7 @@ from tqdm import tqdm
 from adamtl_ros.bags.ground_truth import ClassMap
 from adamtl_ros.bags.reader import bag_name, find_camera
 from adamtl_ros.commands.options import (
+    add_engine_options,
     add_model_option,
     add_topic_options,
     join,
@@ -218,6 +219,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add('--realtime', action='store_true', help='also emulate which frames a live node would drop')
     add('--shown', type=float, help='budget whose results are written and drawn (the lowest)')
     add('--threads', type=int, default=1, help='CPU threads of the network (1)')
+    add_engine_options(parser)
     add('--workers', type=int, default=1, help='number of processes; each takes whole bags (1)')
     add('--ray', default='', metavar='ADDRESS', help="Ray cluster, such as 'auto'; 'local': here")
     add(
@@ -252,6 +254,8 @@ def run(options: argparse.Namespace) -> int:
         truth=parse_truth(options.truth),
         classes=ClassMap.read(options.classes) if options.classes else ClassMap(),
         threads=options.threads,
+        engine=options.engine,
+        precision=options.precision,
         realtime=options.realtime,
         out=options.out,
         shown=budgets[-1] if options.shown is None else options.shown,

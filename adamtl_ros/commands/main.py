@@ -39,6 +39,7 @@ VERBS = {
     'train': Verb('train a network by a recipe', 'train'),
     'evaluate': Verb('score a model on labelled images', 'evaluate'),
     'calibrate': Verb('fit the budgets of a model to images of your own'),
+    'engines': Verb('time the engines of this machine on a model, and check their results'),
     'import-mtlora': Verb('convert a released MTLoRA checkpoint to a model file'),
     'simulate-governor': Verb('simulate hours of battery, heat and load', 'simulate'),
     'adapt': Verb('adapt a model to a robot by a small adapter file', 'train', failure=2),

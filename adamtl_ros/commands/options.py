@@ -30,6 +30,15 @@ def add_model_option(
     parser.add_argument(name, default=default, help=f'file or name of a model ({default})')
 
 
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the engine and its precision; by default, the reference."""
+    from adamtl_ros.engines.backend import ENGINES, PRECISIONS
+
+    add = parser.add_argument
+    add('--engine', choices=ENGINES, default='torch', help='engine that runs the network (torch)')
+    add('--precision', choices=PRECISIONS, default='float32', help='of the engine (float32)')
+
+
 def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `recipe_from()` reads."""
     parser.add_argument('--config', type=Path, required=True, help='recipe, as in config/train/')

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adamtl_ros.nn.architecture import EfficientNetArchitecture, SwinArchitecture, architecture
-from adamtl_ros.nn.cost.budget import BudgetModel, budget_model, plans_within
+from adamtl_ros.nn.cost.budget import BudgetModel, budget_model, ladder_macs, plans_within
 from adamtl_ros.nn.cost.macs import complexity
 from adamtl_ros.nn.decoders import DECODERS
 from adamtl_ros.nn.efficientnet.encoder import EfficientNetEncoder
@@ -147,6 +147,8 @@ class RelaxedPrediction:
     gates: Gates
 
 
+CACHED_COSTS = 256
+"""Costs of plans that are kept, since each frame of a stream asks for one."""
 SWIN_STD = 0.02
 OUTPUT_STD = 0.01
 """Standard deviation of the last layers of FPN heads, so that no class is certain at first."""
@@ -246,6 +248,7 @@ class AdaptiveNetwork(nn.Module):
         self.decoders = decoders(arch, channels)
         self.calibration: Calibration | None = None
         self.adapters: LoraConfig | None = None
+        self._costs: dict[object, Cost] = {}
 
     @property
     def merged(self) -> bool:
@@ -331,6 +334,71 @@ class AdaptiveNetwork(nn.Module):
         """Return the raw maps of images whose plans have the same scale."""
         tokens = self.encoder.stem(resize_images(images, plans[0].scale))
         return self.forward_tokens(tokens, PlannedExecution(plans), tasks)
+
+    def static_plan(
+        self, size: Sequence[int], budget: float, tasks: Iterable[str] | None = None
+    ) -> tuple[Plan, bool] | None:
+        """Return the plan of a budget where it does not depend on the image.
+
+        Args:
+            size: Height and width of the images, in pixels.
+            budget: Fraction of the full MACs that may be spent, in (0, 1].
+            tasks: Names of the tasks to predict; all by default.
+
+        Returns:
+            Plan, and whether the budget is below the smallest one; None where the policy looks
+            at the image.
+
+        Raises:
+            ValueError: As `forward()`.
+
+        """
+        costs = self.budget_model(size, tasks)
+        if not 0 < budget <= 1:
+            raise ValueError(f'budget must lie in (0, 1], got {budget}')
+        if self.arch.ladder:
+            return self._choose_rung(costs, budget)
+        return (uniform_plan(self.arch.depths), False) if budget == 1 else None
+
+    def plan_cost(
+        self,
+        plan: Plan,
+        size: Sequence[int],
+        tasks: Iterable[str],
+        ran: Iterable[str] | None = None,
+        *,
+        floor: bool = False,
+    ) -> Cost:
+        """Return the cost of a plan that was chosen without the policy.
+
+        Args:
+            plan: Plan that ran.
+            size: Height and width of the images before the plan scales them, in pixels.
+            tasks: Names of the requested tasks, whose full MACs are the reference.
+            ran: Names of the tasks that were predicted, if not the requested ones.
+            floor: Whether the budget was below the smallest plan.
+
+        """
+        full = self.budget_model(size, tasks)
+        spent = self.budget_model(scaled_size(size, plan.scale), full.tasks if ran is None else ran)
+        key = (plan, full.complexity.size, full.tasks, spent.tasks, floor, self.merged)
+        if key not in self._costs:
+            if len(self._costs) >= CACHED_COSTS:
+                self._costs.clear()
+            self._costs[key] = Cost.from_plan(spent, plan, policy_ran=False, floor=floor, full=full)
+        return self._costs[key]
+
+    def forward_scaled(self, images: Tensor, plan: Plan, tasks: Iterable[str]) -> dict[str, Tensor]:
+        """Return the raw maps of images that have the input size of a plan already.
+
+        Args:
+            images: Normalized images (B, 3, h, w).
+            plan: Plan of all images.
+            tasks: Names of the tasks to predict, in the order of the table.
+
+        """
+        tokens = self.encoder.stem(images)
+        return self.forward_tokens(tokens, PlannedExecution([plan] * len(images)), tasks)
 
     def forward_train(
         self,
@@ -442,12 +510,14 @@ class AdaptiveNetwork(nn.Module):
 
         """
         costs = self.budget_model(size, tasks)
-        return tuple(macs / costs.full for macs in self._rung_macs(costs))
+        return tuple(macs / costs.full for macs in self._rungs(costs).values())
 
-    def _rung_macs(self, costs: BudgetModel) -> list[int]:
-        """Return the MACs of each rung, from the budget model at the full input size."""
-        plans = [rung.plan(self.arch.depths) for rung in self.arch.ladder]
-        return [self._scaled(costs, x.scale).complexity.total(x, costs.tasks) for x in plans]
+    def _rungs(self, costs: BudgetModel) -> dict[Plan, int]:
+        """Return the MACs of the plan of each rung, from the budget model at the full size."""
+        known, config, size = tuple(self.tasks.values()), self.policy.config, costs.complexity.size
+        return ladder_macs(
+            self.arch, size, known, config, costs.tasks, self.adapters, merged=self.merged
+        )
 
     def _scaled(self, costs: BudgetModel, scale: float) -> BudgetModel:
         """Return a budget model at the input size of a scale."""
@@ -461,12 +531,11 @@ class AdaptiveNetwork(nn.Module):
             budget: Fraction of the full MACs.
 
         """
-        plans = [rung.plan(self.arch.depths) for rung in self.arch.ladder]
-        macs = self._rung_macs(costs)
-        within = [number for number, spent in enumerate(macs) if spent <= budget * costs.full]
+        rungs = list(self._rungs(costs).items())
+        within = [rung for rung in rungs if rung[1] <= budget * costs.full]
         if within:
-            return plans[max(within, key=macs.__getitem__)], False
-        return plans[macs.index(min(macs))], True
+            return max(within, key=lambda rung: rung[1])[0], False
+        return min(rungs, key=lambda rung: rung[1])[0], True
 
     def _choose_plans(
         self, tokens: Tensor, costs: BudgetModel, budget: float

@@ -31,6 +31,8 @@ class Health:
         trained: Whether the weights are trained, not random.
         adapter_failure: Reason why the last change of the adapter failed; empty if it did not.
         device: Torch device.
+        engine: Engine that was chosen, and its precision.
+        engine_choice: Why it was chosen; empty if there was no choice.
         image_topic: Topic of the images.
         silent_s: Time since the last image [s]; infinite before the first.
         counts: Numbers of frames since activation.
@@ -52,6 +54,8 @@ class Health:
     trained: bool
     adapter_failure: str
     device: str
+    engine: str
+    engine_choice: str
     image_topic: str
     silent_s: float
     counts: FrameCounts
@@ -114,6 +118,8 @@ def _inference(health: Health) -> DiagnosticStatus:
         'latency p50 [ms]': f'{median:.1f}',
         'latency p95 [ms]': f'{high:.1f}',
         'device': health.device,
+        'engine': health.engine,
+        'engine choice': health.engine_choice,
         'tasks': ' '.join(health.tasks),
         'subscribed tasks': ' '.join(health.subscribed),
     }

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from rclpy.clock import Clock
@@ -131,8 +132,9 @@ class PerceptionNode(LifecycleNode):
         self.adapter_parameter = AdapterParameter(self, parameters, model)
         engine = self.adapter_parameter.manager.engine
         size = sum(weight.numel() for weight in engine.model.network.parameters()) / 1e6
-        name = engine.model.name
-        logger.info(f"Model '{name}': {size:.1f} M weights on {engine.device}, {threads} threads")
+        name, backend = engine.model.name, engine.backend
+        made_by = f'{backend.name} {backend.precision} on {engine.device}, {threads} threads'
+        logger.info(f"Model '{name}': {size:.1f} M weights, {made_by}")
         if not model.trained:
             logger.warning(f"Model '{model.name}' is not trained: its results are meaningless")
         if not HAS_LABEL_INFO:
@@ -220,18 +222,36 @@ class AdapterParameter:
 
         """
         self._node, self._parameters = node, parameters
-        device, output = parameters['device'], parameters['output_size']
-
-        def make_engine(model: Model) -> Engine:
-            return Engine(model, device, output)
-
-        self.manager = AdapterManager(model, make_engine, parameters['adapter'], self._on_change)
+        self._engine, self._precision = parameters['engine'], parameters['precision']
+        self._log = EngineLog(node)
+        try:
+            self.manager = AdapterManager(
+                model, self._make_engine, parameters['adapter'], self._on_change
+            )
+        except Exception:
+            self._log.close()
+            raise
         parameters.connect_adapter(self.manager.check, self.manager.request)
+
+    def _make_engine(self, model: Model) -> Engine:
+        """Create an engine; adapters get the one that was chosen for the base."""
+        parameters = self._parameters
+        made = Engine(
+            model,
+            parameters['device'],
+            parameters['output_size'],
+            engine=self._engine,
+            precision=self._precision,
+            wait=False,
+        )
+        self._engine, self._precision = made.backend.name, made.backend.precision
+        return made
 
     def stop(self) -> None:
         """Disconnect from the parameter, and finish loading without effect."""
         self._parameters.connect_adapter()
         self.manager.stop()
+        self._log.close()
 
     def _on_change(self, adapter: str) -> None:
         """Log a change or a failure; called on the thread of the manager."""
@@ -248,6 +268,31 @@ class AdapterParameter:
         """Reset the parameter to the current adapter, unless it has been set again."""
         if self._parameters['adapter'] == refused:
             self._parameters.reset('adapter', self.manager.adapter)
+
+
+class EngineLog(logging.Handler):
+    """Handler that passes what the engines log to the log of a node."""
+
+    def __init__(self, node: LifecycleNode) -> None:
+        super().__init__(logging.INFO)
+        self._logger = node.get_logger()
+        self._source = logging.getLogger('adamtl_ros.engines')
+        self._source.addHandler(self)
+        self._source.setLevel(logging.INFO)
+        self._source.propagate = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a record."""
+        if record.levelno > logging.INFO:  # rclpy allows one severity for each line of code
+            self._logger.warning(record.getMessage())
+        else:
+            self._logger.info(record.getMessage())
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._source.removeHandler(self)
+        self._source.propagate = not self._source.handlers
+        super().close()
 
 
 def _reason(error: Exception) -> str:

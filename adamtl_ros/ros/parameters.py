@@ -21,6 +21,7 @@ from rcl_interfaces.msg import (
 )
 from rclpy.parameter import Parameter
 
+from adamtl_ros.engines.backend import ENGINES, PRECISIONS
 from adamtl_ros.governor.governor import GovernorSettings
 from adamtl_ros.governor.limiters.battery import BatterySettings
 from adamtl_ros.governor.limiters.deadline import DeadlineSettings
@@ -33,7 +34,12 @@ if TYPE_CHECKING:
 
     from rclpy.node import Node
 
-CHOICES = {'image_transport': ('raw', 'compressed'), 'output_size': ('input', 'network')}
+CHOICES = {
+    'engine': ENGINES,
+    'precision': PRECISIONS,
+    'image_transport': ('raw', 'compressed'),
+    'output_size': ('input', 'network'),
+}
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,8 @@ STRUCTURE = (
     Spec('model', f'Weights: {DEFAULT_WEIGHTS} (shipped), or the path of a .safetensors file.'),
     Spec('adapter', 'Path of an adapter file for this model; empty: none.', live=True),
     Spec('device', "Torch device such as cpu or cuda:0, or 'auto': the GPU if there is one."),
+    Spec('engine', "What runs the network: torch, openvino, or 'auto': the fastest that agrees."),
+    Spec('precision', "Precision of the engine: float32, bfloat16, or 'auto', likewise."),
     Spec('threads', 'CPU threads of the network; 0 leaves one core to the robot.', 0, 1024),
     Spec(
         'cameras',

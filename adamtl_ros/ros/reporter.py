@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rclpy.lifecycle import LifecyclePublisher
     from std_msgs.msg import Header
 
+    from adamtl_ros.engines.backend import Backend
     from adamtl_ros.governor.governor import Decision
     from adamtl_ros.ros.context import NodeContext, ProcessedFrame
 
@@ -59,6 +60,8 @@ def frame_stats(frame: ProcessedFrame, times: FrameTimes) -> ComputeStats:
     stats = ComputeStats(
         header=frame.header,
         model=frame.model,
+        engine=frame.inference.engine,
+        precision=frame.inference.precision,
         tasks=list(frame.inference.results),
         **_budget_fields(decision),
         **{name: getattr(cost, name) for name in COST_FIELDS},
@@ -71,10 +74,11 @@ def frame_stats(frame: ProcessedFrame, times: FrameTimes) -> ComputeStats:
     return stats
 
 
-def idle_stats(model: str, decision: Decision) -> ComputeStats:
+def idle_stats(model: str, backend: Backend, decision: Decision) -> ComputeStats:
     """Return statistics without a frame; all times are NaN."""
     times = dataclasses.asdict(FrameTimes())
-    return ComputeStats(model=model, **_budget_fields(decision), **times)
+    made_by = {'engine': backend.name, 'precision': backend.precision}
+    return ComputeStats(model=model, **made_by, **_budget_fields(decision), **times)
 
 
 def complete(stats: ComputeStats, sequence: int, device: str, counts: FrameCounts) -> ComputeStats:
@@ -173,11 +177,13 @@ class Reporter:
         now = self._context.node.get_clock().now()
         self._publishers[1].publish(diagnostics(health, now))
         if not health.new_counts.processed:
-            self.publish_stats(idle_stats(health.model, health.decision))
+            backend = self._context.engine.backend
+            self.publish_stats(idle_stats(health.model, backend, health.decision))
 
     def _health(self, subscribed: tuple[str, ...]) -> Health:
         context, settings = self._context, self._context.settings
-        model = context.engine.model
+        engine = context.engine
+        model, selection = engine.model, engine.selection
         new_counts = self._new_counts()
         return Health(
             node=context.node.get_fully_qualified_name(),
@@ -186,6 +192,8 @@ class Reporter:
             trained=model.trained,
             adapter_failure=context.adapters.failure,
             device=self._device,
+            engine=f'{engine.backend.name} {engine.backend.precision}',
+            engine_choice=selection.reason if selection else '',
             image_topic=self.image_topic,
             silent_s=time.monotonic() - self._last_image,
             counts=self._reported,

@@ -92,6 +92,8 @@ class AdapterManager:
         with self._lock:
             self._requested, self._on_change = self.adapter, lambda _: None
         self._worker.stop()
+        for engine in (self._base_engine, self.engine):
+            engine.close()
 
     def _change(self, adapter: str) -> None:
         """Load an engine and switch to it, on the thread of the worker."""
@@ -115,6 +117,8 @@ class AdapterManager:
         with self._lock:
             if adapter != self._requested:
                 return lambda _: None  # a later request is waiting
+            if self.engine is not self._base_engine:
+                self.engine.close()
             self.engine, self.adapter, self.failure = engine, adapter, ''
             return self._on_change
 

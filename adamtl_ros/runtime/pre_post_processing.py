@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from adamtl_ros.focal import check_focal
+from adamtl_ros.nn.network import resize_images
 from adamtl_ros.tasks import LOG_DEPTH_LIMIT, UNLABELLED, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from adamtl_ros.nn.io.checkpoint import Model
     from adamtl_ros.tasks import Task
@@ -28,27 +28,42 @@ if TYPE_CHECKING:
 
 
 class Preprocessor:
-    """Resizing of RGB images to about the input size of the model, and normalization."""
+    """Resizing of RGB images to about the input size of a model, and to that of a plan."""
 
-    def __init__(self, model: Model, device: torch.device) -> None:
+    def __init__(self, model: Model) -> None:
         self.size = model.input_size
         self.stride = model.network.arch.stride
-        self.device = device
-        scale = 1 / (255 * np.array(model.std, np.float32))
-        offset = np.array(model.mean, np.float32) / np.array(model.std, np.float32)
-        self._scale = torch.from_numpy(scale.astype(np.float32)).to(device)
-        self._offset = torch.from_numpy(offset).to(device)
 
-    def __call__(self, image: NDArray[np.uint8]) -> Tensor:
-        """Convert an (H, W, 3) uint8 RGB image to a (1, 3, h, w) batch, channels last in memory."""
-        height, width = network_size(image.shape[0], image.shape[1], self.size, self.stride)
-        if image.shape[:2] != (height, width):
-            shrink = height < image.shape[0]
-            method = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
-            image = cv2.resize(image, (width, height), interpolation=method)
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
-        normalized = pixels.float().mul_(self._scale).sub_(self._offset)
-        return normalized.permute(2, 0, 1)[None]
+    def network_size(self, image: NDArray[np.uint8]) -> Size:
+        """Return height and width of the network input for an image, (H, W, 3)."""
+        return network_size(image.shape[0], image.shape[1], self.size, self.stride)
+
+    def __call__(self, image: NDArray[np.uint8], scale: float = 1.0) -> NDArray[np.uint8]:
+        """Resize an image to the input size of a plan.
+
+        In two steps, as in training: straight from the camera's size the filter is another one,
+        which costs a network with rungs accuracy (docs/benchmarks.md).
+
+        Args:
+            image: RGB image, (H, W, 3) uint8.
+            scale: Scale of the plan.
+
+        Returns:
+            (h, w, 3) uint8, contiguous.
+
+        """
+        size = self.network_size(image)
+        if image.shape[:2] != size:
+            method = cv2.INTER_AREA if size[0] < image.shape[0] else cv2.INTER_LINEAR
+            image = cv2.resize(image, (size[1], size[0]), interpolation=method)
+        return np.ascontiguousarray(image if scale == 1 else _scaled(image, scale))
+
+
+def _scaled(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    """Resize the full network input to the input size of a plan, both (h, w, 3) uint8."""
+    batch = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    scaled: NDArray[np.uint8] = resize_images(batch, scale)[0].permute(1, 2, 0).numpy()
+    return scaled
 
 
 def network_size(height: int, width: int, target: tuple[int, int], stride: int) -> tuple[int, int]:

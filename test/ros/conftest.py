@@ -34,7 +34,13 @@ class Graph:
         self._spin(self.client)
 
     def perception(self, *, activate=True, namespace='', remaps=(), **parameters):
-        """Make a node; parameters by name, with `__` for a dot, and remaps as 'from:=to'."""
+        """Make a node; parameters by name, with `__` for a dot, and remaps as 'from:=to'.
+
+        Its engine is torch unless a parameter says otherwise, since a choice takes seconds; None
+        leaves a parameter to its default.
+        """
+        parameters = {'engine': 'torch', 'precision': 'float32', **parameters}
+        parameters = {name: value for name, value in parameters.items() if value is not None}
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         node = PerceptionNode(
             context=self.context,

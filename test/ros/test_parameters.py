@@ -14,7 +14,7 @@ from adamtl_ros.tasks import TASKS
 
 
 def test_defaults_are_those_of_the_file(graph):
-    node = graph.perception(activate=False)
+    node = graph.perception(activate=False, engine=None, precision=None)
     assert [spec.name for spec in SPECS] == list(default_values())
     for name, value in default_values().items():
         assert node.parameters[name] == value

@@ -16,6 +16,7 @@ from adamtl_ros.runtime.adapter_manager import AdapterManager
 from adamtl_ros.runtime.engine import Engine
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8)
+IMAGE_OF_ITS_SIZE = np.random.default_rng(0).integers(0, 256, (192, 256, 3), np.uint8)
 TIMEOUT_S = 60
 CHANGES, SETTLED, GROWTH_KB = 24, 12, 12_000
 
@@ -54,6 +55,29 @@ class ChangeLog:
 
 def engine_of(model):
     return Engine(model, 'cpu')
+
+
+def test_a_change_of_the_adapter_changes_the_graph(files, changes):
+    pytest.importorskip('openvino', reason='needs openvino')
+    base = load_model('scenes_nano')
+
+    def make_engine(model):
+        return Engine(model, 'cpu', engine='openvino', wait=False)
+
+    manager = AdapterManager(base, make_engine, '', changes)
+    try:
+        before = manager.engine.infer(IMAGE_OF_ITS_SIZE)
+        manager.request(str(files[0]))
+        changes.wait(1)
+        after = manager.engine.infer(IMAGE_OF_ITS_SIZE)
+    finally:
+        manager.stop()
+    assert (before.engine, after.engine) == ('openvino', 'openvino')
+    adapted = Engine(load_adapted(base, Path(files[0])), 'cpu').infer(IMAGE_OF_ITS_SIZE)
+    for name, plane in adapted.maps.items():
+        scale = np.abs(plane).max()
+        np.testing.assert_allclose(after.maps[name], plane, atol=2e-3 * scale)
+    assert any(np.abs(after.maps[n] - before.maps[n]).max() > 0.01 for n in after.maps)
 
 
 @pytest.fixture

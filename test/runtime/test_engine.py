@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers import small
 
-from adamtl_ros.nn.io.checkpoint import load_model
+from adamtl_ros.nn.io.checkpoint import Model, load_model
 from adamtl_ros.runtime.engine import Engine, find_device
 from adamtl_ros.runtime.threads import default_threads, set_threads
 from adamtl_ros.tasks import TASKS
@@ -66,6 +67,72 @@ def test_only_requested_tasks():
     inference = ENGINE.run(image(), 0.7, ['edges'])
     assert list(inference.results) == ['edges']
     assert inference.cost.fraction <= 0.7
+
+
+def test_graphs_give_the_results_of_torch(tmp_path, monkeypatch):
+    pytest.importorskip('openvino', reason='needs openvino')
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    model = Model(small.lite(), 'small')
+    reference = Engine(model, 'cpu')
+    engine = Engine(model, 'cpu', engine='openvino')
+    assert engine.selection.engine == 'openvino'
+    for budget in (1.0, 0.3):
+        found = engine.infer(image(), budget, ['depth', 'normals'])
+        expected = reference.infer(image(), budget, ['depth', 'normals'])
+        assert (found.engine, expected.engine) == ('openvino', 'torch')
+        assert (found.plan, found.cost, found.input_size) == (
+            expected.plan,
+            expected.cost,
+            expected.input_size,
+        )
+        kept = {name: plane.copy() for name, plane in found.maps.items()}
+        engine.run(image(seed=1), budget, ['depth', 'normals'])
+        for name, plane in expected.maps.items():
+            np.testing.assert_array_equal(found.maps[name], kept[name])  # of their own
+            np.testing.assert_allclose(found.maps[name], plane, atol=2e-3 * np.abs(plane).max())
+
+
+def test_what_a_graph_of_more_tasks_computes_counts():
+    engine = Engine(Model(small.lite(), 'small'), 'cpu')
+    all_tasks = engine.run(image(), 0.5).cost
+
+    class More:
+        """Engine that computes all tasks, whatever is asked for."""
+
+        name, precision = 'more', 'float32'
+
+        def run(self, pixels, graph):
+            """Run for all tasks."""
+            found = engine.eager.run(pixels, replace(graph, tasks=engine.tasks))
+            return replace(found, maps={name: found.maps[name] for name in graph.tasks})
+
+    one = engine.run(image(), 0.5, ['depth']).cost
+    engine.backend = More()
+    found = engine.run(image(), 0.5, ['depth'])
+    assert list(found.results) == ['depth']
+    assert found.cost == replace(one, macs=all_tasks.macs)
+    assert one.macs < all_tasks.macs
+
+
+def test_policies_run_on_torch_whatever_the_engine():
+    engine = Engine(load_model('nano'), 'cpu')
+
+    class Graphs:
+        """Engine that must not be asked."""
+
+        name, precision = 'graphs', 'float32'
+
+    engine.backend = Graphs()
+    found = engine.run(image(), 0.5, ['depth'])
+    expected = ENGINE.run(image(), 0.5, ['depth'])
+    assert (found.engine, found.plan, found.cost) == ('torch', expected.plan, expected.cost)
+    np.testing.assert_array_equal(found.results['depth'], expected.results['depth'])
+
+
+@pytest.mark.parametrize('option', ['engine', 'precision'])
+def test_unknown_engines_are_refused(option):
+    with pytest.raises(ValueError, match=f"{option} must be one of: auto, .*; got 'fast'"):
+        Engine(load_model('nano'), 'cpu', **{option: 'fast'})
 
 
 def test_read_only_and_strided_images():

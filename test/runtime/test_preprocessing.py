@@ -9,28 +9,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adamtl_ros.nn.io.checkpoint import load_model
+from adamtl_ros.nn.network import resize_images
 from adamtl_ros.runtime.pre_post_processing import Preprocessor, network_size
 
 MODEL = load_model('nano')
 
 
 def test_values_by_hand():
-    """A uniform color is normalized by channel, in RGB order."""
+    """A uniform color stays one, at the size of the network and of a plan."""
     image = np.full((480, 640, 3), (255, 0, 51), np.uint8)
-    batch = Preprocessor(MODEL, torch.device('cpu'))(image)
-    assert batch.shape == (1, 3, 192, 256)
-    assert batch.dtype == torch.float32
-    expected = [(1 - 0.485) / 0.229, -0.456 / 0.224, (0.2 - 0.406) / 0.225]
-    for channel, value in enumerate(expected):
-        torch.testing.assert_close(batch[0, channel], torch.full((192, 256), value))
+    for scale, size in ((1.0, (192, 256)), (0.6, (116, 152))):
+        pixels = Preprocessor(MODEL)(image, scale)
+        assert (pixels.shape, pixels.dtype) == ((*size, 3), np.uint8)
+        assert pixels.flags.c_contiguous
+        np.testing.assert_array_equal(pixels, np.broadcast_to(np.uint8([255, 0, 51]), (*size, 3)))
+
+
+def test_a_plan_sees_what_the_network_makes_of_the_full_input():
+    image = np.random.default_rng(0).integers(0, 256, (192, 256, 3), np.uint8)
+    pixels = Preprocessor(MODEL)(image, 0.5)
+    batch = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    expected = resize_images(batch, 0.5)[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(pixels, expected, atol=1.01)  # less than one of 255 steps
 
 
 def test_rows_and_columns_stay():
     image = np.zeros((96, 128, 3), np.uint8)
     image[:24, 64:] = 255
-    batch = Preprocessor(MODEL, torch.device('cpu'))(image)[0, 0]
-    assert batch[10, 200] > 0 > batch[10, 20]
-    assert batch[100, 200] < 0
+    plane = Preprocessor(MODEL)(image)[..., 0]
+    assert (plane[10, 200], plane[10, 20], plane[100, 200]) == (255, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,8 @@ def _evaluate(
     job: Job, settings: EvaluationSettings, progress: Progress | None = None
 ) -> BagResult:
     """Evaluate a recording; an error becomes the failure of its result."""
-    engine = _engine(settings.model, settings.threads, settings.adapter)
+    made_by = settings.engine, settings.precision
+    engine = _engine(settings.model, settings.threads, settings.adapter, *made_by)
     try:
         for _ in range(ATTEMPTS):
             with suppress(WorkerProcessError):
@@ -213,10 +214,10 @@ def _failed(job: Job, settings: EvaluationSettings, reason: str) -> BagResult:
 
 
 @lru_cache(maxsize=1)
-def _engine(model: str, threads: int, adapter: Path | None) -> Engine:
+def _engine(model: str, threads: int, adapter: Path | None, engine: str, precision: str) -> Engine:
     """Return the engine of this process, created for its first recording."""
     start_worker()
     set_threads(threads)
-    engine = Engine(load_model(model, adapter))
-    engine.warm_up()
-    return engine
+    made = Engine(load_model(model, adapter), engine=engine, precision=precision)
+    made.warm_up()
+    return made

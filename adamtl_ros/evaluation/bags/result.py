@@ -132,6 +132,8 @@ class EvaluationSettings:
         shown: Budget whose results are written and drawn.
         adapter: Adapter file for the model; None for no adapters.
         max_depth: Greatest depth of the ground truth that is believed [m].
+        engine: Engine that runs the network.
+        precision: Its precision.
 
     """
 
@@ -147,6 +149,8 @@ class EvaluationSettings:
     shown: float = 0.35
     adapter: Path | None = None
     max_depth: float = MAX_DEPTH_M
+    engine: str = 'torch'
+    precision: str = 'float32'
 
     @property
     def truth_config(self) -> TruthConfig:

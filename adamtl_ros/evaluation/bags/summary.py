@@ -111,6 +111,8 @@ def _settings(settings: EvaluationSettings, tasks: Mapping[str, Task]) -> dict[s
         'truth': dict(settings.truth),
         'classes': settings.classes.names,
         'threads': settings.threads,
+        'engine': settings.engine,
+        'precision': settings.precision,
         'realtime': settings.realtime,
         'shown': settings.shown,
         'max_depth': settings.max_depth,

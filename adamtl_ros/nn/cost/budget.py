@@ -30,7 +30,7 @@ from torch import Tensor
 
 from adamtl_ros.nn.cost.macs import PART_GATES, complexity
 from adamtl_ros.nn.gating.gates import Gates, apply_threshold
-from adamtl_ros.nn.gating.plan import OFF, BlockPlan, Plan, uniform_plan
+from adamtl_ros.nn.gating.plan import OFF, BlockPlan, Plan, scaled_size, uniform_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -213,6 +213,37 @@ def budget_model(
     """
     counts = complexity(arch, size, known, policy, adapters, merged=merged)
     return BudgetModel(counts, policy, tasks)
+
+
+@lru_cache(maxsize=256)
+def ladder_macs(
+    arch: Architecture,
+    size: tuple[int, int],
+    known: tuple[Task, ...],
+    policy: PolicyConfig,
+    tasks: tuple[str, ...],
+    adapters: LoraConfig | None = None,
+    *,
+    merged: bool = True,
+) -> dict[Plan, int]:
+    """Return the MACs of the plan of each rung of an architecture's ladder, cached.
+
+    Args:
+        arch: Sizes of the network.
+        size: Height and width of the image before it is scaled, in pixels.
+        known: All tasks of the network.
+        policy: Configuration of the policy.
+        tasks: Names of the tasks in use.
+        adapters: Low-rank adapters; None for none.
+        merged: Whether these are merged where they can be.
+
+    """
+    macs = {}
+    for plan in (rung.plan(arch.depths) for rung in arch.ladder):
+        at = scaled_size(size, plan.scale)
+        costs = budget_model(arch, at, known, policy, tasks, adapters, merged=merged)
+        macs[plan] = costs.complexity.total(plan, tasks)
+    return macs
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, cast
 
 from torch import Tensor, nn
@@ -81,6 +82,7 @@ class BlockConfig:
         return self.stride == 1 and self.in_channels == self.out_channels
 
 
+@lru_cache(maxsize=16)
 def block_configs(variant: str) -> tuple[BlockConfig, ...]:
     """Return the blocks of a variant, in the order in which they run.
 

@@ -326,7 +326,8 @@ class SwinStage(nn.Module):
         """
         if execution.idle(self.stage):
             return x, None
-        batch, height, width, dim = x.shape
+        # Plain numbers: torch.jit.trace() would record tensors, which must not get into the cache.
+        batch, height, width, dim = map(int, x.shape)
         x = _pad(x, self.window)
         padded = x.shape[1:3]
         # Tokens stay in the window order of the last block that ran, None for row-major.
@@ -411,5 +412,5 @@ class SwinEncoder(nn.Module):
 
 def _pad(x: Tensor, multiple: int) -> Tensor:
     """Zero-pad the sides of (B, H, W, C) to multiples."""
-    right, below = -x.shape[2] % multiple, -x.shape[1] % multiple
+    right, below = -int(x.shape[2]) % multiple, -int(x.shape[1]) % multiple
     return functional.pad(x, (0, 0, 0, right, 0, below)) if right or below else x
