@@ -1,13 +1,16 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Decision of a frame: reuse, or refresh with a rung of the ladder.
+"""Decision of a frame: reuse what is known, or refresh it.
 
 By the Kalman model of `fusion`, an answer of variance R takes P^2 / (P + R) from the variance P of
-a pixel. The gain of a rung is the mean of that over pixels and tasks in use, and the best rung is
-the one with the largest gain - price * share of the MACs (reuse has 0). The price is what a full
-answer must be worth to be bought: it rises while the account is below its reserve and falls while
-it is above, so that the budget is spent where it gains most, and not below `LEAST_PRICE`, so that
-nothing is spent when nothing changes.
+a pixel. The gain is the mean of that over pixels and tasks in use, and a refresh is worth it if it
+is above price * share of the MACs. The price is what a full answer must be worth to be bought: it
+rises while the account is below its reserve and falls while it is above, so that the budget is
+spent where it gains most, and not below `LEAST_PRICE`, so that little is spent when nothing changes.
+
+Refreshes take the largest rung that a single frame may spend. More of smaller ones for the same
+MACs were worse on all recordings: what a small rung gets wrong is wrong each time, and the mean
+keeps it (`docs/stream.md`).
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import numpy as np
 from adamtl_ros.stream.fusion import rung_variance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-LEAST_PRICE, FIRST_PRICE, LARGEST_PRICE = 0.01, 0.05, 1.0
+LEAST_PRICE, FIRST_PRICE, LARGEST_PRICE = 0.04, 0.05, 1.0
 RESERVE = 0.25
 """Balance that the price steers to, a fraction of the account's capacity."""
 RESPONSE_S = 2.0
@@ -60,18 +63,13 @@ class Price:
         self._level = min(max(level, log(LEAST_PRICE) - 1), log(LARGEST_PRICE))
 
 
-def best_rung(
-    variances: Mapping[str, Floats], shares: Iterable[float], price: float
-) -> float | None:
-    """Return the share of the MACs of the rung that gains most; None to reuse.
+def is_worth(variances: Iterable[Floats], share: float, price: float) -> bool:
+    """Return whether an answer gains more than it costs.
 
     Args:
-        variances: Variance of the answer of each task in use, (h, w).
-        shares: Shares of the full MACs of the rungs.
+        variances: Variance of the known answer of each task in use, (h, w).
+        share: Share of the full MACs of the new answer.
         price: Price of one full answer.
 
     """
-    values = {share: gain(variances.values(), rung_variance(share)) for share in shares}
-    surplus = {share: value - price * share for share, value in values.items()}
-    best = max(surplus, key=surplus.__getitem__)
-    return best if surplus[best] > 0 else None
+    return gain(variances, rung_variance(share)) > price * share

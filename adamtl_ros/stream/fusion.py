@@ -47,7 +47,7 @@ class Drift:
 
     """
 
-    age: float = 0.1
+    age: float = 0.02
     motion: float = 1.3
     residual: float = 1.0
     lost: float = 1.0
@@ -60,10 +60,9 @@ class Drift:
         return grown
 
 
-SMALL_THINGS = Drift(residual=3.0)
 DRIFTS = {name: Drift() for name in TASKS} | {
-    'human_parts': SMALL_THINGS,
-    'saliency': SMALL_THINGS,
+    'human_parts': Drift(residual=10.0),
+    'saliency': Drift(residual=3.0),
 }
 """Default drift of each task; needs no fitting. What moves matters most where things are small."""
 

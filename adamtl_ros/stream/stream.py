@@ -25,8 +25,8 @@ from adamtl_ros.nn.network import Cost
 from adamtl_ros.runtime.engine import Inference
 from adamtl_ros.runtime.pre_post_processing import network_size
 from adamtl_ros.stream.account import LONGEST_GAP_S, Account
-from adamtl_ros.stream.decision import Price, best_rung
-from adamtl_ros.stream.flow import Flow, Track, resize_places, thumbnail, warp
+from adamtl_ros.stream.decision import Price, is_worth
+from adamtl_ros.stream.flow import Flow, Track, is_cut, resize_places, thumbnail, warp
 from adamtl_ros.stream.fusion import (
     DRIFTS,
     LEAST_VARIANCE,
@@ -52,10 +52,6 @@ Size = tuple[int, int]
 
 FREE_BUDGETS = (1.0, 0.75, 0.5)
 """Shares of the MACs to choose from where a network has no ladder."""
-CHANGED = 4.0
-"""Residual from which a pixel shows something else than expected."""
-CUT = 0.5
-"""Fraction of such pixels from which nothing that is known counts."""
 BRIGHTNESS_JUMP = 25.0
 """Change of the mean gray value, of 255, from one frame to the next, that means the same."""
 SIDES = re.compile(r'\b(left|right)\b')
@@ -390,11 +386,14 @@ class Stream:
         if self._known and not set(frame.tasks) <= set(self._known.maps):
             self.forget('other tasks')
         tracks = [part.track for part in (self._known, self._pending) if part]
-        if not tracks or not self.settings.warped:
+        if not tracks:
             return
-        before = self._flow(last.gray, frame.gray)
-        for track in tracks:
-            track.advance(before)
+        places = self._flow(last.gray, frame.gray)
+        if is_cut(last.gray, frame.gray, places):
+            self.forget('the picture changed')
+        elif self.settings.warped:
+            for track in tracks:
+                track.advance(places)
 
     def _decide(self, image: NDArray[np.uint8], frame: _Frame, ceiling: float) -> Refresh | None:
         if not self.settings.account:
@@ -402,17 +401,17 @@ class Stream:
             return self._refresh(image, frame, 1.0, 'period') if due else None
         every = self._shares(frame)
         shares = [share for share in every if share <= ceiling] or [min(every)]
-        if self._known and self._signs_of_a_cut():
-            self.forget('the picture changed')
         if self._known is None:
-            payable = shares if not self._started else self._payable(shares)
+            payable = self._payable(shares) if self._started else shares
             return self._refresh(image, frame, max(payable), self._why) if payable else None
-        best = best_rung(self._variances(frame.tasks), shares, self._price.value)
-        if best is None or not self.account.affords(best):
+        best = max(shares)
+        variances = self._variances(frame.tasks).values()
+        if not (self.account.affords(best) and is_worth(variances, best, self._price.value)):
             return None
         return self._refresh(image, frame, best, 'worth it')
 
     def _payable(self, shares: Iterable[float]) -> list[float]:
+        """Return the shares that an urgent refresh can be paid with."""
         return [share for share in shares if self.account.affords(share, urgent=True)]
 
     def _refresh(self, image: NDArray[np.uint8], frame: _Frame, share: float, why: str) -> Refresh:
@@ -433,9 +432,6 @@ class Stream:
     def _input_size(self, frame: _Frame) -> Size:
         model = self.engine.model
         return network_size(*frame.size, model.input_size, model.network.arch.stride)
-
-    def _signs_of_a_cut(self) -> bool:
-        return float((self._newest_signs().residual > CHANGED).mean()) > CUT
 
     # What is known
 
@@ -528,7 +524,8 @@ class Stream:
     ) -> StreamInference:
         refresh, raw = self._done or (None, None)
         stamp = self._known.stamp if self._known else math.nan
-        action: Action = 'refreshed' if raw else 'reused' if self._known else 'unknown'
+        taken = refresh is not None and refresh.stamp == stamp  # else it came after a cut
+        action: Action = 'refreshed' if taken else 'reused' if self._known else 'unknown'
         return StreamInference(
             results=results,
             cost=raw.cost if raw else self._no_cost(frame),
@@ -538,7 +535,7 @@ class Stream:
             infer_ms=raw.infer_ms if raw else 0.0,
             postprocess_ms=postprocess_ms,
             action=action,
-            reason=refresh.reason if refresh else '' if self._known else self._why,
+            reason=refresh.reason if refresh and taken else '' if self._known else self._why,
             refreshed=stamp,
             age=frame.stamp - stamp,
             expected_error=errors,
