@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from adamtl_ros.bags.reader import IssueLog
     from adamtl_ros.evaluation.bags.recording import Frame
+    from adamtl_ros.evaluation.bags.temporal import WayResult
     from adamtl_ros.nn.architecture import Architecture
     from adamtl_ros.nn.gating.plan import Plan
     from adamtl_ros.tasks import Task
@@ -132,6 +133,7 @@ class EvaluationSettings:
         shown: Budget whose results are written and drawn.
         adapter: Adapter file for the model; None for no adapters.
         max_depth: Greatest depth of the ground truth that is believed [m].
+        temporal: Budgets at which the stream is compared with simple alternatives; none if empty.
 
     """
 
@@ -147,6 +149,7 @@ class EvaluationSettings:
     shown: float = 0.35
     adapter: Path | None = None
     max_depth: float = MAX_DEPTH_M
+    temporal: tuple[float, ...] = ()
 
     @property
     def truth_config(self) -> TruthConfig:
@@ -162,7 +165,7 @@ class EvaluationSettings:
 
         """
         check_max_depth(self.max_depth)
-        for budget in self.budgets:
+        for budget in (*self.budgets, *self.temporal):
             if not 0 < budget <= 1:
                 raise ValueError(f'a budget must lie in (0, 1], got {budget}')
         if self.budgets[:1] != (1.0,) or list(self.budgets) != sorted(set(self.budgets))[::-1]:
@@ -322,6 +325,7 @@ class BagResult:
         budgets: Result at each budget.
         examples: Hardest and easiest frames at the shown budget.
         wall_s: Duration of the evaluation [s].
+        temporal: Results of the ways to answer a stream; see `temporal`.
 
     """
 
@@ -337,6 +341,7 @@ class BagResult:
     budgets: list[BudgetResult] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
     wall_s: float = 0.0
+    temporal: list[WayResult] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry of `metrics.json`; it contains no times."""
