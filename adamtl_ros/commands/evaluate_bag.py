@@ -192,7 +192,8 @@ def temporal_tables(summary: Mapping[str, Any], tasks: Mapping[str, Task]) -> li
         heads = [f'{name} {tasks[name].metric}' for name in known]
         flickers = [f'{name} flicker' for name in tasks]
         lines += ['', f'{entry["bag"]}, over time:']
-        lines.append(_way_line(['', 'budget', 'spent', 'age s', *heads, *flickers]))
+        columns = ['', 'budget', 'spent', 'age s', *heads, *flickers]
+        lines.append(_way_line(columns, columns))
         for way in entry['ways']:
             values = [way['truth'][name][tasks[name].metric] for name in known]
             values += [way['flicker'][name] for name in tasks]

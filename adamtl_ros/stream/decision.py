@@ -6,7 +6,8 @@ By the Kalman model of `fusion`, an answer of variance R takes P^2 / (P + R) fro
 a pixel. The gain is the mean of that over pixels and tasks in use, and a refresh is worth it if it
 is above price * share of the MACs. The price is what a full answer must be worth to be bought: it
 rises while the account is below its reserve and falls while it is above, so that the budget is
-spent where it gains most, and not below `LEAST_PRICE`, so that little is spent when nothing changes.
+spent where it gains most, and not below `LEAST_PRICE`, so that little is spent when nothing
+changes.
 
 Refreshes take the largest rung that a single frame may spend. More of smaller ones for the same
 MACs were worse on all recordings: what a small rung gets wrong is wrong each time, and the mean

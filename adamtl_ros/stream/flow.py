@@ -64,7 +64,7 @@ class Flow:
 
     def __call__(self, before: Gray, now: Gray) -> Floats:
         """Return where each pixel of the image now was before, (h, w, 2) columns and rows [px]."""
-        back = self._dis.calc(now, before, None)  # type: ignore[call-overload]
+        back = self._dis.calc(now, before, None)
         places: Floats = grid(*now.shape) + back
         return places
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adamtl_ros.tasks import TASKS, Kind
+from adamtl_ros.tasks import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,9 +60,13 @@ class Drift:
         return grown
 
 
-DRIFTS = {name: Drift() for name in TASKS} | {
+DRIFTS = {
+    'semseg': Drift(residual=1.0),
     'human_parts': Drift(residual=10.0),
+    'normals': Drift(residual=0.3),
     'saliency': Drift(residual=3.0),
+    'depth': Drift(residual=0.5),
+    'edges': Drift(residual=0.3),
 }
 """Default drift of each task; needs no fitting. What moves matters most where things are small."""
 
@@ -72,9 +76,9 @@ def rung_variance(share: float) -> float:
     return share**-1.5
 
 
-def weight(known: Floats, new: float) -> Floats:
-    """Return the weight of a new answer of a variance against the known one, per pixel."""
-    return known / (known + np.float32(new))
+def weight(known: Floats, new: Floats | float) -> Floats:
+    """Return the weight of a new answer against the known one, per pixel, from their variances."""
+    return known / (known + new)
 
 
 def fuse(

@@ -32,19 +32,22 @@ class ColorEngine:
         self._random = np.random.default_rng(0)
 
     def infer(self, image, budget, tasks, focal=None):
+        """Return raw maps that follow from the colors."""
         network = self.model.network
-        size = network_size(*image.shape[:2], self.model.input_size, network.arch.stride)
+        height, width = image.shape[:2]
+        size = network_size(height, width, self.model.input_size, network.arch.stride)
         shares = [s for s in network.rung_fractions(size, tasks) if s <= budget]
         share = max(shares, default=min(network.rung_fractions(size, tasks)))
         self.calls.append((share, tuple(tasks)))
-        height, width = (round(side * share**0.5 / 4) for side in size)
-        pixels = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) / 255
+        rows, columns = (round(side * share**0.5 / 4) for side in size)
+        pixels = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA) / 255
         maps = {name: self._answer(name, pixels.astype(np.float32), focal) for name in tasks}
         full = network.budget_model(size, tasks).full
         cost = Cost(round(share * full), full, 1, 16, 0, 0, floor=False)
         return RawInference(maps, cost, None, size, 0.1, 0.2)
 
     def postprocess(self, maps, size):
+        """Return results as an engine does."""
         return {n: postprocess(self.model.network.tasks[n], raw, size) for n, raw in maps.items()}
 
     def _answer(self, name, pixels, focal):

@@ -273,7 +273,7 @@ def test_cameras_in_turns_share_an_engine():
 def test_what_cannot_be_used_is_refused_and_changes_nothing(changes):
     stream = Stream(ColorEngine(), ONCE)
     stream.step(A, 0.0, 0.25, ['depth'])
-    with pytest.raises(ValueError, match='must|unknown|no task'):
+    with pytest.raises(ValueError, match=r'must|unknown|no task'):
         stream.step(**{'image': A, 'stamp': 0.1, 'tasks': ['depth']} | changes)
     assert stream.step(A, 0.2, 0.25, ['depth']).action == 'reused'
 

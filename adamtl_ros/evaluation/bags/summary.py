@@ -120,7 +120,6 @@ def _settings(settings: EvaluationSettings, tasks: Mapping[str, Task]) -> dict[s
         'realtime': settings.realtime,
         'shown': settings.shown,
         'max_depth': settings.max_depth,
-        'temporal': settings.temporal,
     }
 
 

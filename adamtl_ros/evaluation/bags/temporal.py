@@ -10,9 +10,8 @@ flicker; moreover near people, where a memory leaves ghosts if it does.
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
-from dataclasses import dataclass, field
-from math import isnan, nan
+from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -22,9 +21,8 @@ from adamtl_ros.bags.reader import IssueLog
 from adamtl_ros.evaluation.bags.emulated_node import StreamingScorer
 from adamtl_ros.evaluation.bags.flicker import FLOW_SIZE, Flicker, backward_flow
 from adamtl_ros.evaluation.bags.recording import Recording
-from adamtl_ros.evaluation.bags.result import Streaming
+from adamtl_ros.evaluation.bags.result import Streaming, WayResult
 from adamtl_ros.evaluation.bags.scores import Scorer, Scores, TruthScores, subsample
-from adamtl_ros.stream.account import WINDOW_S
 from adamtl_ros.stream.stream import Stream, StreamSettings
 from adamtl_ros.tasks import UNLABELLED
 
@@ -84,88 +82,6 @@ def _plain(period: int, weight: float | None = None, *, warped: bool = True) -> 
     return StreamSettings(
         account=False, period=period, constant_weight=weight, warped=warped, mirror=False
     )
-
-
-@dataclass
-class WayResult:
-    """Result of a way on one recording.
-
-    Attributes:
-        name: Name of the way.
-        budget: Mean share of the full MACs that it may spend.
-        scores: Quality of the results.
-        near_people: Quality near people; empty without ground truth of human parts.
-        flicker: Mean change of a pixel from frame to frame by task; see `flicker.change()`.
-        stamps: Stamp of each frame [s].
-        shares: Share of the full MACs of each frame.
-        ms: Time from image to results of each frame [ms].
-        ages: Age of the newest answer in the results of each frame [s]; NaN if unknown.
-        actions: Number of frames by what was done.
-        streaming: Performance of an emulated live node; None if not evaluated.
-
-    """
-
-    name: str
-    budget: float
-    scores: Scores
-    near_people: TruthScores
-    flicker: dict[str, float] = field(default_factory=dict)
-    stamps: list[float] = field(default_factory=list)
-    shares: list[float] = field(default_factory=list)
-    ms: list[float] = field(default_factory=list)
-    ages: list[float] = field(default_factory=list)
-    actions: Counter[str] = field(default_factory=Counter)
-    streaming: Streaming | None = None
-
-    @property
-    def largest_window(self) -> float:
-        """Largest mean share of any `WINDOW_S`; NaN for a shorter recording."""
-        stamps, spent = np.array(self.stamps), np.concatenate([[0.0], np.cumsum(self.shares)])
-        ends = np.searchsorted(stamps, stamps + WINDOW_S - 1e-3)
-        whole = stamps + WINDOW_S <= (stamps[-1:] + _interval(stamps) + 1e-3)
-        begins = np.arange(len(stamps))[whole]
-        if not len(begins):
-            return nan
-        return float(((spent[ends[whole]] - spent[begins]) / (ends[whole] - begins)).max())
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the entry of `metrics.json`."""
-        labelled, near = self.scores.truth.labelled, self.near_people
-        return {
-            'name': self.name,
-            'budget': self.budget,
-            'share': float(np.mean(self.shares)),
-            'largest_share_3s': self.largest_window,
-            'actions': dict(self.actions),
-            'age_s': _mean(self.ages),
-            'largest_age_s': max((age for age in self.ages if not isnan(age)), default=nan),
-            'truth': {t: v for t, v in self.scores.truth.compute().items() if labelled[t]},
-            'near_people': {t: v for t, v in near.compute().items() if near.labelled[t]},
-            'flicker': self.flicker,
-            'differs_from_full': self.scores.against_full.compute(),
-        }
-
-    def times(self) -> dict[str, Any]:
-        """Return what depends on the machine."""
-        times: dict[str, Any] = {f'p{p}': float(np.percentile(self.ms, p)) for p in (50, 95)}
-        times['mean'] = _mean(self.ms)
-        if self.streaming:
-            truth = self.streaming.scores.truth
-            times['live'] = {
-                'dropped': self.streaming.dropped,
-                'age_ms': _mean(self.streaming.ages_ms),
-                'truth': {t: v for t, v in truth.compute().items() if truth.labelled[t]},
-            }
-        return times
-
-
-def _interval(stamps: Array) -> float:
-    return float(np.median(np.diff(stamps))) if len(stamps) > 1 else 0.0
-
-
-def _mean(values: Iterable[float]) -> float:
-    known = [value for value in values if not isnan(value)]
-    return float(np.mean(known)) if known else nan
 
 
 def evaluate_temporal(
