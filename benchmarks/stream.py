@@ -63,13 +63,15 @@ def main() -> None:
 
 def draw(folder: Path, frames: int) -> list[Path]:
     """Draw the two rooms, unless no frames are wanted."""
+    if not frames:
+        return []
     scene = demo_scene(frames / RATE_HZ)
     views = {'still': scene.view.still(frames / RATE_HZ), 'walking': scene.view.walking()}
-    for name, view in views.items() if frames else ():
+    for name, view in views.items():
         write_synthetic_bag(
             folder / name, replace(scene, view=view), frames=frames, truth=True, rate=RATE_HZ
         )
-    return [folder / name for name in views] if frames else []
+    return [folder / name for name in views]
 
 
 def measure(bag: Path, engine: Engine, settings: EvaluationSettings) -> list[dict[str, Any]]:

@@ -198,17 +198,14 @@ def temporal_tables(summary: Mapping[str, Any], tasks: Mapping[str, Task]) -> li
             values = [way['truth'][name][tasks[name].metric] for name in known]
             values += [way['flicker'][name] for name in tasks]
             numbers = [way['budget'], way['share'], way['age_s'], *values]
-            lines.append(
-                _way_line([way['name'], *('-' if v is None else f'{v:.4g}' for v in numbers)])
-            )
+            cells = ['-' if value is None else f'{value:.4g}' for value in numbers]
+            lines.append(_way_line([way['name'], *cells], columns))
     return lines
 
 
-def _way_line(cells: Sequence[str]) -> str:
-    return (
-        f'{cells[0]:<28}'
-        + ''.join(f'{cell:<{max(8, len(cell) + 2)}}' for cell in cells[1:]).rstrip()
-    )
+def _way_line(cells: Sequence[str], heads: Sequence[str]) -> str:
+    widths = [28, *(max(8, len(head) + 2) for head in heads[1:])]
+    return ''.join(f'{cell:<{width}}' for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
 def _value(row: Mapping[str, Any], task: str, metric: str) -> str:

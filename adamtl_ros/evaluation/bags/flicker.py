@@ -79,6 +79,10 @@ class Flicker:
         self._sums = {name: [0.0, 0.0] for name in tasks}
         self._before: dict[str, Array] = {}
 
+    def restart(self) -> None:
+        """Begin to add up anew, after the newest frame."""
+        self._sums = {name: [0.0, 0.0] for name in self._sums}
+
     def add(self, results: Mapping[str, Array], flow: tuple[Array, Array] | None) -> None:
         """Add a frame.
 

@@ -58,7 +58,9 @@ def test_each_way_spends_what_its_name_says(results):
         assert shares[f'full, every 4th {name}'] == 0.25
     assert shares['running mean, every 4th'] == 0.25
     assert results['full, every 4th held'].actions == Counter(refreshed=3, reused=9)
-    assert results['full, every 4th held'].ages[:5] == pytest.approx([0, 1 / 30, 2 / 30, 0.1, 0])
+    assert results['full, every 4th held'].ages[:5] == pytest.approx(
+        [0, 1 / 30, 2 / 30, 0.1, 0], abs=1e-5
+    )
     assert results['stream'].shares[0] == 1
     assert max(results['largest rung, every frame'].shares) < 0.5
 
