@@ -75,7 +75,8 @@ def main() -> None:
 def run(engine: Engine, budget: float) -> tuple[Array, Curves, Curves]:
     """Return a video strip, and the curves of the full network and of a stream."""
     stream, curves = Stream(engine), (Curves(), Curves())
-    flickers, last, pictures = [Flicker(['semseg']), Flicker(['semseg'])], None, []
+    flickers, pictures = [Flicker(['semseg']), Flicker(['semseg'])], []
+    last: Array | None = None
     for number, sample in enumerate(frames()):
         gray = cv2.cvtColor(cv2.resize(sample.image, FLOW_SIZE), cv2.COLOR_RGB2GRAY)
         flow = None if last is None else backward_flow(last, gray)

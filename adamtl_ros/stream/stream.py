@@ -52,6 +52,10 @@ Size = tuple[int, int]
 
 FREE_BUDGETS = (1.0, 0.75, 0.5)
 """Shares of the MACs to choose from where a network has no ladder."""
+CHANGED = 4.0
+"""Residual from which a pixel shows something else than before."""
+CALM = 0.005
+"""Fraction of such pixels below which nothing moves by itself."""
 BRIGHTNESS_JUMP = 25.0
 """Change of the mean gray value, of 255, from one frame to the next, that means the same."""
 SIDES = re.compile(r'\b(left|right)\b')
@@ -63,8 +67,9 @@ class StreamSettings:
 
     Attributes:
         drifts: Growth of the variance of a warped answer, by task.
-        mirror: Whether every second refresh sees the mirror image. Its errors are others, so
-            that they average out; never done where a class is one side of something.
+        mirror: Whether every second refresh sees the mirror image while nothing moves by itself.
+            Its errors are others, so that they average out. Where things move there is no mean,
+            and answers would alternate. Never done where a class is one side of something.
         account: Whether budgets are kept; otherwise `period` decides.
         period: Number of frames from one full refresh to the next, without an account.
         constant_weight: Weight of a new answer in place of that of the variances: 1 to hold the
@@ -417,12 +422,18 @@ class Stream:
     def _refresh(self, image: NDArray[np.uint8], frame: _Frame, share: float, why: str) -> Refresh:
         self.account.draw(share)
         self._started = True
-        mirror = self._mirrors and self._refreshes % 2 == 1
+        mirror = self._mirrors and self._refreshes % 2 == 1 and self._is_calm()
         track = Track(frame.gray, frame.stamp)
         self._pending = Refresh(
             image, share, frame.tasks, frame.focal, mirror, why, frame.stamp, track
         )
         return self._pending
+
+    def _is_calm(self) -> bool:
+        """Return whether all that is known only moved with the camera."""
+        if self._known is None:
+            return False
+        return float((self._newest_signs().residual > CHANGED).mean()) < CALM
 
     def _shares(self, frame: _Frame) -> tuple[float, ...]:
         """Return the shares of the MACs to choose from."""

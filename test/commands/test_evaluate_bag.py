@@ -194,8 +194,9 @@ def test_a_synthetic_bag_of_another_camera_and_rate(tmp_path, capsys):
         bag = tmp_path / camera
         options = ['--frames', '3', '--rate', '2', '--seed', '3', '--camera', camera]
         assert main(['draw-bag', str(bag), *options]) == 0
-        depths = [sample.labels['depth'] for sample in LabelledBag(bag)]
-        people = np.logical_or.reduce([s.labels['human_parts'] > 0 for s in LabelledBag(bag)])
+        labels = [LabelledBag(bag)[number].labels for number in range(3)]
+        depths = [one['depth'] for one in labels]
+        people = np.logical_or.reduce([one['human_parts'] > 0 for one in labels])
         changed = (depths[0] != depths[2])[~people]
         assert changed.any() == moves
     assert find_camera(bag).duration_s == pytest.approx(1.0)

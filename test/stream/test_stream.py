@@ -303,19 +303,33 @@ def test_mirrored_refreshes_say_the_same_of_a_network_without_sides(name):
     np.testing.assert_allclose(a, b, atol=1e-3 if a.max() < 5 else 1)
 
 
+def mirrors(engine, images):
+    """Return of each refresh whether it sees the mirror image."""
+    stream, seen = Stream(engine, StreamSettings(account=False)), []
+    for number, image in enumerate(images):
+        refresh = stream.observe(image, number / RATE, 0.25, ['depth'])
+        seen.append(refresh.mirror)
+        stream.absorb(refresh, stream.run(refresh))
+    return seen
+
+
+def test_every_second_refresh_is_mirrored_unless_things_move():
+    moving = [A.copy() for _ in range(4)]
+    for number, image in enumerate(moving):
+        image[40:80, 40 + 25 * number : 80 + 25 * number] = 255
+    assert mirrors(ColorEngine(), [A] * 4) == [False, True, False, True]
+    assert mirrors(ColorEngine(), pan(1, 4)) == [False, True, False, True]
+    assert mirrors(ColorEngine(), moving) == [False] * 4
+
+
 def test_where_classes_are_sides_nothing_is_mirrored():
-    network = small.lite()
-    network.tasks['human_parts'] = network.tasks['human_parts'].with_classes(
-        ['background', 'head', 'left_arm', 'right_arm', 'torso', 'upright', 'lefty']
-    )
-    engine = ColorEngine()
-    engine.model = Model(network, 'sides')
-    stream = Stream(engine, StreamSettings(account=False))
-    assert not any(
-        stream.observe(A, number / RATE, 0.25, ['depth']).mirror
-        for number in range(3)
-        if stream.forget() is None
-    )
+    for names, expected in ((['left_arm', 'right_arm'], False), (['upright', 'lefty'], True)):
+        network = small.lite()
+        parts = network.tasks['human_parts']
+        network.tasks['human_parts'] = parts.with_classes(['none', 'a', 'b', 'c', 'd', *names])
+        engine = ColorEngine()
+        engine.model = Model(network, 'sides')
+        assert any(mirrors(engine, [A] * 4)) == expected
 
 
 # The network in another thread
