@@ -56,7 +56,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for bag in (*options.bags, *draw(Path(folder), options.frames)):
             found[bag_name(bag)] = measure(bag, engine, settings)
-            print(f'\n{bag_name(bag)}\n' + '\n'.join(table(found[bag_name(bag)])), flush=True)
+            print('\n'.join(['', f'### {bag_name(bag)}', '', *table(found[bag_name(bag)])]))
+            for way in found[bag_name(bag)]:
+                if way['name'] == 'stream':
+                    print(f'\nstream at {way["budget"]:g}: any 3 s {way["largest_share_3s"]:.3f}, '
+                          f'mean age {way["age_s"]:.3f} s, {way["ms"]["mean"]:.1f} ms')  # fmt: skip
     if options.out:
         options.out.write_text(json.dumps(json_value(found), indent=1) + '\n')
 
@@ -81,40 +85,28 @@ def measure(bag: Path, engine: Engine, settings: EvaluationSettings) -> list[dic
 
 
 def table(ways: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the lines of a table."""
+    """Return the lines of a Markdown table, relative to the first way but for its own row."""
     full = ways[0]
-    heads = [f'{name}' for name in full['truth']]
-    near = [f'{name} near' for name in full['near_people']]
-    flickers = [f'{name} flicker' for name in full['flicker']]
-    columns = ['', 'budget', 'spent', 'any 3 s', 'ms', 'age s', *heads, *near, *flickers]
-    widths = [27, *(max(7, len(column)) for column in columns[1:])]
-    rows = [columns, *([way['name'], *_cells(way, full)] for way in ways)]
-    return [
-        '  '.join(f'{cell:<{width}}' for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-
-
-def _cells(way: Mapping[str, Any], full: Mapping[str, Any]) -> list[str]:
-    first = way is full
-    values = [way['budget'], way['share'], way['largest_share_3s'], way['ms']['mean'], way['age_s']]
-    for group in ('truth', 'near_people'):
-        for task, metrics in full[group].items():
-            mine, theirs = error(task, way[group][task]), error(task, metrics)
-            values.append(theirs if first else _ratio(mine, theirs))
-    for task, flicker in full['flicker'].items():
-        values.append(flicker if first else _ratio(way['flicker'][task], flicker))
-    return [f'{value:.3g}' if first else f'{value:.3f}' for value in values]
+    near = [name for name in full['near_people'] if name != 'edges']
+    moving = [name for name, value in full['flicker'].items() if value > 0]
+    heads = ['', 'budget', 'spent', *full['truth'], *(f'{name} near people' for name in near)]
+    heads += [f'{name} flicker' for name in moving]
+    rows = [heads, ['---'] * len(heads)]
+    for way in ways:
+        values = [(error(t, way['truth'][t]), error(t, full['truth'][t])) for t in full['truth']]
+        values += [
+            (error(t, way['near_people'][t]), error(t, full['near_people'][t])) for t in near
+        ]
+        values += [(way['flicker'][t], full['flicker'][t]) for t in moving]
+        cells = [f'{one:.3g}' if way is full else f'{one / whole:.2f}' for one, whole in values]
+        rows.append([way['name'], f'{way["budget"]:g}', f'{way["share"]:.3f}', *cells])
+    return [f'| {" | ".join(row)} |' for row in rows]
 
 
 def error(task: str, metrics: Mapping[str, float]) -> float:
     """Return the error of a task: its metric, or what misses to 1 where higher is better."""
     name = ERRORS.get(task, TASKS[task].metric)
     return 1 - metrics[name] if TASKS[task].higher_is_better else metrics[name]
-
-
-def _ratio(one: float, other: float) -> float:
-    return one / other if other else float('nan')
 
 
 if __name__ == '__main__':
