@@ -7,6 +7,7 @@ is quick and a ROS node that only needs `adamtl_ros.msg` loads neither torch nor
 
 * `load_model`, `save_model`, `shipped_weights`: models as files; `Model` is what they hold.
 * `Engine`: images in, results out, at a budget. It returns an `Inference`.
+* `Stream`: the frames of a camera in, results out, at a mean budget, by an engine with a memory.
 * `calibrate`: fit the budgets of a network to images of your own.
 * `evaluate`: metrics, MACs and latency on a `Dataset`, a sequence of `Sample`.
 * `TASKS`: the task table.
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from adamtl_ros.nn.io.checkpoint import Model, load_model, save_model, shipped_weights
     from adamtl_ros.runtime.engine import Engine, Inference
     from adamtl_ros.sample import Dataset, Sample
+    from adamtl_ros.stream.stream import Stream
     from adamtl_ros.tasks import TASKS
 
 # The messages are generated into the installed package. Python that runs in the checkout finds
@@ -45,6 +47,7 @@ __all__ = [
     'Inference',
     'Model',
     'Sample',
+    'Stream',
     '__version__',
     'calibrate',
     'evaluate',
@@ -61,6 +64,7 @@ _MODULES = {
     'Inference': 'runtime.engine',
     'Model': 'nn.io.checkpoint',
     'Sample': 'sample',
+    'Stream': 'stream.stream',
     'calibrate': 'nn.calibrate',
     'evaluate': 'evaluation.evaluate',
     'load_model': 'nn.io.checkpoint',

@@ -18,6 +18,7 @@ import numpy as np
 
 from adamtl_ros.bags.ground_truth import ClassMap, TruthConfig
 from adamtl_ros.bags.reader import IssueLog
+from adamtl_ros.evaluation.bags.flicker import FLOW_SIZE, backward_flow
 from adamtl_ros.evaluation.bags.recording import Recording
 from adamtl_ros.nn.io.checkpoint import load_model
 from adamtl_ros.runtime.engine import Engine
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-FLOW_SIZE = (160, 120)
-"""Width and height at which flow is computed [px]."""
-MAX_ERROR = 1.0
-"""Distance by which a pixel may miss itself, there and back, at that size [px]."""
 TASKS = ('semseg', 'depth')
 
 
@@ -78,18 +75,6 @@ def change(
     classes = (warped['semseg'] != next_results['semseg'])[seen].mean()
     depth = np.abs(np.log(warped['depth']) - np.log(next_results['depth']))[seen]
     return float(classes), float(np.nanmean(depth))
-
-
-def backward_flow(gray: Array, next_gray: Array) -> tuple[Array, Array]:
-    """Return where each pixel of the next frame was, (H, W, 2), and whether it is known."""
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    back, there = dis.calc(next_gray, gray, None), dis.calc(gray, next_gray, None)
-    rows, columns = np.mgrid[: gray.shape[0], : gray.shape[1]].astype(np.float32)
-    places = np.dstack([columns, rows]) + back
-    error = np.linalg.norm(back + cv2.remap(there, places, None, cv2.INTER_LINEAR), axis=-1)
-    limits = np.array(gray.shape[::-1]) - 1
-    inside = ((places >= 0) & (places <= limits)).all(-1)
-    return places, inside & (error < MAX_ERROR)
 
 
 def _shrink(result: Array) -> Array:

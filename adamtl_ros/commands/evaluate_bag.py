@@ -47,6 +47,8 @@ OVERSPENT = 0.03
 """Fraction of the full MACs above the budget from which the table has a note."""
 NUMBER_COLUMNS = 4
 """Number of narrow columns at the left of the table."""
+TEMPORAL_BUDGETS = (0.25, 0.125)
+"""Mean budgets at which streams are compared unless others are given."""
 
 
 def evaluate_bags(
@@ -95,7 +97,8 @@ def evaluate_bags(
         lines += ['', f'in {settings.out}: report.html, metrics.json{more}']
     if not summary['frames']:
         raise ValueError('\n'.join(['no frame could be evaluated', *lines]))
-    return '\n'.join([table(summary, tasks), *lines]), not any(r.failure for r in results)
+    tables = [table(summary, tasks), *temporal_tables(summary, tasks)]
+    return '\n'.join([*tables, *lines]), not any(r.failure for r in results)
 
 
 def _evaluate(
@@ -182,6 +185,30 @@ def table(summary: Mapping[str, Any], tasks: Mapping[str, Task]) -> str:
     return '\n'.join(lines)
 
 
+def temporal_tables(summary: Mapping[str, Any], tasks: Mapping[str, Task]) -> list[str]:
+    """Return a table for each recording of the ways to answer its frames, if they were compared."""
+    lines = []
+    for entry in summary['temporal']:
+        known = [name for name in tasks if name in entry['ways'][0]['truth']]
+        heads = [f'{name} {tasks[name].metric}' for name in known]
+        flickers = [f'{name} flicker' for name in tasks]
+        lines += ['', f'{entry["bag"]}, over time:']
+        columns = ['', 'budget', 'spent', 'age s', *heads, *flickers]
+        lines.append(_way_line(columns, columns))
+        for way in entry['ways']:
+            values = [way['truth'][name][tasks[name].metric] for name in known]
+            values += [way['flicker'][name] for name in tasks]
+            numbers = [way['budget'], way['share'], way['age_s'], *values]
+            cells = ['-' if value is None else f'{value:.4g}' for value in numbers]
+            lines.append(_way_line([way['name'], *cells], columns))
+    return lines
+
+
+def _way_line(cells: Sequence[str], heads: Sequence[str]) -> str:
+    widths = [28, *(max(8, len(head) + 2) for head in heads[1:])]
+    return ''.join(f'{cell:<{width}}' for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
 def _value(row: Mapping[str, Any], task: str, metric: str) -> str:
     entry = row['truth'].get(task)
     value = entry['values'][metric] if entry else None
@@ -217,6 +244,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add('--tasks', default='', help='separated by commas; all of the model if not given')
     add_topic_options(parser)
     add('--realtime', action='store_true', help='also emulate which frames a live node would drop')
+    add(
+        '--temporal',
+        nargs='?',
+        const=join(TEMPORAL_BUDGETS),
+        default='',
+        metavar='BUDGETS',
+        help='also compare the stream with simple ways to spend as much, at these mean budgets '
+        f'({join(TEMPORAL_BUDGETS)})',
+    )
     add('--shown', type=float, help='budget whose results are written and drawn (the lowest)')
     add('--threads', type=int, default=1, help='CPU threads of the network (1)')
     add_engine_options(parser)
@@ -260,6 +296,9 @@ def run(options: argparse.Namespace) -> int:
         out=options.out,
         shown=budgets[-1] if options.shown is None else options.shown,
         max_depth=options.max_depth,
+        temporal=tuple(parse_budgets(options.temporal, TEMPORAL_BUDGETS))
+        if options.temporal
+        else (),
     )
     text, complete = evaluate_bags(
         options.bags, settings, options.workers, options.ray, options.recorded

@@ -250,27 +250,29 @@ def write_synthetic_bag(
     size: tuple[int, int] = (480, 640),
     truth: bool = False,
     workers: int = 1,
+    rate: float = RATE_HZ,
 ) -> None:
     """Write an MCAP bag with JPEG images of a scene and the camera's calibration.
 
     Args:
         path: Folder of the bag; must not exist.
         scene: Scene to render; by default `demo_scene`, as long as the bag.
-        frames: Number of images, at 15 Hz.
+        frames: Number of images.
         size: Height and width of the images [px].
         truth: Whether to write the labels of all tasks, on `/ground_truth/<task>/image`, and
             the class names beside them.
         workers: Processes that render.
+        rate: Frame rate [Hz].
 
     """
-    scene = scene or demo_scene(frames / RATE_HZ)
+    scene = scene or demo_scene(frames / rate)
     store = own_typestore()
     with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         image = writer.add_connection(IMAGE, COMPRESSED, typestore=store)
         info = writer.add_connection(INFO, CAMERA_INFO, typestore=store)
         labels = _add_truth(writer) if truth else {}
-        for index, sample in enumerate(_render(scene, frames, size, workers)):
-            stamp = START_NS + index * 1_000_000_000 // RATE_HZ
+        for index, sample in enumerate(_render(scene, frames, size, workers, rate)):
+            stamp = START_NS + int(index * 1_000_000_000 / rate)
             head = header(stamp, FRAME_ID)
             writer.write(image, stamp, store.serialize_cdr(_jpeg(store, head, sample), COMPRESSED))
             calibration = _calibration(store, head, scene.view.camera(0, size))
@@ -294,12 +296,14 @@ def _add_truth(writer: Writer) -> dict[str, Connection]:
     return topics
 
 
-def _render(scene: Scene, frames: int, size: tuple[int, int], workers: int) -> Iterator[Sample]:
+def _render(
+    scene: Scene, frames: int, size: tuple[int, int], workers: int, rate: float
+) -> Iterator[Sample]:
     """Render the images of a scene in order.
 
     One ray per pixel is enough: the images are resized to the smaller network input.
     """
-    times: Iterable[float] = [index / RATE_HZ for index in range(frames)]
+    times: Iterable[float] = [index / rate for index in range(frames)]
     frame = partial(scene.frame, size=size, samples=1)
     if workers == 1:
         yield from map(frame, times)

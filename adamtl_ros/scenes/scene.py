@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from adamtl_ros.scenes.solids import Solid, Surface
 
     Point = NDArray[np.float64]
+
+
+WALK_M, WALK_PERIOD_S = 0.4, 8.0
+"""Amplitude [m] and period [s] of the path of a camera that is carried around; speed 0.5 m/s."""
+STEP_M, STEPS_PER_S = 0.02, 1.8
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ class View:
         period: Period of the slowest movement [s].
         fov: Horizontal field of view [rad].
         phase: Phase of the movement at time 0 [rad].
+        bob: Amplitude of the up and down of steps [m].
 
     """
 
@@ -81,17 +88,30 @@ class View:
     period: float
     fov: float
     phase: float = 0.0
+    bob: float = 0.0
+
+    def still(self, time: float) -> View:
+        """Return the view of a camera that stays as it is at a time [s]."""
+        return replace(self, period=math.inf, phase=self._angle(time), bob=0.0)
+
+    def walking(self) -> View:
+        """Return the view of a camera that somebody carries around, at half a meter a second."""
+        return replace(self, sway=WALK_M, period=WALK_PERIOD_S, bob=STEP_M)
 
     def camera(self, time: float, size: tuple[int, int]) -> Camera:
         """Return the camera at a time [s] for images of a height and width [px]."""
-        angle = 2 * np.pi * time / self.period + self.phase
+        angle = self._angle(time)
         sway = self.sway * np.array([np.sin(1.3 * angle), np.cos(angle), 0.2 * np.sin(3 * angle)])
         eye = self.eye + sway
+        eye[2] += self.bob * np.sin(2 * np.pi * STEPS_PER_S * time)
         turn = self.pan * np.sin(angle)
         c, s = np.cos(turn), np.sin(turn)
         x, y, z = self.target - self.eye
         gaze = np.array([c * x - s * y, s * x + c * y, z + 0.05 * np.sin(2.1 * angle)])
         return Camera.look_at(eye, eye + gaze, size, self.fov, roll=0.02 * np.sin(1.7 * angle))
+
+    def _angle(self, time: float) -> float:
+        return float(2 * np.pi * time / self.period + self.phase)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@
 import cv2
 import numpy as np
 import pytest
-from flicker import backward_flow, change
+from flicker import change
+
+from adamtl_ros.evaluation.bags.flicker import backward_flow
 
 
 def texture(shift=0):

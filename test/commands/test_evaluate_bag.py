@@ -189,6 +189,21 @@ def test_a_synthetic_bag_of_another_room_and_domain(tmp_path, capsys):
     assert not (tmp_path / 'attic').exists()
 
 
+def test_a_synthetic_bag_of_another_camera_and_rate(tmp_path, capsys):
+    for camera, moves in (('still', False), ('walking', True)):
+        bag = tmp_path / camera
+        options = ['--frames', '3', '--rate', '2', '--seed', '3', '--camera', camera]
+        assert main(['draw-bag', str(bag), *options]) == 0
+        labels = [LabelledBag(bag)[number].labels for number in range(3)]
+        depths = [one['depth'] for one in labels]
+        people = np.logical_or.reduce([one['human_parts'] > 0 for one in labels])
+        changed = (depths[0] != depths[2])[~people]
+        assert changed.any() == moves
+    assert find_camera(bag).duration_s == pytest.approx(1.0)
+    assert main(['draw-bag', str(tmp_path / 'none'), '--rate', '0']) == 1
+    assert '--rate must lie in (0, 1000] Hz, got 0' in capsys.readouterr().err
+
+
 def test_macs_above_the_budget_are_reported(room, tmp_path, capsys):
     arguments = [str(room), '--budgets', '0.01', '--out', str(tmp_path / 'out')]
     assert main(['evaluate-bag', *arguments]) == 0

@@ -107,6 +107,25 @@ def test_the_camera_moves_smoothly():
     assert 0 < np.linalg.norm(np.diff(eyes, axis=0), axis=1).max() < 0.03
 
 
+def test_a_still_camera_stays_as_it_is_at_a_time():
+    then = VIEW.camera(5.0, (48, 64))
+    for time in (-2, 0, 5, 60):
+        camera = VIEW.walking().still(5.0).camera(time, (48, 64))
+        assert np.array_equal(camera.eye, VIEW.walking().still(5.0).camera(0, (48, 64)).eye)
+        still = VIEW.still(5.0).camera(time, (48, 64))
+        np.testing.assert_allclose(still.eye, then.eye, atol=1e-9)
+        np.testing.assert_allclose(still.axes, then.axes, atol=1e-9)
+
+
+def test_a_carried_camera_walks_and_steps():
+    times = np.arange(0, 8, 1 / 30)
+    eyes = np.array([VIEW.walking().camera(t, (48, 64)).eye for t in times])
+    speed = np.linalg.norm(np.diff(eyes[:, :2], axis=0), axis=1) * 30
+    assert 0.3 < speed.mean() < 0.7
+    steps = np.diff(np.sign(np.diff(eyes[:, 2])))
+    assert 24 <= np.count_nonzero(steps) <= 34  # 1.8 a second, up and down
+
+
 def test_solids_know_the_thing_that_they_belong_to():
     scene = random_scene(4, 1)
     solids, owners = scene.solids(2)

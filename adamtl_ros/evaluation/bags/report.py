@@ -22,6 +22,7 @@ from matplotlib.ticker import PercentFormatter
 from adamtl_ros.evaluation.bags.result import add_up, mac_fractions, select_examples
 from adamtl_ros.evaluation.bags.scores import VISIBLE
 from adamtl_ros.evaluation.bags.summary import PERCENTILES
+from adamtl_ros.evaluation.bags.temporal import GHOST_FRAMES
 from adamtl_ros.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -311,6 +312,7 @@ def write_report(
         examples=[_picture(text, one, results) for text, one in marks.items()],
         percentiles=PERCENTILES,
         visible=VISIBLE,
+        ghost_frames=GHOST_FRAMES,
         unknown=UNKNOWN,
     )
     path.parent.mkdir(parents=True, exist_ok=True)

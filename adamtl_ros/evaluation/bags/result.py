@@ -9,23 +9,26 @@ the frames (`FrameCost`) and the map of what ran (`UsageMap`). `add_up()` sums o
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import isnan, nan
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from adamtl_ros.bags.ground_truth import ClassMap, TruthConfig, check_max_depth
-from adamtl_ros.evaluation.bags.scores import Scores
+from adamtl_ros.evaluation.bags.scores import Scores, TruthScores
 from adamtl_ros.labels import MAX_DEPTH_M
 from adamtl_ros.nn.swin.windows import window_grid
+from adamtl_ros.stream.account import WINDOW_S
 from adamtl_ros.viz.colorize import colorize
 from adamtl_ros.viz.legend import Legend
 from adamtl_ros.viz.mosaic import strip, strip_legend, tile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
     from typing import Self
 
@@ -134,6 +137,7 @@ class EvaluationSettings:
         max_depth: Greatest depth of the ground truth that is believed [m].
         engine: Engine that runs the network.
         precision: Its precision.
+        temporal: Budgets at which the stream is compared with simple alternatives; none if empty.
 
     """
 
@@ -151,6 +155,7 @@ class EvaluationSettings:
     max_depth: float = MAX_DEPTH_M
     engine: str = 'torch'
     precision: str = 'float32'
+    temporal: tuple[float, ...] = ()
 
     @property
     def truth_config(self) -> TruthConfig:
@@ -166,7 +171,7 @@ class EvaluationSettings:
 
         """
         check_max_depth(self.max_depth)
-        for budget in self.budgets:
+        for budget in (*self.budgets, *self.temporal):
             if not 0 < budget <= 1:
                 raise ValueError(f'a budget must lie in (0, 1], got {budget}')
         if self.budgets[:1] != (1.0,) or list(self.budgets) != sorted(set(self.budgets))[::-1]:
@@ -310,6 +315,88 @@ class BudgetResult:
 
 
 @dataclass
+class WayResult:
+    """Result of a way on one recording.
+
+    Attributes:
+        name: Name of the way.
+        budget: Mean share of the full MACs that it may spend.
+        scores: Quality of the results.
+        near_people: Quality near people; empty without ground truth of human parts.
+        flicker: Mean change of a pixel from frame to frame by task; see `flicker.change()`.
+        stamps: Stamp of each frame [s].
+        shares: Share of the full MACs of each frame.
+        ms: Time from image to results of each frame [ms].
+        ages: Age of the newest answer in the results of each frame [s]; NaN if unknown.
+        actions: Number of frames by what was done.
+        streaming: Performance of an emulated live node; None if not evaluated.
+
+    """
+
+    name: str
+    budget: float
+    scores: Scores
+    near_people: TruthScores
+    flicker: dict[str, float] = field(default_factory=dict)
+    stamps: list[float] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)
+    ms: list[float] = field(default_factory=list)
+    ages: list[float] = field(default_factory=list)
+    actions: Counter[str] = field(default_factory=Counter)
+    streaming: Streaming | None = None
+
+    @property
+    def largest_window(self) -> float:
+        """Largest mean share of any `WINDOW_S`; NaN for a shorter recording."""
+        stamps, spent = np.array(self.stamps), np.concatenate([[0.0], np.cumsum(self.shares)])
+        ends = np.searchsorted(stamps, stamps + WINDOW_S - 1e-3)
+        whole = stamps + WINDOW_S <= (stamps[-1:] + _interval(stamps) + 1e-3)
+        begins = np.arange(len(stamps))[whole]
+        if not len(begins):
+            return nan
+        return float(((spent[ends[whole]] - spent[begins]) / (ends[whole] - begins)).max())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry of `metrics.json`."""
+        labelled, near = self.scores.truth.labelled, self.near_people
+        return {
+            'name': self.name,
+            'budget': self.budget,
+            'share': float(np.mean(self.shares)),
+            'largest_share_3s': self.largest_window,
+            'actions': dict(self.actions),
+            'age_s': _mean(self.ages),
+            'largest_age_s': max((age for age in self.ages if not isnan(age)), default=nan),
+            'truth': {t: v for t, v in self.scores.truth.compute().items() if labelled[t]},
+            'near_people': {t: v for t, v in near.compute().items() if near.labelled[t]},
+            'flicker': self.flicker,
+            'differs_from_full': self.scores.against_full.compute(),
+        }
+
+    def times(self) -> dict[str, Any]:
+        """Return what depends on the machine."""
+        times: dict[str, Any] = {f'p{p}': float(np.percentile(self.ms, p)) for p in (50, 95)}
+        times['mean'] = _mean(self.ms)
+        if self.streaming:
+            truth = self.streaming.scores.truth
+            times['live'] = {
+                'dropped': self.streaming.dropped,
+                'age_ms': _mean(self.streaming.ages_ms),
+                'truth': {t: v for t, v in truth.compute().items() if truth.labelled[t]},
+            }
+        return times
+
+
+def _interval(stamps: NDArray[np.float64]) -> float:
+    return float(np.median(np.diff(stamps))) if len(stamps) > 1 else 0.0
+
+
+def _mean(values: Iterable[float]) -> float:
+    known = [value for value in values if not isnan(value)]
+    return float(np.mean(known)) if known else nan
+
+
+@dataclass
 class BagResult:
     """Result of one recording.
 
@@ -326,6 +413,7 @@ class BagResult:
         budgets: Result at each budget.
         examples: Hardest and easiest frames at the shown budget.
         wall_s: Duration of the evaluation [s].
+        temporal: Results of the ways to answer a stream; see `temporal`.
 
     """
 
@@ -341,6 +429,7 @@ class BagResult:
     budgets: list[BudgetResult] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
     wall_s: float = 0.0
+    temporal: list[WayResult] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry of `metrics.json`; it contains no times."""

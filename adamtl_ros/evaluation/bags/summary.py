@@ -72,11 +72,17 @@ def build_summary(
         'bags': [result.to_dict() for result in results],
         'frames': frames,
         'results': [_budget(total) for total in totals],
+        'temporal': [
+            {'bag': result.name, 'ways': [way.to_dict() for way in result.temporal]}
+            for result in results
+            if result.temporal
+        ],
         'timing': {
             'when': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
             'wall_s': wall_s,
             'frames_per_s': frames / wall_s,
             'results': [_times(total) for total in totals],
+            'temporal': [[way.times() for way in r.temporal] for r in results if r.temporal],
         },
     }
     converted: dict[str, Any] = json_value(summary)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adamtl_ros.evaluation.bags.evaluate import EmulatedNode, TimedResults
+from adamtl_ros.evaluation.bags.emulated_node import EmulatedNode, TimedResults
 
 MS = 1_000_000
 
