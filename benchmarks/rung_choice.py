@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from adamtl_ros.data.labelled_folder import LabelledFolder
+from adamtl_ros.engines.eager import Normalizer
 from adamtl_ros.nn.io.checkpoint import DEFAULT_WEIGHTS, load_model
 from adamtl_ros.nn.network import resize_images
 from adamtl_ros.runtime.engine import Engine
@@ -73,12 +74,13 @@ def measure(engine: Engine, dataset: Dataset) -> tuple[Array, Array, Array]:
     """
     network = engine.model.network
     fractions = np.array(network.rung_fractions(engine.model.input_size, TASKS))
-    preprocess = Preprocessor(engine.model, torch.device('cpu'))
+    preprocess, normalize = Preprocessor(engine.model), Normalizer(engine.model)
     losses, features = [], []
     for index in range(len(dataset)):
         sample = dataset[index]
         losses.append([task_losses(engine, sample, fraction) for fraction in fractions])
-        features.append(describe(network, preprocess(sample.image)))
+        pixels = torch.from_numpy(preprocess(sample.image))[None]
+        features.append(describe(network, normalize(pixels)))
     array = np.array(losses)  # n, rungs, tasks
     return fractions, (array / array[:, 0].mean(0)).mean(2), np.array(features)
 

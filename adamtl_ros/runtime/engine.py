@@ -58,8 +58,8 @@ class Inference:
     preprocess_ms: float
     infer_ms: float
     postprocess_ms: float
-    engine: str = 'torch'
-    precision: str = 'float32'
+    engine: str
+    precision: str
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class RawInference:
     input_size: tuple[int, int]
     preprocess_ms: float
     infer_ms: float
-    engine: str = 'torch'
-    precision: str = 'float32'
+    engine: str
+    precision: str
 
 
 class Engine:

@@ -545,6 +545,8 @@ class Stream:
             preprocess_ms=raw.preprocess_ms if raw else 0.0,
             infer_ms=raw.infer_ms if raw else 0.0,
             postprocess_ms=postprocess_ms,
+            engine=raw.engine if raw else self.engine.backend.name,
+            precision=raw.precision if raw else self.engine.backend.precision,
             action=action,
             reason=refresh.reason if refresh and taken else '' if self._known else self._why,
             refreshed=stamp,

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """An engine that answers from the colors of an image, and textured scenes to show to it."""
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 
@@ -27,6 +29,7 @@ class ColorEngine:
     def __init__(self, noise=0.0, output='input'):
         network = small.lite()
         self.model = Model(network, 'colors')
+        self.backend = SimpleNamespace(name='torch', precision='float32')
         self.tasks, self.output = tuple(network.tasks), output
         self.calls, self.noise = [], noise
         self._random = np.random.default_rng(0)
@@ -44,7 +47,7 @@ class ColorEngine:
         maps = {name: self._answer(name, pixels.astype(np.float32), focal) for name in tasks}
         full = network.budget_model(size, tasks).full
         cost = Cost(round(share * full), full, 1, 16, 0, 0, floor=False)
-        return RawInference(maps, cost, None, size, 0.1, 0.2)
+        return RawInference(maps, cost, None, size, 0.1, 0.2, 'torch', 'float32')
 
     def postprocess(self, maps, size):
         """Return results as an engine does."""
