@@ -65,7 +65,7 @@ DRIFTS = {
     'human_parts': Drift(residual=10.0),
     'normals': Drift(residual=0.3),
     'saliency': Drift(residual=10.0),
-    'depth': Drift(residual=0.5),
+    'depth': Drift(residual=1.0),
     'edges': Drift(residual=10.0),
 }
 """Default drift of each task; needs no fitting. People, their parts and thin edges are wrong at

@@ -54,7 +54,7 @@ FREE_BUDGETS = (1.0, 0.75, 0.5)
 """Shares of the MACs to choose from where a network has no ladder."""
 CHANGED = 4.0
 """Residual from which a pixel shows something else than before."""
-CALM = 0.005
+CALM = 0.02
 """Fraction of such pixels below which nothing moves by itself."""
 BRIGHTNESS_JUMP = 25.0
 """Change of the mean gray value, of 255, from one frame to the next, that means the same."""
@@ -259,7 +259,12 @@ class Stream:
         """
         refresh = self.observe(image, stamp, budget, tasks, focal, ceiling=ceiling)
         if refresh is not None:
-            self.absorb(refresh, self.run(refresh))
+            try:
+                raw = self.run(refresh)
+            except BaseException:
+                self.abandon(refresh)
+                raise
+            self.absorb(refresh, raw)
         return self.answer()
 
     def observe(
@@ -341,6 +346,17 @@ class Stream:
         known = self._at_newest(size, refresh.tasks) if self._known else None
         self._known = self._fused(refresh, raw.cost.fraction, new, known)
         self._times['warp'] += (time.perf_counter() - begin) * 1000
+
+    def abandon(self, refresh: Refresh) -> None:
+        """Give up a refresh whose `run()` failed; it is paid back, and another one may follow.
+
+        Args:
+            refresh: Return value of `observe()`.
+
+        """
+        self.account.draw(-refresh.share)
+        if refresh is self._pending:
+            self._pending = None
 
     def answer(self) -> StreamInference:
         """Return what is known of the newest frame.

@@ -363,6 +363,22 @@ def test_an_answer_that_comes_after_a_cut_is_not_shown():
     assert stream.answer().refreshed == 1 / RATE
 
 
+def test_a_network_that_fails_does_not_stop_the_stream():
+    engine = ColorEngine()
+    stream, infer = Stream(engine), engine.infer
+
+    def fail(*_):
+        raise RuntimeError('out of memory')
+
+    engine.infer = fail
+    for number in range(3):
+        with pytest.raises(RuntimeError, match='out of memory'):
+            stream.step(A, number / RATE, 1.0, ['depth'])
+    assert stream.account.share == 0
+    engine.infer = infer
+    assert stream.step(A, 0.2, 1.0, ['depth']).action == 'refreshed'
+
+
 def test_the_answer_of_no_frame():
     with pytest.raises(RuntimeError, match='no frame yet'):
         Stream(ColorEngine()).answer()
