@@ -74,6 +74,12 @@ ARGUMENTS = [
         'device', default_value='', description=f'Torch device, or auto ({KEEP}).'
     ),
     DeclareLaunchArgument(
+        'engine', default_value='', description=f'torch, openvino, or auto ({KEEP}).'
+    ),
+    DeclareLaunchArgument(
+        'precision', default_value='', description=f'float32, bfloat16, or auto ({KEEP}).'
+    ),
+    DeclareLaunchArgument(
         'budget',
         default_value='',
         description=(
@@ -223,7 +229,7 @@ def overrides(value: dict[str, str]) -> dict[str, object]:
 
     """
     given: dict[str, object] = {}
-    for name in ('image_transport', 'model', 'adapter', 'device'):
+    for name in ('image_transport', 'model', 'adapter', 'device', 'engine', 'precision'):
         if value[name]:
             given[name] = value[name]
     if value['budget']:

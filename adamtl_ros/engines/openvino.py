@@ -174,9 +174,8 @@ class CompiledGraph:
 
     def run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Return the raw map of each task of the graph, valid until the next run."""
-        self._request.infer({0: pixels[None]}, share_inputs=True)
-        outputs = self._request.output_tensors
-        return {name: outputs[k].data[0] for k, name in enumerate(self.graph.tasks)}
+        found = self._request.infer({0: pixels[None]}, share_inputs=True, share_outputs=True)
+        return {name: found[k][0] for k, name in enumerate(self.graph.tasks)}
 
 
 class Compiler:

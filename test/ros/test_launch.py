@@ -65,6 +65,8 @@ def test_given_arguments_have_the_types_of_the_parameters(module):
         autostart='false',
         model='tiny',
         device='cpu',
+        engine='torch',
+        precision='float32',
         adapter='kitchen.safetensors',
         cameras='front,left rear',
     )
@@ -74,6 +76,8 @@ def test_given_arguments_have_the_types_of_the_parameters(module):
         'autostart': False,
         'model': 'tiny',
         'device': 'cpu',
+        'engine': 'torch',
+        'precision': 'float32',
         'adapter': 'kitchen.safetensors',
         'cameras': ['front', 'left', 'rear'],
     }

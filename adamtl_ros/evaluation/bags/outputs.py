@@ -112,6 +112,8 @@ class Predictions:
             sequence=self._count,
             model=self._model,
             device='offline',
+            engine=inference.engine,
+            precision=inference.precision,
             tasks=list(inference.results),
             requested_budget=self._budget,
             effective_budget=max(self._budget, cost.mac_fraction) if floor else self._budget,

@@ -104,6 +104,7 @@ def test_statistics_say_what_was_spent(bag):
             number + 1, number + 1, 0,
         )  # fmt: skip
         assert (stats.model, stats.device, stats.tasks) == ('pico at 0.6', 'offline', list(TASKS))
+        assert (stats.engine, stats.precision) == ('torch', 'float32')
         assert stats.requested_budget == stats.effective_budget == np.float32(0.6)
         assert stats.limit_reason == stats.USER == 0
         assert (stats.latency_ms, stats.infer_ms, stats.energy) == (10, 7, 0.25)
