@@ -31,6 +31,7 @@ class Verb(NamedTuple):
 
 
 VERBS = {
+    'run': Verb('run the network on any picture, video or camera, without ROS', 'run'),
     'demo': Verb(
         'play a camera bag through the node and draw the results',
         'demo',
