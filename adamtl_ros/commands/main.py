@@ -37,6 +37,8 @@ VERBS = {
         'demo',
         'ROS 2, this package built in a workspace',
     ),
+    'view': Verb('show a running node in the browser', '', 'ROS 2'),
+    'play': Verb('publish any picture, video, bag or webcam as a ROS camera', '', 'ROS 2'),
     'train': Verb('train a network by a recipe', 'train'),
     'evaluate': Verb('score a model on labelled images', 'evaluate'),
     'calibrate': Verb('fit the budgets of a model to images of your own'),
@@ -112,3 +114,7 @@ def _missing(name: str, error: ModuleNotFoundError) -> str:
         f"'{error.name}' is missing: this needs {install}; 'make setup' in a checkout sets all of "
         'it up'
     )
+
+
+if __name__ == '__main__':
+    sys.exit(main())

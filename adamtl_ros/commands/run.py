@@ -1,6 +1,6 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The verb `adamtl run`: the network on any picture, video or camera, in the browser or to files."""
+"""The verb `adamtl run`: the network on any picture, video or camera, shown or written."""
 
 from __future__ import annotations
 
@@ -68,9 +68,7 @@ def run(options: argparse.Namespace) -> None:
     if not engine.model.trained:
         print(f"model '{engine.model.name}' is not trained: its results mean nothing")
     if engine.model.focal is not None and not source.has_lens:
-        print(
-            'lens unknown: depth is scaled for that of the training; --fov or --calibration sets it'
-        )
+        print('lens unknown, depth is scaled for that of the training: give --fov or --calibration')
     if options.out is None:
         _show(source, engine, settings, runner, options)
     else:

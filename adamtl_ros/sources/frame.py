@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from adamtl_ros.sources.calibration import from_field_of_view
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 LONGEST_DELAY_S = 1.0
 """Delay after which the time of a source goes on from where it is [s]."""
+
+USUAL_HZ = 30.0
+"""Images per second of a source that does not say."""
 
 
 class SourceError(ValueError):
@@ -93,6 +96,21 @@ class Source(ABC):
             SourceError: There is none, or the source fails.
 
         """
+
+
+def repeated(source: Source) -> Iterator[Frame]:
+    """Yield the images of a source again and again, with stamps that go on rising."""
+    shift_ns = 0
+    period_ns = round(1e9 / (USUAL_HZ if math.isnan(source.rate_hz) else source.rate_hz))
+    while True:
+        first = last = None
+        for frame in source.frames():
+            first = frame if first is None else first
+            last = frame
+            yield replace(frame, stamp_ns=frame.stamp_ns + shift_ns)
+        if first is None or last is None:
+            return
+        shift_ns += last.stamp_ns - first.stamp_ns + period_ns
 
 
 def in_real_time(

@@ -48,16 +48,17 @@ class Recording(Source):
             SourceError: None can be decoded.
 
         """
-        self.skipped, count = [], 0
+        self.skipped, given = [], False
         with open_bag(self.path) as reader:
             connections = [c for c in reader.connections if c.topic == self.camera.image]
-            for count, (connection, time_ns, raw) in enumerate(reader.messages(connections), 1):
+            for connection, time_ns, raw in reader.messages(connections):
                 try:
                     image = decode_image(reader.deserialize(raw, connection.msgtype))
                     frame = Frame(image, header_stamp(raw))
-                except (ImageError, struct.error, IndexError) as error:
+                except (ImageError, struct.error, IndexError) as error:  # noqa: PERF203
                     self.skipped.append(f'image at {time_ns} ns: {error}')
                 else:
+                    given = True
                     yield frame
-        if len(self.skipped) == count:
-            raise SourceError(f'{self.name}: no image can be decoded; {self.skipped[0]}')
+        if not given:
+            raise SourceError(f'{self.name}: no image can be decoded; {self.skipped[:1]}')

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 
 from adamtl_ros.runtime.worker import Mailbox
-from adamtl_ros.sources.frame import Frame, Source, SourceError
+from adamtl_ros.sources.frame import USUAL_HZ, Frame, Source, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,8 @@ class Video(Source):
     def frames(self) -> Iterator[Frame]:
         """Yield the images, with their times in the video."""
         capture = _open(self.name)
-        last_ns = -1
+        period_ns = round(1e9 / (USUAL_HZ if math.isnan(self.rate_hz) else self.rate_hz))
+        last_ns = -period_ns
         try:
             while True:
                 read, image = capture.read()
@@ -49,9 +50,7 @@ class Video(Source):
                     return
                 stamp_ns = round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
                 if stamp_ns <= last_ns:  # some containers have no times
-                    stamp_ns = last_ns + round(
-                        1e9 / (30 if math.isnan(self.rate_hz) else self.rate_hz)
-                    )
+                    stamp_ns = last_ns + period_ns
                 last_ns = stamp_ns
                 yield Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), stamp_ns)
         finally:
@@ -136,8 +135,8 @@ def _open(device: str) -> cv2.VideoCapture:
 def _advice(device: str) -> str:
     if device.isdecimal() or device.startswith('/dev/'):
         return (
-            f"camera {device} cannot be opened; 'ls /dev/video*' lists the cameras, another program "
-            'may hold this one, and your user must be in the group video'
+            f"camera {device} cannot be opened; 'ls /dev/video*' lists the cameras, another "
+            'program may hold this one, and your user must be in the group video'
         )
     if '://' in device:
         return f'{device} cannot be opened; check address, user and password, and the network'

@@ -8,7 +8,6 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import cv2
-import numpy as np
 
 from adamtl_ros.viz.mosaic import Mosaic, tile
 from adamtl_ros.viz.overlay import Overlay
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from adamtl_ros.sources.frame import Source
@@ -54,7 +54,7 @@ class SceneFile(ABC):
     def add(self, scene: Scene, time_ns: int) -> None:
         """Write a scene; a video shows it at a time on any clock [ns]."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  pictures have nothing to finish
         """Finish the file."""
 
 
@@ -106,8 +106,8 @@ def open_scene_file(path: Path, tasks: Mapping[str, Task], source: Source) -> Sc
         suffix = ''
     if suffix in PICTURES and source.count != 1:
         raise ValueError(
-            f'{path} is one picture, but {source.name} has more images; give a folder for a picture '
-            'of each, or a .mp4 for a video'
+            f'{path} is one picture, but {source.name} has more images; give a folder for a '
+            'picture of each, or a .mp4 for a video'
         )
     if suffix and suffix not in VIDEOS + PICTURES:
         raise ValueError(

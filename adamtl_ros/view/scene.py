@@ -140,7 +140,11 @@ class SceneEncoder:
             tasks: Tasks by name, with their classes.
 
         """
-        self.tasks = tasks
+        self.set_tasks(tasks)
+
+    def set_tasks(self, tasks: Mapping[str, Task]) -> None:
+        """Replace the tasks, as when the class names of a node arrive."""
+        self._tasks = dict(tasks)
         self._overlay = Overlay(tasks)
         self._legend = Legend(tasks)
 
@@ -177,14 +181,14 @@ class SceneEncoder:
             yield 'overlay', _jpeg(self._overlay.draw(image, shown, legend=False))
             yield 'camera', _jpeg(_shrink(scene.image, TILE_WIDTH))
         for name, result in small.items():
-            known = name in self.tasks and not _is_picture(result)
-            yield name, _jpeg(colorize(self.tasks[name], result) if known else result)
+            known = name in self._tasks and not _is_picture(result)
+            yield name, _jpeg(colorize(self._tasks[name], result) if known else result)
 
     def _legends(self, scene: Scene) -> dict[str, list[dict[str, str]]]:
         """Return names and colors of the classes that are present, by task."""
         found = {}
         for name, result in scene.results.items():
-            if name in self.tasks and self.tasks[name].kind is Kind.LABELS and result.ndim == 2:
+            if name in self._tasks and self._tasks[name].kind is Kind.LABELS and result.ndim == 2:
                 self._legend.add(name, result)
                 listed = self._legend.entries(name)
                 found[name] = [{'text': e.text, 'color': _css(e.color)} for e in listed]

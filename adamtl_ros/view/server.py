@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import sys
 import threading
 import time
 from http import HTTPStatus
@@ -180,8 +181,6 @@ class ViewServer(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore browsers that went away; report everything else as usual."""
-        import sys
-
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
@@ -279,7 +278,7 @@ class LocalSettings:
         """
         self._available = tuple(available)
         self.changed = threading.Event()
-        self.budget = _checked_budget(budget)
+        self.budget = checked_budget(budget)
         self.tasks = select(tasks, self._available)
         self.paused = False
 
@@ -300,7 +299,7 @@ class LocalSettings:
 
         """
         checks: dict[str, Callable[[Any], Any]] = {
-            'budget': _checked_budget,
+            'budget': checked_budget,
             'tasks': lambda names: checked_tasks(names, self._available),
             'paused': bool,
         }
@@ -324,7 +323,13 @@ def checked_tasks(names: Any, available: tuple[str, ...]) -> tuple[str, ...]:
     return select(map(str, names), available)
 
 
-def _checked_budget(value: Any) -> float:
+def checked_budget(value: Any) -> float:
+    """Return a budget as a float.
+
+    Raises:
+        ValueError: Not a number in its range.
+
+    """
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)

@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from typing import TYPE_CHECKING
 
 from adamtl_ros.sources.calibration import from_focal
-from adamtl_ros.sources.frame import in_real_time
+from adamtl_ros.sources.frame import in_real_time, repeated
 from adamtl_ros.view.scene import Scene, inference_statistics
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def show(
     """
     latest = None
     count = 0
-    for frame in _endless(source) if loop else _paced(source):
+    for frame in _paced(source, loop=loop):
         latest, count = frame, count + 1
         hub.show(runner.run(frame))
         if stopped():
@@ -126,10 +125,8 @@ def _hold(
             hub.show(runner.run(frame))
 
 
-def _endless(source: Source) -> Iterator[Frame]:
-    return itertools.chain.from_iterable(_paced(source) for _ in itertools.count())
-
-
-def _paced(source: Source) -> Iterator[Frame]:
+def _paced(source: Source, *, loop: bool) -> Iterator[Frame]:
     """Return the frames of a source when it is their time."""
-    return source.frames() if source.live else in_real_time(source.frames())
+    if source.live:
+        return source.frames()
+    return in_real_time(repeated(source) if loop else source.frames())
