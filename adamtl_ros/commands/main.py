@@ -39,6 +39,7 @@ VERBS = {
     ),
     'view': Verb('show a running node in the browser', '', 'ROS 2'),
     'play': Verb('publish any picture, video, bag or webcam as a ROS camera', '', 'ROS 2'),
+    'doctor': Verb('check machine, middleware and camera, and say what to do'),
     'train': Verb('train a network by a recipe', 'train'),
     'evaluate': Verb('score a model on labelled images', 'evaluate'),
     'calibrate': Verb('fit the budgets of a model to images of your own'),
