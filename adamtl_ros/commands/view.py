@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adamtl_ros.commands.options import add_server_options
@@ -26,7 +27,7 @@ def run(options: argparse.Namespace) -> None:
     """Serve the page until Ctrl-C.
 
     Raises:
-        ValueError: An address that cannot be used.
+        ValueError: A file instead of a node, or an address that cannot be used.
 
     """
     from adamtl_ros.tasks import TASKS
@@ -34,6 +35,10 @@ def run(options: argparse.Namespace) -> None:
     from adamtl_ros.view.scene import SceneEncoder
     from adamtl_ros.view.server import Hub, ViewServer
 
+    if Path(options.node).exists():
+        raise ValueError(
+            f"{options.node} is no node but a file; 'adamtl run {options.node}' shows it"
+        )
     name = f'/{options.node.lstrip("/")}'
     with spun_node('adamtl_view') as node:
         encoder = SceneEncoder(TASKS)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -73,7 +74,7 @@ class Camera(Source):
                 rtsp://camera/stream.
 
         """
-        super().__init__(f'camera {device}' if device.isdecimal() else device)
+        super().__init__(f'camera {device}' if device.isdecimal() else without_password(device))
         self._device = device
 
     def frames(self) -> Iterator[Frame]:
@@ -139,5 +140,11 @@ def _advice(device: str) -> str:
             'program may hold this one, and your user must be in the group video'
         )
     if '://' in device:
-        return f'{device} cannot be opened; check address, user and password, and the network'
+        shown = without_password(device)
+        return f'{shown} cannot be opened; check address, user and password, and the network'
     return f'{device} is no video that OpenCV reads'
+
+
+def without_password(address: str) -> str:
+    """Return an address without user and password, to be shown."""
+    return re.sub('(?<=://)[^/]*@', '', address)

@@ -251,6 +251,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header('Cache-Control', 'no-store')
         self.send_header('Content-Security-Policy', POLICY)
         self.send_header('X-Content-Type-Options', 'nosniff')
+        if status >= HTTPStatus.BAD_REQUEST:  # what came with it may not have been read
+            self.send_header('Connection', 'close')
         self.end_headers()
         self.wfile.write(body)
 

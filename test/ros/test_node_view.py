@@ -7,6 +7,7 @@ import pytest
 from helpers.ros_images import RELIABLE, camera_info, image, picture, send_until
 from sensor_msgs.msg import CameraInfo, Image
 
+from adamtl_ros.commands.main import main
 from adamtl_ros.tasks import TASKS
 from adamtl_ros.view.node import NodeView
 from adamtl_ros.view.scene import SceneEncoder
@@ -67,6 +68,11 @@ def test_a_node_is_shown(graph):
 
     hub.looked_at = False
     graph.until(lambda: processor.active_tasks() == ())
+
+
+def test_a_file_is_no_node(tmp_path, capsys):
+    assert main(['view', str(tmp_path)]) == 1
+    assert f"'adamtl run {tmp_path}' shows it" in capsys.readouterr().err
 
 
 def test_a_node_that_does_not_run(graph):

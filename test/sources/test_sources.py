@@ -166,6 +166,14 @@ def test_a_damaged_bag(tmp_path):
         open_source(str(tmp_path / 'bad.mcap'))
 
 
+def test_passwords_are_not_shown():
+    source = open_source('rtsp://me:secret@127.0.0.1:9/stream@1')
+    assert source.name == 'rtsp://127.0.0.1:9/stream@1'
+    with pytest.raises(SourceError) as raised:
+        list(source.frames())
+    assert 'secret' not in str(raised.value)
+
+
 def frames_at(*milliseconds):
     return [Frame(flat(0, 1, 1), ms * 1_000_000) for ms in milliseconds]
 

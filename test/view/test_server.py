@@ -178,6 +178,15 @@ def test_other_sites_are_refused(server):
     assert ask(server, 'POST', '/settings', huge, Content_Type='application/json')[0] == 400
 
 
+def test_a_refusal_ends_the_connection(server):
+    """What came with a refused request must not be read as the next one."""
+    connection = http.client.HTTPConnection('127.0.0.1', server.server_address[1], timeout=30)
+    connection.request('POST', '/settings', '{"budget": 1}', {'Content-Type': 'text/plain'})
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers['Connection']) == (400, 'close')
+    connection.close()
+
+
 def test_a_port_in_use(server):
     hub = server.hub
     port = server.server_address[1]
