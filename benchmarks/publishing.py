@@ -67,7 +67,7 @@ def main() -> None:
     inference = engine.run(picture)
     name, decision = engine.model.name, governor.decide()
     header = Image().header
-    frame = ProcessedFrame(header, (480, 640), inference, name, decision, 0.0, 0.0, 0.0)
+    frame = ProcessedFrame(header, picture, inference, name, decision, 0.0, 0.0, 0.0)
     publish = median_ms(lambda: processor._publish(frame))  # noqa: SLF001
     data = sum(result.nbytes for result in inference.results.values()) / 1e6
     print(f'six results of 480x640, {data:.1f} MB, to another process: {publish:.2f} ms')

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING
 
 import yaml
 from ament_index_python.packages import get_package_share_directory
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+)
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
@@ -105,6 +110,12 @@ ARGUMENTS = [
         description='Restart the node two seconds after it has died.',
     ),
     DeclareLaunchArgument(
+        'doctor',
+        default_value='false',
+        choices=SWITCH,
+        description='Check machine, middleware and camera beside the node, by adamtl doctor.',
+    ),
+    DeclareLaunchArgument(
         'use_sim_time',
         default_value='',
         choices=['', *SWITCH],
@@ -122,7 +133,8 @@ ARGUMENTS = [
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and start the node with those that are given."""
     buffered = SetEnvironmentVariable('RCUTILS_LOGGING_BUFFERED_STREAM', '1')
-    return LaunchDescription([*ARGUMENTS, buffered, OpaqueFunction(function=perception_node)])
+    functions = [OpaqueFunction(function=made) for made in (perception_node, doctor)]
+    return LaunchDescription([*ARGUMENTS, buffered, *functions])
 
 
 def perception_node(context: LaunchContext) -> list[LifecycleNode]:
@@ -150,6 +162,19 @@ def perception_node(context: LaunchContext) -> list[LifecycleNode]:
             emulate_tty=True,
         )
     ]
+
+
+def doctor(context: LaunchContext) -> list[ExecuteProcess]:
+    """Return the process that checks the camera; none if it is not asked for."""
+    names = ('doctor', 'image', 'namespace', 'model')
+    value = {name: LaunchConfiguration(name).perform(context) for name in names}
+    if value['doctor'] == 'false':
+        return []
+    prefix = f'/{value["namespace"].strip("/")}' if value['namespace'].strip('/') else ''
+    image = value['image'] if value['image'].startswith('/') else f'{prefix}/{value["image"]}'
+    command = ['adamtl', 'doctor', '--image', image, '--node', f'{prefix}/adamtl']
+    command += ['--seconds', '10', *(['--model', value['model']] if value['model'] else [])]
+    return [ExecuteProcess(cmd=command, name='doctor', output='screen')]
 
 
 def read_parameters(path: str) -> list[dict[str, object]]:

@@ -306,6 +306,7 @@ ROSDEP = {
 }  # fmt: skip
 BY_PIP = {
     'rosbags', 'safetensors', 'av', 'lightning_fabric', 'matplotlib', 'numba', 'openvino', 'ray',
+    'simplejpeg',
     'tqdm',
 }  # fmt: skip
 

@@ -31,11 +31,15 @@ class Verb(NamedTuple):
 
 
 VERBS = {
+    'run': Verb('run the network on any picture, video or camera, without ROS', 'run'),
     'demo': Verb(
         'play a camera bag through the node and draw the results',
         'demo',
         'ROS 2, this package built in a workspace',
     ),
+    'view': Verb('show a running node in the browser', '', 'ROS 2'),
+    'play': Verb('publish any picture, video, bag or webcam as a ROS camera', '', 'ROS 2'),
+    'doctor': Verb('check machine, middleware and camera, and say what to do'),
     'train': Verb('train a network by a recipe', 'train'),
     'evaluate': Verb('score a model on labelled images', 'evaluate'),
     'calibrate': Verb('fit the budgets of a model to images of your own'),
@@ -112,3 +116,7 @@ def _missing(name: str, error: ModuleNotFoundError) -> str:
         f"'{error.name}' is missing: this needs {install}; 'make setup' in a checkout sets all of "
         'it up'
     )
+
+
+if __name__ == '__main__':
+    sys.exit(main())

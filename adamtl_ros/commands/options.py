@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from adamtl_ros.sources.frame import Source
     from adamtl_ros.training.recipe import Recipe
 
 
@@ -99,6 +100,53 @@ def add_topic_options(parser: argparse.ArgumentParser) -> None:
         metavar='METERS',
         help=f'greatest depth of the ground truth that is believed ({MAX_DEPTH_M:g})',
     )
+
+
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `source_from()` reads."""
+    add = parser.add_argument
+    add(
+        'input',
+        help='picture, folder of pictures, video, bag, number of a webcam, or address (rtsp://...)',
+    )
+    add('--topic', default='', help='image topic of a bag; found if not given')
+    add('--rate', type=float, default=0.0, help='pictures per second of a folder (2)')
+    add('--fov', type=float, default=0.0, help='horizontal field of view of the camera [degrees]')
+    add('--calibration', type=Path, help='YAML file of camera_calibration, instead of --fov')
+
+
+def source_from(options: argparse.Namespace) -> Source:
+    """Open the source of images, with the calibration that the options give.
+
+    Raises:
+        ValueError: An input or a calibration that cannot be used.
+
+    """
+    from adamtl_ros.sources.calibration import from_field_of_view, read_calibration
+    from adamtl_ros.sources.find import open_source
+
+    if options.rate < 0:
+        raise ValueError(f'--rate takes a positive number [Hz], got {options.rate:g}')
+    if options.fov and options.calibration:
+        raise ValueError('--fov and --calibration exclude each other')
+    source = open_source(options.input, options.topic, options.rate)
+    if options.calibration:
+        source.calibration = read_calibration(options.calibration)
+    elif options.fov:
+        from_field_of_view(options.fov, 1, 1)  # checks it
+        source.calibration, source.fov_deg = None, options.fov
+    return source
+
+
+def add_server_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the address of the page."""
+    add = parser.add_argument
+    add(
+        '--host',
+        default='127.0.0.1',
+        help='address to serve the page on; 0.0.0.0 lets other devices in, such as a phone',
+    )
+    add('--port', type=int, default=8765, help='port of the page (8765); 0: any')
 
 
 def parse_truth(texts: Sequence[str]) -> dict[str, str]:

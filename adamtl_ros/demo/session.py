@@ -157,9 +157,9 @@ def _node_command(overrides: dict[str, str]) -> list[str]:
 
 
 def _player_command(bag: Path, camera: CameraTopics, out: Path) -> list[str]:
-    command = [sys.executable, '-m', 'adamtl_ros.demo.player', str(bag)]
+    command = [sys.executable, '-m', 'adamtl_ros.commands.main', 'play', str(bag)]
     command += ['--topic', camera.image, '--log', str(out / 'logs' / 'sent.csv')]
-    return [*command, '--ros-args', '-r', f'__ns:={NAMESPACE}']
+    return [*command, '--image', f'{NAMESPACE}/image']
 
 
 def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:

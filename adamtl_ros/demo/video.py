@@ -17,17 +17,9 @@ from tqdm import tqdm
 from adamtl_ros.bags.ground_truth import read_label_info
 from adamtl_ros.bags.reader import header_stamp, open_bag, read_images
 from adamtl_ros.tasks import TASKS, UNLABELLED, Kind
-from adamtl_ros.viz.colorize import colorize
 from adamtl_ros.viz.legend import Legend
-from adamtl_ros.viz.mosaic import (
-    add_stream,
-    grid,
-    grid_legend,
-    parts_run,
-    strip,
-    strip_legend,
-    tile,
-)
+from adamtl_ros.viz.mosaic import Mosaic, parts_run, strip, strip_legend, tile
+from adamtl_ros.viz.video_file import add_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,9 +103,8 @@ def _frames(
 
     Results are held until the next.
     """
-    tiles: dict[str, Picture] = {}
     held: dict[str, NDArray[np.generic]] = {}
-    legend, legends = Legend(tasks), {}
+    mosaic = Mosaic(tasks)
     newest: ComputeStats | None = None
     with open_bag(results) as recorded:
         outputs = _by_stamp(recorded)
@@ -123,14 +114,12 @@ def _frames(
                 newest = stats.get(pending[0], newest)
                 _, name, result = pending
                 held[name] = result
-                tiles[name] = tile(colorize(tasks[name], result), name)
-                legend.add(name, result)
-                legends[name] = grid_legend(legend, name)
+                mosaic.add(name, result)
                 pending = next(outputs, None)
             shown = tile(image, 'camera')
             yield (
-                grid(shown, tiles, tasks, _lines(newest), legends),
-                strip(shown, tiles, tasks, _short(newest)),
+                mosaic.page(shown, _lines(newest)),
+                strip(shown, mosaic.tiles, tasks, _short(newest)),
                 held,
             )
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from rclpy.lifecycle import LifecycleNode
     from sensor_msgs.msg import CompressedImage, Image
     from std_msgs.msg import Header
@@ -94,7 +96,7 @@ class ProcessedFrame:
 
     Attributes:
         header: Header of the image.
-        size: Height and width of the image [pixels].
+        image: The image, (H, W, 3) RGB.
         inference: Results, cost and times.
         model: Name of the model.
         decision: Budget of the frame and the reason for it.
@@ -105,7 +107,7 @@ class ProcessedFrame:
     """
 
     header: Header
-    size: tuple[int, int]
+    image: NDArray[np.uint8]
     inference: Inference
     model: str
     decision: Decision

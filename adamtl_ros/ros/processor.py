@@ -11,6 +11,7 @@ from rclpy.serialization import deserialize_message
 
 from adamtl_ros.bags.images import ImageError, decode_image
 from adamtl_ros.ros.context import ProcessedFrame
+from adamtl_ros.ros.overlay import OverlayTopic
 from adamtl_ros.ros.reporter import FrameTimes, age_ms, frame_stats
 from adamtl_ros.ros.topics import TaskTopics, scale_camera_info
 
@@ -45,22 +46,30 @@ class Processor:
             name: TaskTopics(context.node, context.private_topic(name), task)
             for name, task in context.engine.model.network.tasks.items()
         }
+        prefix = context.private_topic('overlay')
+        self._overlay = OverlayTopic(context.node, prefix, context.engine.model.network.tasks)
         self.camera_info: CameraInfo | None = None
 
     def advertise(self) -> None:
         """Create the publishers of all tasks."""
         for topics in self._topics.values():
             topics.advertise()
+        self._overlay.advertise()
 
     def destroy(self) -> None:
         """Destroy the publishers of all tasks."""
         for topics in self._topics.values():
             topics.destroy()
+        self._overlay.destroy()
 
     def active_tasks(self) -> tuple[str, ...]:
-        """Return the names of the tasks that are enabled and have a subscriber."""
-        enabled = self._context.settings.tasks
-        return tuple(n for n in enabled if n in self._topics and self._topics[n].has_subscriber)
+        """Return the names of the enabled tasks that have a subscriber or are in the overlay."""
+        enabled, used = self._context.settings.tasks, self._overlay.tasks()
+        return tuple(
+            n
+            for n in enabled
+            if n in self._topics and (n in used or self._topics[n].has_subscriber)
+        )
 
     def process(self, frame: CameraFrame) -> None:
         """Process a frame. Never raises: a frame that fails is refused and counted."""
@@ -97,7 +106,7 @@ class Processor:
         inference = engine.run(image, decision.budget, tasks, focal)
         return ProcessedFrame(
             header=message.header,
-            size=(image.shape[0], image.shape[1]),
+            image=image,
             inference=inference,
             model=engine.model.name,
             decision=decision,
@@ -119,7 +128,7 @@ class Processor:
         ):
             return None
         height, width = next(iter(results.values())).shape[:2]
-        y, x = height / frame.size[0], width / frame.size[1]
+        y, x = height / frame.image.shape[0], width / frame.image.shape[1]
         return scale_camera_info(self.camera_info, frame.header, y, x)
 
     def _report(self, arrived: CameraFrame, frame: ProcessedFrame, publish_ms: float) -> None:
@@ -146,13 +155,14 @@ class Processor:
         self._publish_extras(frame, times)
 
     def _publish_extras(self, frame: ProcessedFrame, times: FrameTimes) -> None:
-        """Publish color images and statistics; a failure costs these only.
+        """Publish color images, overlay and statistics; a failure costs these only.
 
         They come after the results, so that a viewer does not delay the other subscribers.
         """
         try:
             for name, result in frame.inference.results.items():
                 self._topics[name].publish_color(result, frame.header)
+            self._overlay.publish(frame.image, frame.inference.results, frame.header)
             self._reporter.publish_stats(frame_stats(frame, times))
         except Exception as error:  # noqa: BLE001  the results are already published
             self._context.node.get_logger().error(

@@ -99,14 +99,15 @@ class Legend:
         if task.kind is Kind.DEPTH:
             _draw_bar(band, task, scale)
         elif task.kind is Kind.LABELS:
-            _draw_entries(band, self._entries(name), rows, scale)
+            _draw_entries(band, self.entries(name), rows, scale)
         elif task.kind is Kind.NORMALS:
             _draw_entries(band, _normals_entries(task), rows, scale)
         else:
             _draw_entries(band, [Entry('0 %', (0, 0, 0)), Entry('100 %', (255,) * 3)], rows, scale)
         return band
 
-    def _entries(self, name: str) -> list[Entry]:
+    def entries(self, name: str) -> list[Entry]:
+        """Return names and colors of the classes to list for a label task, largest first."""
         names = self._tasks[name].classes
         colors = class_colors(names).tolist()
         return [

@@ -4,20 +4,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from adamtl_ros.viz.legend import BACKGROUND, MARGIN, TEXT_COLOR, band_height
+from adamtl_ros.viz.colorize import colorize
+from adamtl_ros.viz.legend import BACKGROUND, MARGIN, TEXT_COLOR, Legend, band_height
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from fractions import Fraction
 
     from numpy.typing import NDArray
 
-    from adamtl_ros.viz.legend import Legend
+    from adamtl_ros.tasks import Task
 
     Picture = NDArray[np.uint8]
 
@@ -85,6 +85,37 @@ def grid(
     return np.vstack(rows)
 
 
+class Mosaic:
+    """Tiles of the newest results of a stream, and their legends."""
+
+    def __init__(self, tasks: Mapping[str, Task]) -> None:
+        """Start without results.
+
+        Args:
+            tasks: Tasks by name, with their classes, in the order of their tiles.
+
+        """
+        self._tasks, self._legend = tasks, Legend(tasks)
+        self.tiles: dict[str, Picture] = {}
+        self._legends: dict[str, Picture] = {}
+
+    def add(self, name: str, result: NDArray[np.generic]) -> None:
+        """Draw the result of a task, which is shown until the next."""
+        self.tiles[name] = tile(colorize(self._tasks[name], result), name)
+        self._legend.add(name, result)
+        self._legends[name] = grid_legend(self._legend, name)
+
+    def page(self, first: Picture, lines: list[str]) -> Picture:
+        """Return all tiles with their legends.
+
+        Args:
+            first: First tile, such as `tile(image, 'camera')`.
+            lines: Lines of text in the last tile.
+
+        """
+        return grid(first, self.tiles, self._tasks, lines, self._legends)
+
+
 def strip(
     camera: Picture, tiles: Mapping[str, Picture], tasks: Iterable[str], text: str = ''
 ) -> Picture:
@@ -128,14 +159,6 @@ def strip_legend(legend: Legend, tasks: Iterable[str]) -> Picture:
 def put_text(image: Picture, text: str, position: tuple[int, int]) -> None:
     """Draw a line of text into a picture, from (x, y) on, in place."""
     cv2.putText(image, text, position, cv2.FONT_HERSHEY_SIMPLEX, 0.5, TEXT_COLOR, 1, cv2.LINE_AA)
-
-
-def add_stream(container: Any, picture: Picture, rate: Fraction) -> Any:
-    """Add an H.264 stream for pictures of the same size to a PyAV container and return it."""
-    stream = container.add_stream('libx264', rate=rate, options={'crf': '20', 'preset': 'veryfast'})
-    stream.height, stream.width = picture.shape[:2]
-    stream.pix_fmt = 'yuv420p'
-    return stream
 
 
 def _panel(empty: Picture, lines: list[str]) -> Picture:

@@ -35,12 +35,9 @@ assert words[0] == 'bag'
 if words[1] == os.environ.get('BROKEN'):
     sys.exit(3)
 if words[1] == 'play':
-    from adamtl_ros.demo.player import main
+    from adamtl_ros.commands.main import main
 
-    log = Path(words[2]).with_name('sent.csv')
-    remap = ['-r', 'image/compressed:=/camera/image_raw/compressed']
-    sys.argv = ['player', words[2], '--log', str(log), '--ros-args', *remap]
-    raise SystemExit(main())
+    raise SystemExit(main(['play', words[2], '--image', '/camera/image_raw']))
 
 import rclpy
 from rclpy.executors import ExternalShutdownException

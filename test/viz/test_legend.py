@@ -109,7 +109,7 @@ def check_places(texts, width, height):
 def test_every_present_class_is_named_or_counted(present, rows, width, scale):
     ids = np.uint8([[255 if i == 40 else i for i in present]])
     made = legend_of(ids)
-    lines = module._lines(made._entries('semseg'), width, rows, scale)
+    lines = module._lines(made.entries('semseg'), width, rows, scale)
     texts = [entry.text for line in lines for entry in line]
     assert len(lines) <= rows
     more = int(texts.pop().split()[1]) if texts and texts[-1].startswith('+ ') else 0

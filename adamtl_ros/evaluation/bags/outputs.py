@@ -5,26 +5,20 @@
 from __future__ import annotations
 
 import shutil
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-import av
-import numpy as np
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
 from adamtl_ros.bags.reader import RAW
 from adamtl_ros.bags.writer import LABEL_INFO, STATS, header, label_info, own_typestore, task_image
 from adamtl_ros.evaluation.bags.result import STAGES, WORK
 from adamtl_ros.tasks import Kind
-from adamtl_ros.viz.colorize import colorize
-from adamtl_ros.viz.legend import Legend
-from adamtl_ros.viz.mosaic import add_stream, grid, grid_legend, parts_run, tile
+from adamtl_ros.viz.mosaic import Mosaic, parts_run, tile
+from adamtl_ros.viz.video_file import VideoFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from adamtl_ros.evaluation.bags.recording import Frame
     from adamtl_ros.evaluation.bags.result import FrameCost
@@ -144,21 +138,13 @@ class Video:
 
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._tasks, self._model = path, tasks, model
-        self._container: Any = None
-        self._stream: Any = None
-        self._first = 0
-        self._legend = Legend(tasks)
+        self._file, self._model = VideoFile(path), model
+        self._mosaic = Mosaic(tasks)
 
     def add(self, frame: Frame, inference: Inference, cost: FrameCost) -> None:
         """Draw a frame."""
-        tiles = {
-            name: tile(colorize(self._tasks[name], result), name)
-            for name, result in inference.results.items()
-        }
         for name, result in inference.results.items():
-            self._legend.add(name, result)
-        legends = {name: grid_legend(self._legend, name) for name in tiles}
+            self._mosaic.add(name, result)
         lines = [
             self._model,
             f'spent {cost.macs / 1e6:.0f} of {cost.macs_full / 1e6:.0f} M MACs'
@@ -169,33 +155,8 @@ class Video:
             ),
             f'inference {cost.infer_ms:.1f} ms',
         ]
-        camera = tile(frame.image, 'camera')
-        self._encode(grid(camera, tiles, self._tasks, lines, legends), frame.recorded)
+        self._file.add(self._mosaic.page(tile(frame.image, 'camera'), lines), frame.recorded)
 
     def close(self) -> None:
         """Close the file."""
-        if self._container is not None:
-            self._container.mux(self._stream.encode())
-            self._container.close()
-
-    def _encode(self, picture: NDArray[np.uint8], recorded: int) -> None:
-        if self._container is None:
-            self._container = av.open(str(self._path), 'w')
-            self._stream = add_stream(self._container, picture, Fraction(1000))
-            self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, 1000)
-            self._first, self._last = recorded, -1
-        if picture.shape[:2] != (self._stream.height, self._stream.width):
-            picture = _crop_or_pad(picture, self._stream.height, self._stream.width)
-        image = av.VideoFrame.from_ndarray(picture, 'rgb24')
-        # Presentation times must increase even where times of recording do not.
-        self._last = max(self._last + 1, (recorded - self._first) // 1_000_000)
-        image.pts, image.time_base = self._last, Fraction(1, 1000)
-        self._container.mux(self._stream.encode(image))
-
-
-def _crop_or_pad(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Return a picture of another size, aligned at the top left corner."""
-    made = np.zeros((height, width, 3), np.uint8)
-    rows, columns = min(height, picture.shape[0]), min(width, picture.shape[1])
-    made[:rows, :columns] = picture[:rows, :columns]
-    return made
+        self._file.close()
