@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.rosbag2 import ReaderError
 from rosbags.typesys import Stores, get_typestore
 
-from adamtl_ros.bags.images import decode_image
+from adamtl_ros.bags.images import decode_image, decode_stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, KeysView
@@ -203,8 +202,7 @@ def _channels(reader: AnyReader, connection: Connection) -> int:
     for message in itertools.islice(read_valid(reader, connection), TRIES):
         if connection.msgtype == RAW:
             return _channels_of(message.encoding)
-        flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
-        image = cv2.imdecode(message.data, flags) if message.data.size else None
+        image = decode_stored(message)
         if image is not None:
             return (3 if image.ndim == 3 else 1) if image.dtype == np.uint8 else 0
     return 0

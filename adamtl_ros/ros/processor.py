@@ -13,6 +13,7 @@ from adamtl_ros.bags.images import ImageError, decode_image
 from adamtl_ros.ros.context import ProcessedFrame
 from adamtl_ros.ros.reporter import FrameTimes, age_ms, frame_stats
 from adamtl_ros.ros.topics import TaskTopics, scale_camera_info
+from adamtl_ros.text import one_line, reason
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CameraInfo
@@ -76,7 +77,7 @@ class Processor:
             self._refuse(str(error))
         except Exception as error:  # noqa: BLE001  one bad frame must not take the node down
             if self._context.node.context.ok():
-                self._refuse(f'{type(error).__name__}: {error}')
+                self._refuse(reason(error))
             else:
                 counters.count('dropped')  # the process ends, and with it this frame
         else:
@@ -90,7 +91,7 @@ class Processor:
         decision, start_j = self._context.governor.decide(), self._context.governor.joules()
         start_s = time.perf_counter()
         message = deserialize_message(frame.serialized, frame.message_type)
-        image = decode_image(message)
+        image = decode_image(message, self._context.settings.max_megapixels)
         decode_ms = 1000 * (time.perf_counter() - start_s)
         engine = self._context.engine  # read once: the next frame may have another one
         focal = self._reporter.lens.update(self.camera_info, image.shape[:2], tasks)
@@ -156,13 +157,13 @@ class Processor:
             self._reporter.publish_stats(frame_stats(frame, times))
         except Exception as error:  # noqa: BLE001  the results are already published
             self._context.node.get_logger().error(
-                f'Statistics not published: {type(error).__name__}: {error}',
+                f'Statistics not published: {reason(error)}',
                 throttle_duration_sec=THROTTLE_S,
             )
 
-    def _refuse(self, reason: str) -> None:
-        self._reporter.refusal = reason
+    def _refuse(self, problem: str) -> None:
+        self._reporter.refusal = one_line(problem)
         self._reporter.counters.count('refused')
         self._context.node.get_logger().warning(
-            f'Frame refused: {reason}', throttle_duration_sec=THROTTLE_S
+            f'Frame refused: {self._reporter.refusal}', throttle_duration_sec=THROTTLE_S
         )

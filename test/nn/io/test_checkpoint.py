@@ -145,7 +145,7 @@ def test_foreign_safetensors_file(tmp_path):
         (lambda h, t: h['architecture'].update(input_size=[0, 0]), 'positive whole numbers'),
         (lambda h, t: h['architecture'].update(heads=[1, 2]), 'one number of heads for each'),
         (lambda h, t: h['architecture'].update(heads=[5, 2, 4, 8]), 'do not divide into heads'),
-        (lambda h, t: h['architecture'].update(embed_dim=48), r'has shape \(24,.*expected \(48,'),
+        (lambda h, t: h['architecture'].update(decoder_dim=48), r'has shape \(24,.*expected \(48,'),
         (lambda h, t: t.pop('encoder.norms.1.bias'), r"'encoder.norms.1.bias' is missing.*\(48,\)"),
         (lambda h, t: t.update(extra=torch.zeros(1)), "'extra' belongs to no part"),
         (lambda h, t: h['tasks'].update(depth=['near']), "task 'depth' takes no classes, got 1"),
