@@ -21,14 +21,14 @@ _short.maxlevel, _short.maxstring, _short.maxother, _short.maxlong = 3, 40, 40, 
 
 
 def quote(value: object, limit: int = QUOTE_LIMIT) -> str:
-    """Return a value as Python writes it, cut at a number of characters.
+    r"""Return a value as Python writes it, cut at a number of characters.
 
     Containers are cut before they are written, since a few references of YAML make a text of
     gigabytes.
 
     Examples:
-        >>> quote('rgb8'), quote('rgb8\\n[ERROR] on fire')
-        ("'rgb8'", "'rgb8\\\\n[ERROR] on fire'")
+        >>> quote('rgb8'), quote('rgb8\n[ERROR] on fire')
+        ("'rgb8'", "'rgb8\\n[ERROR] on fire'")
 
     """
     try:

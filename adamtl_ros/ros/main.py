@@ -47,6 +47,7 @@ def run(args: list[str], stop: StopRequest) -> int:
 
     from adamtl_ros.ros.failures import SteadyExecutor
     from adamtl_ros.ros.node import PerceptionNode
+    from adamtl_ros.ros.shared_memory import remove_dead_segments
     from adamtl_ros.text import one_line
 
     if stop.requested:
@@ -55,10 +56,13 @@ def run(args: list[str], stop: StopRequest) -> int:
         if surplus := remove_ros_args(args)[1:]:
             print(f'perception_node takes no {one_line(surplus[0])}; {USAGE}', file=sys.stderr)
             return 2
+        freed = remove_dead_segments()
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = PerceptionNode()
         executor = SteadyExecutor(node.failures.add)
         executor.add_node(node)
+        if freed:
+            node.get_logger().info(f'Freed {freed / 1e6:.0f} MB of /dev/shm of killed processes')
     except Exception as error:  # noqa: BLE001  any failure becomes one line
         reason = str(error).partition('\n')[0] or type(error).__name__
         print(f'perception_node: {one_line(reason)}', file=sys.stderr)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The process of the node, and what must not end it: parameters, files, clocks, signals."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
 from ament_index_python.packages import get_package_prefix
 from builtin_interfaces.msg import Time
 from helpers.ros_parameters import call, change
@@ -18,6 +20,9 @@ from rcl_interfaces.msg import ParameterValue
 from rcl_interfaces.srv import GetParameters, SetParameters, SetParametersAtomically
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
+from safetensors.torch import save_file
+
+from adamtl_ros.ros.shared_memory import FOLDER, LOCK, remove_dead_segments
 
 EXECUTABLE = Path(get_package_prefix('adamtl_ros')) / 'lib' / 'adamtl_ros' / 'perception_node'
 
@@ -41,6 +46,9 @@ class Process:
             self.lines.append(line)
 
     def stop(self):
+        """Interrupt, and return the exit status; that of a process that has ended already."""
+        if self.process.poll() is not None:
+            return self.process.returncode
         self.process.send_signal(signal.SIGINT)
         status = self.process.wait(60)
         self._reader.join(60)
@@ -104,7 +112,7 @@ def test_adapter_files_that_nobody_expected_are_refused(graph, node, tmp_path):
     os.mkfifo(pipe)
     deep = nested(tmp_path / 'deep.safetensors')
     node('model:=nano', 'autostart:=true')
-    for path in ('/tmp/' + 'a' * 300, 'b' * 100_000, 'nul\0', closed / 'x', pipe, deep):
+    for path in (tmp_path / ('a' * 300), 'b' * 100_000, 'nul\0', closed / 'x', pipe, deep):
         result = change(graph, 'adapter', str(path))
         if os.geteuid() or path != closed / 'x':
             assert not result.successful, path
@@ -115,9 +123,6 @@ def test_adapter_files_that_nobody_expected_are_refused(graph, node, tmp_path):
 
 def nested(path):
     """Write an adapter file whose header is a list in a list in a list, 200,000 deep."""
-    import torch
-    from safetensors.torch import save_file
-
     text = '[' * 200_000 + ']' * 200_000
     save_file({'x': torch.zeros(1)}, path, {'adamtl_adapter': text})
     return path
@@ -139,3 +144,34 @@ def test_an_interrupt_during_the_imports_ends_without_a_traceback(own_domain):
         [sys.executable, '-c', code], capture_output=True, text=True, timeout=100, check=False
     )
     assert (done.returncode, done.stderr) == (0, '')
+
+
+def test_what_a_killed_process_leaves_in_shared_memory_is_freed(graph):
+    before = set(FOLDER.glob('fastdds_*_el'))
+    process = Process(graph.context.get_domain_id(), 'autostart:=false')
+    assert budget(graph) == 1
+    locks = {path for path in FOLDER.glob('fast*_el') if LOCK.fullmatch(path.name)} - before
+    assert locks, 'no shared memory is in use'
+    remove_dead_segments(min_age_s=0)
+    assert all(path.exists() for path in locks)  # of the process, and of the client
+    process.process.kill()
+    process.process.wait(60)
+    process.process.stdout.close()
+    assert remove_dead_segments(min_age_s=0) > 1_000_000
+    assert any(not path.exists() for path in locks)
+
+
+def test_segments_that_may_be_in_use_stay(tmp_path):
+    """Young ones, locked ones and files of another name."""
+    names = {'young': 'a' * 16, 'locked': 'b' * 16, 'dead': 'c' * 16, 'port': 'port7411'}
+    for name in names.values():
+        (tmp_path / f'fastdds_{name}').write_bytes(bytes(8192))
+        (tmp_path / f'fastdds_{name}_el').touch()
+        if name != names['young']:
+            os.utime(tmp_path / f'fastdds_{name}_el', (1, 1))
+    with (tmp_path / f'fastdds_{names["locked"]}_el').open('rb') as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert remove_dead_segments(tmp_path) == 8192
+    left = {path.name.removesuffix('_el') for path in tmp_path.iterdir()}
+    assert left == {f'fastdds_{name}' for what, name in names.items() if what != 'dead'}
+    assert remove_dead_segments(tmp_path / 'nowhere') == 0
