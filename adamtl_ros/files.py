@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -14,15 +15,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path, size: int = 0) -> None:
     """Check that a file can be written, before hours of work.
 
+    Args:
+        path: File to write later.
+        size: Number of bytes that it will have.
+
     Raises:
-        OSError: The folder does not exist or cannot be written to, or the path is a folder.
+        OSError: The folder does not exist, is full or cannot be written to, or the path is a
+            folder.
 
     """
     if path.is_dir():
         raise IsADirectoryError(f'{path} is a folder; name a file')
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f'{path} cannot be written: {folder} is no folder')
+    if (free := shutil.disk_usage(folder).free) < size:
+        raise OSError(
+            f'{path} cannot be written: {size / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB free'
+        )
     with _beside(path) as unfinished:
         unfinished.touch()
 

@@ -3,7 +3,8 @@
 """Size of a compressed image, read from its header before anything is decoded.
 
 A PNG of 140 kB may hold 144 megapixels, and takes gigabytes once it is decoded. Formats: JPEG
-(ITU-T T.81, B.2), PNG (W3C, 11.2.2), TIFF 6.0 (section 2), WebP (RFC 9649, 2), BMP and GIF.
+(ITU-T T.81, B.2), PNG (W3C, 11.2.2), TIFF 6.0 (section 2), WebP (RFC 9649, 2) and BMP.
+Others, such as GIF and JPEG 2000, no camera driver sends.
 """
 
 from __future__ import annotations
@@ -113,11 +114,6 @@ def _bmp(data: bytes) -> tuple[int, int] | None:
     return abs(height), abs(width)  # negative: rows from the top
 
 
-def _gif(data: bytes) -> tuple[int, int] | None:
-    width, height = struct.unpack_from('<HH', data, 6)
-    return height, width
-
-
 _FORMATS: dict[bytes, Callable[[bytes], tuple[int, int] | None]] = {
     b'\xff\xd8': _jpeg,
     b'\x89PNG\r\n\x1a\n': _png,
@@ -125,6 +121,5 @@ _FORMATS: dict[bytes, Callable[[bytes], tuple[int, int] | None]] = {
     b'MM\0*': _tiff,
     b'RIFF': _webp,
     b'BM': _bmp,
-    b'GIF8': _gif,
 }
 """Readers by the first bytes of a format."""

@@ -12,7 +12,6 @@ from adamtl_ros.nn.efficientnet.encoder import STEM_CHANNELS, block_configs, fea
 from adamtl_ros.nn.gating.plan import Rung
 from adamtl_ros.text import quote
 
-
 MAX_SIDE, MAX_PIXELS = 4096, 2048 * 2048
 """Largest side of an input, and largest number of its pixels."""
 MIN_SIDE = 8

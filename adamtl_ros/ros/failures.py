@@ -101,13 +101,14 @@ class SafeParameterService(ParameterService):
         self, request: SetParameters.Request, response: SetParameters.Response
     ) -> SetParameters.Response:
         for parameter in request.parameters:
-            try:
-                super()._set_parameters_callback(
-                    SetParameters.Request(parameters=[parameter]), response
-                )
-            except Exception as error:  # noqa: BLE001  whatever the values make Python raise
-                response.results.append(_refusal(error))
+            self._set_one(SetParameters.Request(parameters=[parameter]), response)
         return response
+
+    def _set_one(self, request: SetParameters.Request, response: SetParameters.Response) -> None:
+        try:
+            super()._set_parameters_callback(request, response)
+        except Exception as error:  # noqa: BLE001  whatever the values make Python raise
+            response.results.append(_refusal(error))
 
     def _set_parameters_atomically_callback(
         self, request: SetParametersAtomically.Request, response: SetParametersAtomically.Response

@@ -203,9 +203,10 @@ class LoraConfig:
             if name not in known:
                 raise ValueError(f"adapters for unknown task '{name}', known: {', '.join(known)}")
 
-    def fewest_weights(self, arch: SwinArchitecture) -> int:
-        """Return the number of weights of the TA pairs of a network of some sizes."""
-        widths = {'qkv': 4, 'proj': 2, 'fc1': 1 + arch.mlp_ratio, 'fc2': 1 + arch.mlp_ratio}
+    def fewest_weights(self, arch: Architecture) -> int:
+        """Return the number of weights of the TA pairs of a network that `check()` accepts."""
+        hidden = 1 + cast('SwinArchitecture', arch).mlp_ratio
+        widths = {'qkv': 4, 'proj': 2, 'fc1': hidden, 'fc2': hidden}
         each = sum(widths[name] for name in self.shared_layers)
         return sum(
             depth * rank * dim * each

@@ -277,9 +277,11 @@ def _damaged(path: Path, error: Exception) -> CheckpointError:
 
 
 def _parse_header(text: str, path: Path) -> Any:
+    if len(text) > MAX_HEADER:
+        raise CheckpointError(
+            f'{path}: a header of {len(text)} characters, at most {MAX_HEADER} are read'
+        )
     try:
-        if len(text) > MAX_HEADER:
-            raise ValueError(f'{len(text)} characters, at most {MAX_HEADER} are read')
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _unusable_header(path, error) from error
@@ -307,7 +309,7 @@ def _from_header(header: dict[str, Any], name: str, weights: int) -> Model:
     if header.get('adapters') is not None:  # missing in files from before there were adapters
         config = LoraConfig.from_dict(header['adapters'])
         config.check(arch, tasks)
-        _check_count(config.fewest_weights(arch), weights)  # type: ignore[arg-type]  checked
+        _check_count(config.fewest_weights(arch), weights)
         inject(network, config)
     if header['calibration'] is not None:
         network.calibration = Calibration.from_dict(header['calibration'])
@@ -487,7 +489,7 @@ def load_adapted(base: Model, path: Path, digest: str = '') -> Model:
         check_base(header, base, digest or base_digest(base.network), path)
         _check_finite(tensors, path)
         header.config.check(base.network.arch, base.network.tasks)
-        _check_count(header.config.fewest_weights(base.network.arch), _count(tensors))  # type: ignore[arg-type]  checked
+        _check_count(header.config.fewest_weights(base.network.arch), _count(tensors))
         network = _share_weights(base.network)
         inject(network, header.config)
         network.to(next(base.network.parameters()).device)
