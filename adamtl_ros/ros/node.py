@@ -10,7 +10,7 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from adamtl_ros.nn.io.checkpoint import load_model
+from adamtl_ros.nn.io.checkpoint import check_sha256, load_model
 from adamtl_ros.ros.camera_channel import CameraChannel
 from adamtl_ros.ros.context import NodeContext
 from adamtl_ros.ros.failures import Failures, SafeParameterService
@@ -131,6 +131,8 @@ class PerceptionNode(LifecycleNode):
     def _load(self) -> None:
         parameters, logger = self.parameters, self.get_logger()
         threads = set_threads(parameters['threads'])
+        if digest := parameters['model_sha256']:
+            check_sha256(parameters['model'], digest)
         model = load_model(parameters['model'])
         parameters.restrict_tasks(model.network.tasks)
         self.adapter_parameter = AdapterParameter(self, parameters, model)

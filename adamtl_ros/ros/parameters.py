@@ -60,6 +60,7 @@ class Spec:
 STRUCTURE = (
     Spec('autostart', 'Configure and activate the node when it starts.'),
     Spec('model', f'Weights: {DEFAULT_WEIGHTS} (shipped), or the path of a .safetensors file.'),
+    Spec('model_sha256', 'SHA-256 that the file of the model must have; empty: any.'),
     Spec('adapter', 'Path of an adapter file for this model; empty: none.', live=True),
     Spec('device', "Torch device such as cpu or cuda:0, or 'auto': the GPU if there is one."),
     Spec('threads', 'CPU threads of the network; 0 leaves one core to the robot.', 0, 1024),
