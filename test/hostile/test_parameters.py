@@ -6,6 +6,7 @@ import math
 
 import pytest
 import rclpy
+from helpers.hostile import many
 from hypothesis import given
 from hypothesis import strategies as st
 from rcl_interfaces.msg import Parameter, ParameterValue
@@ -57,6 +58,7 @@ def check(node):
     assert not node.parameters.settings.governor.contradiction
 
 
+@many
 @given(PARAMETERS)
 def test_set_parameters(node, parameters):
     request = SetParameters.Request(parameters=parameters)
@@ -67,6 +69,7 @@ def test_set_parameters(node, parameters):
     check(node)
 
 
+@many
 @given(PARAMETERS)
 def test_set_parameters_atomically(node, parameters):
     request = SetParametersAtomically.Request(parameters=parameters)
@@ -80,6 +83,7 @@ def test_set_parameters_atomically(node, parameters):
     check(node)
 
 
+@many
 @given(st.lists(NAMES, max_size=4))
 def test_get_parameters(node, names):
     request = GetParameters.Request(names=names)
