@@ -13,6 +13,7 @@ from adamtl_ros.bags.images import ImageError, decode_image
 from adamtl_ros.ros.context import ProcessedFrame
 from adamtl_ros.ros.reporter import FrameTimes, age_ms, frame_stats
 from adamtl_ros.ros.topics import TaskTopics, scale_camera_info
+from adamtl_ros.runtime.threads import return_freed_memory
 from adamtl_ros.text import one_line, reason
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from adamtl_ros.ros.context import CameraFrame, NodeContext
     from adamtl_ros.ros.reporter import Reporter
 
+MUCH_SMALLER = 4
+"""Ratio of the pixels of two frames from which the memory of the larger one is returned."""
 THROTTLE_S = 5.0
 """Shortest time between two log messages about frames [s]."""
 
@@ -47,6 +50,7 @@ class Processor:
             for name, task in context.engine.model.network.tasks.items()
         }
         self.camera_info: CameraInfo | None = None
+        self._pixels = 0
 
     def advertise(self) -> None:
         """Create the publishers of all tasks."""
@@ -93,6 +97,7 @@ class Processor:
         message = deserialize_message(frame.serialized, frame.message_type)
         image = decode_image(message, self._context.settings.max_megapixels)
         decode_ms = 1000 * (time.perf_counter() - start_s)
+        self._return_memory(image.shape[0] * image.shape[1])
         engine = self._context.engine  # read once: the next frame may have another one
         focal = self._reporter.lens.update(self.camera_info, image.shape[:2], tasks)
         inference = engine.run(image, decision.budget, tasks, focal)
@@ -106,6 +111,12 @@ class Processor:
             start_j=start_j,
             decode_ms=decode_ms,
         )
+
+    def _return_memory(self, pixels: int) -> None:
+        """Return the memory of a frame that was much larger than the next one."""
+        if MUCH_SMALLER * pixels <= self._pixels:
+            return_freed_memory()
+        self._pixels = pixels
 
     def _publish(self, frame: ProcessedFrame) -> None:
         info = self._scaled_info(frame)

@@ -18,7 +18,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image, Temperature
 
 from adamtl_ros.governor.limiters.thermal import MAX_SENSORS
-from adamtl_ros.ros import camera_channel
+from adamtl_ros.ros import camera_channel, processor
 from adamtl_ros.ros.failures import SteadyExecutor
 
 
@@ -404,3 +404,17 @@ def test_the_executor_goes_on_after_a_failure(graph):
 def test_a_model_of_another_digest_is_not_loaded(graph):
     node = graph.perception(activate=False, model_sha256='0' * 64)
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+
+
+def test_the_memory_of_a_much_larger_frame_is_returned(graph, monkeypatch):
+    returned = []
+    monkeypatch.setattr(processor, 'return_freed_memory', lambda: returned.append(True))
+    graph.perception()
+    results = graph.listen(Image, '/adamtl/edges/image')
+    camera = graph.client.create_publisher(Image, 'image', RELIABLE)
+    for height, width, times in ((96, 128, 0), (60, 80, 0), (30, 40, 1), (30, 40, 1), (96, 128, 1)):
+        send_until(
+            graph, camera, image(picture(height, width)),
+            lambda height=height: results and results[-1].height == height,
+        )  # fmt: skip
+        assert len(returned) == times
