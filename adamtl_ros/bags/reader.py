@@ -17,7 +17,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from adamtl_ros.bags.images import decode_image, decode_stored
 from adamtl_ros.files import file_problem
-from adamtl_ros.text import one_line
+from adamtl_ros.text import LINE_LIMIT, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, KeysView
@@ -242,7 +242,8 @@ class IssueLog:
             example: Where it happened, and what to do about it.
 
         """
-        count, first = self._found.get(kind, (0, one_line(example)))
+        short = example if len(example) <= LINE_LIMIT else one_line(example)
+        count, first = self._found.get(kind, (0, short))
         self._found[kind] = (count + 1, first)
 
     def count(self, kind: str) -> int:
@@ -252,7 +253,8 @@ class IssueLog:
     def __iter__(self) -> Iterator[str]:
         """Yield a line of text for each kind."""
         for kind, (count, first) in self._found.items():
-            yield f'{kind} ({count}x): {first}' if count > 1 else f'{kind}: {first}'
+            line = f'{kind} ({count}x): {first}' if count > 1 else f'{kind}: {first}'
+            yield one_line(line, 2 * LINE_LIMIT)
 
     def __len__(self) -> int:
         return len(self._found)

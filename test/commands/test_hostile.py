@@ -8,8 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -333,7 +333,7 @@ def test_record_times_that_no_video_can_have(tmp_path):
 
 
 def test_a_full_disk_is_noticed_before_the_work(bag, tmp_path, monkeypatch, capfd):
-    usage = namedtuple('usage', 'total used free')(10, 10, 1000)  # noqa: PYI024
+    usage = SimpleNamespace(free=1000)
     monkeypatch.setattr('shutil.disk_usage', lambda _: usage)
 
     def work(*_):

@@ -40,6 +40,7 @@ from adamtl_ros.nn.io.checkpoint import (
 )
 from adamtl_ros.tasks import TASKS
 
+CALIBRATION = b'{"size": [192, 256], "images": 2, "levels": {"depth": [[0.5, %s, 0.4]]}}'
 IMAGES = torch.randn(2, 3, 96, 128, generator=torch.Generator().manual_seed(1))
 
 
@@ -284,9 +285,6 @@ def test_changed_files(file, change, text):
 def packed(content):
     """Return bytes as a file has a calibration."""
     return torch.frombuffer(bytearray(zlib.compress(content, 9)), dtype=torch.uint8)
-
-
-CALIBRATION = b'{"size": [192, 256], "images": 2, "levels": {"depth": [[0.5, %s, 0.4]]}}'
 
 
 def _some(tensors):
