@@ -305,7 +305,8 @@ ROSDEP = {
     'jinja2': 'python3-jinja2',
 }  # fmt: skip
 BY_PIP = {
-    'rosbags', 'safetensors', 'av', 'lightning_fabric', 'matplotlib', 'numba', 'ray', 'tqdm',
+    'rosbags', 'safetensors', 'av', 'lightning_fabric', 'matplotlib', 'numba', 'ray', 'simplejpeg',
+    'tqdm',
 }  # fmt: skip
 
 
