@@ -1,6 +1,7 @@
 # make demo [BAG=path] [TOPIC=name] [BUDGET=0.5] [SCENARIO=name] [OUT=folder]
 #                                                  a bag through the node, drawn
 # make test                                        all tests
+# make hostile [CASES=2000]                        property tests of all readers, at random
 # make lint                                        style, types and spelling
 # make benchmark [BAG=path]                        speed, in ratios
 # make comparison [PHOTOS=folder]                  trains and scores all rows of the comparison table
@@ -21,12 +22,13 @@ TOPIC ?=
 BUDGET ?=
 SCENARIO ?=
 OUT ?= demo_out
+CASES ?= 2000
 PHOTOS ?=
 RUN := . tools/activate.bash &&
 SOURCES := $(shell find adamtl_ros launch config msg scripts test/interfaces -type f -not -path '*/__pycache__/*') \
 	CMakeLists.txt package.xml
 
-.PHONY: setup demo test lint coverage docs benchmark comparison drawn shifted clean
+.PHONY: setup demo test hostile lint coverage docs benchmark comparison drawn shifted clean
 
 setup: install/.complete
 
@@ -35,6 +37,9 @@ demo: setup
 
 test: setup
 	@$(RUN) ADAMTL_REQUIRE_ROS=1 pytest -n 2 --dist loadfile --timeout 600
+
+hostile: setup
+	@$(RUN) ADAMTL_REQUIRE_ROS=1 ADAMTL_HOSTILE_CASES=$(CASES) pytest test/hostile --timeout 36000
 
 lint: setup
 	@$(RUN) ruff check . && ruff format --check . && mypy && mypy --config-file test/mypy.ini && codespell

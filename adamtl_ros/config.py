@@ -13,13 +13,78 @@ import dataclasses
 import math
 from contextlib import suppress
 from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import numpy as np
+import yaml
+
+from adamtl_ros.files import file_problem
+from adamtl_ros.text import one_line, quote
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+MAX_ENTRIES = 100_000
+"""Largest number of entries of YAML, with every reference to an entry written out."""
 
 
 class ConfigError(ValueError):
     """A wrong entry; the message has its name, its value and what is allowed."""
+
+
+def parse_yaml(text: str, name: str) -> Any:
+    """Return the content of YAML, from plain values only.
+
+    Args:
+        text: YAML.
+        name: Name of the file or option, for the message.
+
+    Raises:
+        ConfigError: Not YAML, or nested so deep or with so many references that writing it out
+            would take all memory.
+
+    """
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f'{name} is not YAML: {one_line(error)}') from error
+    if _entries(content, {}) > MAX_ENTRIES:
+        raise ConfigError(f'{name}: its references stand for more than {MAX_ENTRIES} entries')
+    return content
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file.
+
+    Raises:
+        ConfigError: As `parse_yaml()`, or no file of text.
+        OSError: The file cannot be read.
+
+    """
+    if problem := file_problem(path):
+        raise FileNotFoundError(f'{path}: {problem}')
+    try:
+        return parse_yaml(path.read_text(encoding='utf-8'), f'{path}')
+    except UnicodeDecodeError as error:
+        raise ConfigError(f'{path} is not YAML: {error}') from error
+
+
+def _entries(value: Any, known: dict[int, float]) -> float:
+    """Return the number of entries of nested values; infinite if one holds itself.
+
+    Args:
+        value: Dictionaries, lists and plain values.
+        known: Numbers by `id()` of what was counted; every object is looked at once.
+
+    """
+    if not isinstance(value, (dict, list, tuple, set)):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = math.inf  # stands for itself if it comes again before it is counted
+        inner = [*value.keys(), *value.values()] if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_entries(one, known) for one in inner)
+    return known[id(value)]
 
 
 def set_entry(values: Any, name: str, value: Any) -> None:
@@ -102,12 +167,12 @@ def _from_union(kind: Any, value: Any, name: str) -> Any:
 def _wrong_type(kind: Any, value: Any, name: str) -> ConfigError:
     plain = get_origin(kind) is None
     type_name = getattr(kind, '__name__', str(kind)) if plain else str(kind)
-    return ConfigError(f"'{name}' must be of type {type_name}, got {value!r}")
+    return ConfigError(f"'{name}' must be of type {type_name}, got {quote(value)}")
 
 
 def _build_dataclass(kind: Any, value: Any, name: str) -> Any:
     if not isinstance(value, dict):
-        raise ConfigError(f"'{name}' must hold entries, got {value!r}")
+        raise ConfigError(f"'{name}' must hold entries, got {quote(value)}")
     value = _resolve_aliases(kind, value, name)
     known = [field.name for field in dataclasses.fields(kind)]
     unknown = [key for key in value if key not in known]

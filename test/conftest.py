@@ -33,7 +33,8 @@ def missing():
 MISSING = missing()
 if MISSING and os.environ.get('ADAMTL_REQUIRE_ROS'):
     raise RuntimeError(f'{MISSING} is missing, and ADAMTL_REQUIRE_ROS is set')
-collect_ignore = ['ros', 'demo', 'bags/test_images.py'] if MISSING else []
+NEED_ROS = ['ros', 'demo', 'bags/test_images.py', 'hostile/test_parameters.py']
+collect_ignore = NEED_ROS if MISSING else []
 
 
 def pytest_report_header():

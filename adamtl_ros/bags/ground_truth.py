@@ -13,7 +13,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
 from adamtl_ros.bags.depth_normals import normals_from_depth
 from adamtl_ros.bags.images import decode_depth, decode_label, read_label
@@ -29,9 +28,11 @@ from adamtl_ros.bags.reader import (
     read_valid,
 )
 from adamtl_ros.bags.writer import LABEL_INFO
+from adamtl_ros.config import read_yaml
 from adamtl_ros.labels import MAX_DEPTH_M, NO_DEPTH
 from adamtl_ros.sample import DataError
 from adamtl_ros.tasks import TASKS, UNLABELLED, Kind, select
+from adamtl_ros.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, KeysView, Mapping, Sequence
@@ -66,10 +67,14 @@ class ClassMap:
         self.names = {task: dict(by_id) for task, by_id in (names or {}).items()}
         for task, by_id in self.names.items():
             if task not in LABEL_TASKS:
-                raise ValueError(f"class map for '{task}', choose from: {', '.join(LABEL_TASKS)}")
+                known = ', '.join(LABEL_TASKS)
+                raise ValueError(f'class map for {quote(task)}, choose from: {known}')
             wrong = [i for i in by_id if type(i) is not int or not 0 <= i < UNLABELLED]
             if wrong:
-                raise ValueError(f"class map for '{task}': id {wrong[0]!r} is not in 0..254")
+                raise ValueError(f"class map for '{task}': id {quote(wrong[0])} is not in 0..254")
+            unnamed = [one for one in by_id.values() if not isinstance(one, str)]
+            if unnamed:
+                raise ValueError(f"class map for '{task}': {quote(unnamed[0])} is no class name")
 
     @classmethod
     def read(cls, path: Path) -> ClassMap:
@@ -127,7 +132,7 @@ class ClassMap:
                 continue
             if name not in classes:
                 raise ValueError(
-                    f"class map: {task} {number} is '{name}', which the model does not know; "
+                    f'class map: {task} {number} is {quote(name)}, which the model does not know; '
                     f'choose from: {", ".join(classes)}, {IGNORE}'
                 )
             table[number] = list(classes).index(name)
@@ -156,10 +161,7 @@ def read_classes(path: Path) -> dict[str, list[str] | dict[int, str]]:
 
 
 def _read_tasks(path: Path) -> dict[str, Any]:
-    try:
-        classes = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ValueError(f'{path} is not YAML: {error}') from error
+    classes = read_yaml(path)
     if not isinstance(classes, dict):
         raise ValueError(f'{path}: {EXPECTED}')  # noqa: TRY004  of the file, not of an argument
     return classes

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.rosbag2 import ReaderError
 from rosbags.typesys import Stores, get_typestore
 
-from adamtl_ros.bags.images import decode_image
+from adamtl_ros.bags.images import decode_image, decode_stored
+from adamtl_ros.files import file_problem
+from adamtl_ros.text import LINE_LIMIT, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, KeysView
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 RAW = 'sensor_msgs/msg/Image'
 COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
+LIST_LIMIT = 2000
+"""Largest number of characters of a list of topics."""
 TRIES = 5
 """Number of messages of a topic to look at: the first ones of a recording may be damaged."""
 
@@ -74,6 +77,7 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
     """
     if not path.exists():
         raise BagError(f'{path}: no such file or folder')
+    _check_kinds(path)
     inside = sorted(metadata.parent.name for metadata in path.glob('*/metadata.yaml'))
     if inside:
         raise BagError(f'{path} is no bag, but holds some: {", ".join(inside)}')
@@ -83,7 +87,7 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
         reader.open()
     except Exception as error:  # whatever a parser meets in damaged bytes
         usual = isinstance(error, (AnyReaderError, ReaderError, OSError))
-        reason = str(error) if usual else f'{type(error).__name__}: {error}'
+        reason = one_line(error if usual else f'{type(error).__name__}: {error}')
         raise BagError(
             f'{path} is not a ROS 2 bag that can be read: {reason} (recordings that were cut off '
             "may be saved: 'mcap recover' or 'sqlite3 FILE .recover', then 'ros2 bag reindex')"
@@ -114,7 +118,8 @@ def find_camera(path: Path, topic: str = '') -> CameraTopics:
             images = [c for c in images if c.topic == topic]
         ranked = sorted(images, key=lambda c: (-_channels(reader, c), -c.msgcount, c.topic))
         if not ranked or not _channels(reader, ranked[0]):
-            found = ', '.join(sorted({f'{c.topic} ({c.msgtype})' for c in reader.connections}))
+            held = sorted({f'{c.topic} ({c.msgtype})' for c in reader.connections})
+            found = one_line(', '.join(held), LIST_LIMIT)
             missing = f'no images on {topic}' if topic else 'no camera images'
             raise BagError(f'{path}: {missing}; it holds: {found or "nothing"}')
         best = ranked[0]
@@ -188,6 +193,14 @@ def common_prefix(one: str, other: str) -> int:
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
+def _check_kinds(path: Path) -> None:
+    """Refuse pipes and devices, which may be read for ever."""
+    for file in path.iterdir() if path.is_dir() else [path]:
+        problem = '' if file.is_dir() else file_problem(file)
+        if problem:
+            raise BagError(f'{path} cannot be read: {one_line(file.name)}: {problem}')
+
+
 def _files(path: Path) -> list[Path]:
     """Return the files to open; bag files can be read without metadata.yaml."""
     if path.is_file() or (path / 'metadata.yaml').exists():
@@ -203,8 +216,7 @@ def _channels(reader: AnyReader, connection: Connection) -> int:
     for message in itertools.islice(read_valid(reader, connection), TRIES):
         if connection.msgtype == RAW:
             return _channels_of(message.encoding)
-        flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
-        image = cv2.imdecode(message.data, flags) if message.data.size else None
+        image = decode_stored(message)
         if image is not None:
             return (3 if image.ndim == 3 else 1) if image.dtype == np.uint8 else 0
     return 0
@@ -230,7 +242,8 @@ class IssueLog:
             example: Where it happened, and what to do about it.
 
         """
-        count, first = self._found.get(kind, (0, example))
+        short = example if len(example) <= LINE_LIMIT else one_line(example)
+        count, first = self._found.get(kind, (0, short))
         self._found[kind] = (count + 1, first)
 
     def count(self, kind: str) -> int:
@@ -240,7 +253,8 @@ class IssueLog:
     def __iter__(self) -> Iterator[str]:
         """Yield a line of text for each kind."""
         for kind, (count, first) in self._found.items():
-            yield f'{kind} ({count}x): {first}' if count > 1 else f'{kind}: {first}'
+            line = f'{kind} ({count}x): {first}' if count > 1 else f'{kind}: {first}'
+            yield one_line(line, 2 * LINE_LIMIT)
 
     def __len__(self) -> int:
         return len(self._found)
@@ -277,7 +291,7 @@ class StampIndex:
             for connection, time, raw in reader.messages(connections) if connections else ():
                 self._add(connection.topic, time, raw)
         except Exception as error:  # noqa: BLE001  whatever a parser meets in damaged bytes
-            self.damage = f'{type(error).__name__}: {error}'
+            self.damage = one_line(f'{type(error).__name__}: {error}')
 
     def _add(self, topic: str, time: int, raw: bytes) -> None:
         try:

@@ -176,6 +176,7 @@ def run_adaptation(config: AdaptConfig) -> str:
             adapters already; or an error of `train()`.
 
     """
+    from adamtl_ros.files import check_writable
     from adamtl_ros.nn.io.checkpoint import base_digest, load_model, save_adapter
     from adamtl_ros.training.build import build_dataset
     from adamtl_ros.training.optim import count_trained_parameters
@@ -184,6 +185,7 @@ def run_adaptation(config: AdaptConfig) -> str:
     base = load_model(config.base)
     if base.network.adapters is not None:
         raise ValueError(f"base '{config.base}' has adapters already; give the one without any")
+    check_writable(config.out)
     recipe = _recipe(config, base)
     held_out = build_dataset(recipe.validation, workers=os.cpu_count() or 1)
     recipe = replace(recipe, tasks=_trained_tasks(config, base, held_out))

@@ -44,17 +44,20 @@ def run_calibration(model: str, bag: Path, topic: str, images: int, out: Path) -
 
     Raises:
         ValueError: Fewer than two images.
+        OSError: The file cannot be written; if that is known before, nothing is computed.
 
     """
     import numpy as np
 
     from adamtl_ros.bags.reader import find_camera, read_images
     from adamtl_ros.engines.eager import TorchBackend
+    from adamtl_ros.files import check_writable
     from adamtl_ros.nn.calibrate import calibrate
     from adamtl_ros.nn.io.checkpoint import load_model, save_model
     from adamtl_ros.runtime.pre_post_processing import Preprocessor
 
     loaded = load_model(model)
+    check_writable(out, 4 * sum(weight.numel() for weight in loaded.network.parameters()))
     camera = find_camera(bag, topic)
     count = min(images, camera.frames)
     chosen = set(np.linspace(0, camera.frames - 1, count).astype(int).tolist())

@@ -7,6 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adamtl_ros.text import one_line, reason
+
 if TYPE_CHECKING:
     import argparse
 
@@ -35,17 +37,24 @@ def run(options: argparse.Namespace) -> int:
     if not options.threshold >= 0:
         raise ValueError(f'--threshold takes a relative loss of 0 or more, got {options.threshold}')
     before, after = map(compare.read_summary, (options.before, options.after))
-    changes = compare.compare(before, after, times=options.times)
-    print(compare.comparison_table(changes))
-    for sentence in compare.differences_in_setup(before, after):
-        print(f'note: {sentence}')
-    regressions = compare.missing_results(before, after)
-    worse = compare.regressions(changes, options.threshold)
+    try:
+        changes = compare.compare(before, after, times=options.times)
+        table = compare.comparison_table(changes)
+        notes = compare.differences_in_setup(before, after)
+        regressions = compare.missing_results(before, after)
+        worse = compare.regressions(changes, options.threshold)
+    except (ArithmeticError, AttributeError, IndexError, LookupError, TypeError) as error:
+        raise ValueError(
+            f'{options.before} or {options.after} is no whole metrics.json: {reason(error)}'
+        ) from error
+    print(table)
+    for sentence in notes:
+        print(f'note: {one_line(sentence)}')
     if worse:
         names = ', '.join(f'{change.name} at {change.budget:g}' for change in worse)
         regressions.append(
             f'worse by more than {100 * options.threshold:g} % and beyond noise: {names}'
         )
     for sentence in regressions:
-        print(f'REGRESSION: {sentence}')
+        print(f'REGRESSION: {one_line(sentence)}')
     return 1 if regressions else 0

@@ -18,6 +18,7 @@ from adamtl_ros.commands.options import (
     parse_names,
     recipe_from,
 )
+from adamtl_ros.files import write_file
 
 if TYPE_CHECKING:
     import argparse
@@ -194,7 +195,7 @@ def _write(
     if floors:
         values['floors'] = {'depth': floors.depth, 'metrics': floors.compute()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(json_value(values), indent=1) + '\n')
+    write_file(path, json.dumps(json_value(values), indent=1) + '\n')
 
 
 def _table(rows: Sequence[Evaluation], tasks: Mapping[str, Task]) -> str:

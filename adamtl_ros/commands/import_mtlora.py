@@ -50,9 +50,11 @@ def run_import(
         A human-readable sentence.
 
     """
+    from adamtl_ros.files import check_writable
     from adamtl_ros.nn.io.checkpoint import save_model
     from adamtl_ros.nn.io.convert import import_mtlora
 
+    check_writable(out)
     model = import_mtlora(file, input_size, scale, task_scale)
     save_model(model, out)
     tasks, height, width = ', '.join(model.network.tasks), *input_size

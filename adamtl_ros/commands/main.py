@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
+
+from adamtl_ros.text import one_line, reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,9 +45,9 @@ VERBS = {
     'doctor': Verb('check machine, middleware and camera, and say what to do'),
     'train': Verb('train a network by a recipe', 'train'),
     'evaluate': Verb('score a model on labelled images', 'evaluate'),
-    'calibrate': Verb('fit the budgets of a model to images of your own'),
+    'calibrate': Verb('fit the budgets of a model to images of your own', failure=2),
     'engines': Verb('time the engines of this machine on a model, and check their results'),
-    'import-mtlora': Verb('convert a released MTLoRA checkpoint to a model file'),
+    'import-mtlora': Verb('convert a released MTLoRA checkpoint to a model file', failure=2),
     'simulate-governor': Verb('simulate hours of battery, heat and load', 'simulate'),
     'adapt': Verb('adapt a model to a robot by a small adapter file', 'train', failure=2),
     'evaluate-bag': Verb(
@@ -61,6 +64,10 @@ VERBS = {
 """The verbs by name; the module of each is `adamtl_ros.commands.<name>`, '-' replaced by '_'."""
 
 INTERRUPTED = 130
+MESSAGE_LIMIT = 4000
+"""Largest number of characters of a message."""
+TRACEBACK = 'ADAMTL_TRACEBACK'
+"""Environment variable that asks for the traceback of an error."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -71,8 +78,9 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit status: 0 on success. On failure a sentence goes to standard error and the status is
-        1, or 2 for `adapt`, `compare` and `evaluate-bag`: status 1 of `compare` means a
-        regression, of `evaluate-bag` that some bags could not be evaluated.
+        1, or 2 for `adapt`, `calibrate`, `compare`, `evaluate-bag` and `import-mtlora`: status 1
+        of `compare` means a regression, of `evaluate-bag` that some bags could not be evaluated.
+        `ADAMTL_TRACEBACK=1` shows where an error comes from.
 
     """
     arguments = list(sys.argv[1:] if args is None else args)
@@ -83,8 +91,10 @@ def main(args: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         print(f'adamtl {name}: {_missing(name, error)}', file=sys.stderr)
         return 1
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f'adamtl {name}: {error}', file=sys.stderr)
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        print(f'adamtl {name}: {_sentence(error)}', file=sys.stderr)
         return VERBS[name].failure
     except KeyboardInterrupt:
         print(f'adamtl {name}: stopped', file=sys.stderr)
@@ -105,6 +115,14 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
             module.add_options(options)
             options.set_defaults(run=module.run)
     return parser
+
+
+def _sentence(error: Exception) -> str:
+    """Return what an error says, without control characters of the files it is about."""
+    if not isinstance(error, (ValueError, OSError, RuntimeError)) or not str(error):
+        return f'{reason(error)} ({TRACEBACK}=1 shows where)'
+    lines = str(error)[: MESSAGE_LIMIT + 1].split('\n')
+    return '\n'.join(one_line(line, MESSAGE_LIMIT) for line in lines)
 
 
 def _missing(name: str, error: ModuleNotFoundError) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adamtl_ros.labels import MAX_DEPTH_M
+from adamtl_ros.text import quote
 
 if TYPE_CHECKING:
     import argparse
@@ -72,12 +73,12 @@ def changes_from(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _yaml(name: str, text: str) -> Any:
-    import yaml
+    from adamtl_ros.config import ConfigError, parse_yaml
 
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"--set {name}: '{text}' is not YAML") from error
+        return parse_yaml(text, quote(text))
+    except ConfigError as error:
+        raise ValueError(f'--set {name}: {quote(text)} is not YAML') from error
 
 
 def add_topic_options(parser: argparse.ArgumentParser) -> None:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import cv2
 import numpy as np
-import yaml
 
+from adamtl_ros.config import ConfigError, read_yaml
 from adamtl_ros.data.image_folder import FolderLayout, ImageFolder, read_map, read_rgb
 from adamtl_ros.labels import class_ids, depth_from_millimeters, soft_mask, unit_vectors
 from adamtl_ros.sample import DataError
@@ -169,9 +169,9 @@ def _read_classes(path: Path) -> dict[str, list[str]]:
     if not path.is_file():
         return {}
     try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8')) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f'{path} is not YAML: {error}') from error
+        content = read_yaml(path) or {}
+    except ConfigError as error:
+        raise DataError(f'{error}') from error
     labelled = [name for name, task in TASKS.items() if task.kind is Kind.LABELS]
     if not isinstance(content, dict) or not set(content) <= set(labelled):
         raise DataError(f'{path} holds lists of class names for {", ".join(labelled)} only')

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
-from adamtl_ros.config import ConfigError, from_dict
+from adamtl_ros.config import ConfigError, from_dict, read_yaml
 from adamtl_ros.governor.governor import Decision, Governor, GovernorSettings, Reason
 from adamtl_ros.governor.limiters.battery import BatteryReading
 
@@ -239,9 +238,7 @@ def read_scenario(path: Path) -> Scenario:
 
     """
     try:
-        scenario = from_dict(Scenario, yaml.safe_load(path.read_text()), '')
-    except yaml.YAMLError as error:
-        raise ScenarioError(f'{path} is not YAML: {error}') from error
+        scenario = from_dict(Scenario, read_yaml(path), '')
     except ConfigError as error:
         raise ScenarioError(f'{path}: {error}') from error
     assert isinstance(scenario, Scenario)

@@ -10,6 +10,15 @@ from typing import Any, ClassVar
 
 from adamtl_ros.nn.efficientnet.encoder import STEM_CHANNELS, block_configs, feature_blocks
 from adamtl_ros.nn.gating.plan import Rung
+from adamtl_ros.text import quote
+
+MAX_SIDE, MAX_PIXELS = 4096, 2048 * 2048
+"""Largest side of an input, and largest number of its pixels."""
+MIN_SIDE = 8
+MAX_BLOCKS, MAX_STAGES, MAX_RUNGS = 512, 8, 64
+MAX_CHANNELS, MAX_WINDOW, MAX_PATCH, MAX_RATIO = 1 << 14, 32, 64, 16
+MAX_PAIRS = 1 << 27
+"""Limits of what a file may describe: far above every published network, far below all memory."""
 
 
 class Architecture:
@@ -53,13 +62,19 @@ class Architecture:
         """Number of gated blocks of all stages."""
         return sum(self.depths)
 
+    @property
+    def fewest_weights(self) -> int:
+        """Lower bound of the number of weights, computed without building anything."""
+        return self.decoder_dim * max(self.dims)
+
     def check(self) -> None:
         """Check what all kinds have.
 
         Raises:
-            ValueError: A decoder that does not fit, or rungs that do not.
+            ValueError: A decoder that does not fit, rungs that do not, or absurd sizes.
 
         """
+        self._check_limits()
         if self.decoder not in self.decoders:
             allowed = ', '.join(self.decoders)
             raise ValueError(f"decoder '{self.decoder}' of {self.encoder}, choose from: {allowed}")
@@ -67,6 +82,26 @@ class Architecture:
             rung.check(self.block_count)
         if self.ladder and self.ladder[0] != Rung():
             raise ValueError(f'the first rung must be the full network, got {self.ladder[0]}')
+
+    def _check_limits(self) -> None:
+        height, width = self.input_size
+        if not MIN_SIDE <= min(height, width) <= max(height, width) <= MAX_SIDE:
+            raise ValueError(
+                f'an input has sides of {MIN_SIDE} to {MAX_SIDE} pixels, got {height}x{width}'
+            )
+        if height * width > MAX_PIXELS:
+            raise ValueError(f'an input of {height}x{width} exceeds {MAX_PIXELS} pixels')
+        for what, size, most in (
+            ('stages', len(self.depths), MAX_STAGES),
+            ('blocks', self.block_count, MAX_BLOCKS),
+            ('rungs', len(self.ladder), MAX_RUNGS),
+            ('channels', max(self.decoder_dim, *self.dims), MAX_CHANNELS),
+            ('window', self.window, MAX_WINDOW),
+            ('pairs of tokens in a window', self.block_count * self.window**4, MAX_PAIRS),
+            ('patch', self.patch, MAX_PATCH),
+        ):
+            if size > most:
+                raise ValueError(f'{what} of an architecture: at most {most}, got {size}')
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serializable dictionary."""
@@ -137,6 +172,11 @@ class SwinArchitecture(Architecture):
             ValueError: A size that is not positive, or sizes that contradict each other.
 
         """
+        if len(self.depths) > MAX_STAGES or self.mlp_ratio > MAX_RATIO:
+            raise ValueError(
+                f'at most {MAX_STAGES} stages and an mlp_ratio of {MAX_RATIO}, got '
+                f'{len(self.depths)} and {quote(self.mlp_ratio)}'
+            )
         sizes = [self.embed_dim, self.window, self.decoder_dim, self.patch, self.mlp_ratio]
         sizes += [*self.depths, *self.heads, *self.input_size]
         if not all(isinstance(size, int) and size > 0 for size in sizes):
@@ -151,6 +191,14 @@ class SwinArchitecture(Architecture):
     def dims(self) -> tuple[int, ...]:  # type: ignore[override]
         """Channels of each stage."""
         return tuple(self.embed_dim << stage for stage in range(len(self.depths)))
+
+    @property
+    def fewest_weights(self) -> int:
+        """Number of weights of the matrices of all blocks and of a layer of a decoder."""
+        matrices = 4 + 2 * self.mlp_ratio  # qkv, proj, fc1, fc2
+        return super().fewest_weights + sum(
+            depth * matrices * dim * dim for depth, dim in zip(self.depths, self.dims, strict=True)
+        )
 
     @property
     def stride(self) -> int:  # type: ignore[override]

@@ -14,6 +14,7 @@ from adamtl_ros.ros.context import CameraFrame
 from adamtl_ros.ros.processor import Processor
 from adamtl_ros.ros.reporter import Reporter
 from adamtl_ros.ros.topics import describe_qos, input_qos, is_calibrated
+from adamtl_ros.text import QUOTE_LIMIT, one_line
 
 if TYPE_CHECKING:
     from rclpy.lifecycle import LifecycleNode
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 NO_IMAGE_AFTER_S = 5.0
 """Time without an image before a warning is logged [s]."""
+MAX_NAMED = 5
+"""Largest number of publishers that the warning names."""
 REPEAT_S = 60.0
 """Period of repeating that warning [s]."""
 
@@ -173,9 +176,9 @@ class InputMonitor:
             )
         else:
             offered = '; '.join(
-                f'{p.topic_type.rpartition("/")[2]}, {describe_qos(p.qos_profile)}, '
-                f'from {p.node_name}'
-                for p in publishers
+                f'{one_line(p.topic_type.rpartition("/")[2], QUOTE_LIMIT)}, '
+                f'{describe_qos(p.qos_profile)}, from {one_line(p.node_name, QUOTE_LIMIT)}'
+                for p in publishers[:MAX_NAMED]
             )
             advice = (
                 f'it is published as ({offered}): check that the camera sends, and that type and '

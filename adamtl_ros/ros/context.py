@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from std_msgs.msg import Header
 
     from adamtl_ros.governor.governor import Decision
+    from adamtl_ros.ros.failures import Failures
     from adamtl_ros.ros.governor_inputs import GovernorInputs
     from adamtl_ros.ros.parameters import LiveSettings, Parameters
     from adamtl_ros.runtime.adapter_manager import AdapterManager
@@ -31,6 +32,7 @@ class NodeContext:
         adapters: Owner of the engine, shared by all cameras.
         parameters: Parameters of the node.
         governor: Governor that decides on the budget of every frame, shared by all cameras.
+        failures: Callbacks of the node that have failed.
 
     """
 
@@ -39,6 +41,7 @@ class NodeContext:
     adapters: AdapterManager
     parameters: Parameters
     governor: GovernorInputs
+    failures: Failures
 
     @property
     def engine(self) -> Engine:

@@ -40,6 +40,8 @@ class Health:
         latency_ms: Median and 95th percentile of recent latencies [ms].
         deadline_ms: Latency above which a frame is late [ms]; 0: none.
         refusal: Reason why the last refused frame was refused.
+        failures: Number of callbacks of the node that have failed.
+        new_failure: What the last failure since the last report said; empty if there was none.
         focal: Relative focal length of the camera, NaN if unknown; None if nothing depends on it.
         lens_problem: Reason why it is unknown; empty if there is none.
         tasks: Enabled tasks.
@@ -63,6 +65,8 @@ class Health:
     latency_ms: tuple[float, float]
     deadline_ms: float
     refusal: str
+    failures: int
+    new_failure: str
     focal: float | None
     lens_problem: str
     tasks: tuple[str, ...]
@@ -80,7 +84,9 @@ def diagnostics(health: Health, now: Time) -> DiagnosticArray:
 
 def _input(health: Health) -> DiagnosticStatus:
     level, message = DiagnosticStatus.OK, 'images arrive'
-    if health.silent_s > SILENT_AFTER_S:
+    if health.new_failure:
+        level, message = DiagnosticStatus.WARN, f'a callback failed: {health.new_failure}'
+    elif health.silent_s > SILENT_AFTER_S:
         level, message = DiagnosticStatus.STALE, f'no image on {health.image_topic}'
     elif health.new_counts.refused:
         level, message = DiagnosticStatus.WARN, f'image refused: {health.refusal}'
@@ -91,6 +97,7 @@ def _input(health: Health) -> DiagnosticStatus:
         'seconds since last image': f'{health.silent_s:.1f}',
         'received': health.counts.received,
         'refused': health.counts.refused,
+        'failed callbacks': health.failures,
     }
     if health.focal is not None:
         known = not math.isnan(health.focal)

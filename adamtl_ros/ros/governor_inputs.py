@@ -18,8 +18,10 @@ from sensor_msgs.msg import BatteryState, Temperature
 
 from adamtl_ros.governor.governor import Decision, Governor
 from adamtl_ros.governor.limiters.battery import BatteryReading
+from adamtl_ros.governor.limiters.thermal import MAX_SENSORS
 from adamtl_ros.governor.sensors import EnergyCounter, ThermalZones
 from adamtl_ros.ros.topics import input_qos
+from adamtl_ros.text import QUOTE_LIMIT, one_line
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -61,7 +63,8 @@ def _board_temperature(status: DiagnosticStatus) -> BoardTemperature:
     if math.isnan(warning):
         warning = celsius if status.level == DiagnosticStatus.WARN else math.inf
     critical = status.level == DiagnosticStatus.ERROR
-    return BoardTemperature(status.name, celsius, warning, critical)
+    name = one_line(status.name, QUOTE_LIMIT)
+    return BoardTemperature(name, celsius, warning, critical)
 
 
 def _parse_celsius(text: str) -> float:
@@ -193,14 +196,16 @@ class GovernorInputs:
         if not self._topic_received:
             self._topic_received = True
             self._unwatch(UNNAMED)
-        self._update(message.header.frame_id or 'temperature', message.temperature)
+        source = one_line(message.header.frame_id, QUOTE_LIMIT) or 'temperature'
+        self._update(source, message.temperature)
 
     def _on_diagnostics(self, array: DiagnosticArray) -> None:
         for board in board_temperatures(array):
             self._unwatch(BOARD)
             # Without a warning temperature in the message: the lowest at which it ever warned.
             warning = min(board.warning_c, self._board_warnings.get(board.name, math.inf))
-            self._board_warnings[board.name] = warning
+            if board.name in self._board_warnings or len(self._board_warnings) < MAX_SENSORS:
+                self._board_warnings[board.name] = warning
             celsius = board.celsius
             if board.critical and math.isnan(celsius):
                 celsius = self._parameters.settings.governor.thermal.max_c

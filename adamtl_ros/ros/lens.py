@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MISSING_AFTER = 10
 """Images without a `camera_info` after which it is missing; the first ones may be faster."""
 
+MAX_WARNINGS = 20
+"""Largest number of warnings; a problem of every new image size is one of its own."""
+
 
 class LensMonitor:
     """Monitor of the focal length of a camera, where depth of the model depends on it.
@@ -87,7 +90,7 @@ class LensMonitor:
 
     def _warn(self, problem: str, info: CameraInfo | None) -> None:
         with self._lock:
-            if problem in self._warned:
+            if problem in self._warned or len(self._warned) >= MAX_WARNINGS:
                 return
             self._warned.add(problem)
         self._context.node.get_logger().warning(problem + self._advice(info))

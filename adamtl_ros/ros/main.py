@@ -1,6 +1,9 @@
 # Copyright 2026 The adamtl_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Entry point of the executable `perception_node`."""
+"""Entry point of the executable `perception_node`.
+
+What takes seconds to import is imported once a signal can be handled.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,10 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.signals import SignalHandlerOptions, install_signal_handlers
-from rclpy.utilities import remove_ros_args
-
-from adamtl_ros.ros.node import PerceptionNode
-from adamtl_ros.runtime.threads import keep_freed_memory
-
 if TYPE_CHECKING:
     from types import FrameType
+
+    from adamtl_ros.ros.node import PerceptionNode
 
 USAGE = 'usage: perception_node [--ros-args -p NAME:=VALUE ... --params-file FILE]'
 
@@ -30,27 +26,46 @@ def main(args: list[str] | None = None) -> int:
         Exit status: 0, 1 if the node could not start, 2 for arguments that are not ROS arguments.
 
     """
+    stop = StopRequest()
+    import rclpy
+
+    from adamtl_ros.runtime.threads import keep_freed_memory
+
     keep_freed_memory()
     try:
-        return run(sys.argv if args is None else args)
+        return run(sys.argv if args is None else args, stop)
     finally:
         rclpy.try_shutdown()
 
 
-def run(args: list[str]) -> int:
+def run(args: list[str], stop: StopRequest) -> int:
     """Start and spin the node; return the exit status."""
-    stop = StopRequest()
+    import rclpy
+    from rclpy.executors import ExternalShutdownException
+    from rclpy.signals import SignalHandlerOptions, install_signal_handlers
+    from rclpy.utilities import remove_ros_args
+
+    from adamtl_ros.ros.failures import SteadyExecutor
+    from adamtl_ros.ros.node import PerceptionNode
+    from adamtl_ros.ros.shared_memory import remove_dead_segments
+    from adamtl_ros.text import one_line
+
+    if stop.requested:
+        return 0
     try:
         if surplus := remove_ros_args(args)[1:]:
-            print(f'perception_node takes no {surplus[0]}; {USAGE}', file=sys.stderr)
+            print(f'perception_node takes no {one_line(surplus[0])}; {USAGE}', file=sys.stderr)
             return 2
+        freed = remove_dead_segments()
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = PerceptionNode()
-        executor = SingleThreadedExecutor()
+        executor = SteadyExecutor(node.failures.add)
         executor.add_node(node)
+        if freed:
+            node.get_logger().info(f'Freed {freed / 1e6:.0f} MB of /dev/shm of killed processes')
     except Exception as error:  # noqa: BLE001  any failure becomes one line
         reason = str(error).partition('\n')[0] or type(error).__name__
-        print(f'perception_node: {reason}', file=sys.stderr)
+        print(f'perception_node: {one_line(reason)}', file=sys.stderr)
         return 1
     try:
         if node.parameters['autostart']:
@@ -91,6 +106,8 @@ class StopRequest:
 
 def autostart(node: PerceptionNode) -> None:
     """Configure and activate; after a failure, which is logged, the node stays unconfigured."""
+    from rclpy.lifecycle import TransitionCallbackReturn
+
     if node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
         node.trigger_activate()
     else:

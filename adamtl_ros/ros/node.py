@@ -11,9 +11,10 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from adamtl_ros.nn.io.checkpoint import load_model
+from adamtl_ros.nn.io.checkpoint import check_sha256, load_model
 from adamtl_ros.ros.camera_channel import CameraChannel
 from adamtl_ros.ros.context import NodeContext
+from adamtl_ros.ros.failures import Failures, SafeParameterService
 from adamtl_ros.ros.governor_inputs import GovernorInputs
 from adamtl_ros.ros.parameters import Parameters
 from adamtl_ros.ros.topics import HAS_LABEL_INFO
@@ -21,6 +22,7 @@ from adamtl_ros.runtime.adapter_manager import AdapterManager
 from adamtl_ros.runtime.engine import Engine
 from adamtl_ros.runtime.threads import set_threads
 from adamtl_ros.runtime.worker import Worker
+from adamtl_ros.text import one_line, reason
 
 if TYPE_CHECKING:
     from rclpy.timer import Timer
@@ -44,6 +46,7 @@ class PerceptionNode(LifecycleNode):
         adapter_parameter: Owner of the engine; None until configured.
         cameras: Parts of each camera by name; empty until configured.
         governor: Governor that decides on the budget of each frame; None until configured.
+        failures: Callbacks that have failed.
 
     """
 
@@ -57,7 +60,9 @@ class PerceptionNode(LifecycleNode):
             ValueError: Invalid parameter override.
 
         """
-        super().__init__('adamtl', **options)
+        super().__init__('adamtl', start_parameter_services=False, **options)
+        self._parameter_service = SafeParameterService(self)
+        self.failures = Failures(self)
         self.adapter_parameter: AdapterParameter | None = None
         self.cameras: dict[str, CameraChannel] = {}
         self.governor: GovernorInputs | None = None
@@ -77,7 +82,7 @@ class PerceptionNode(LifecycleNode):
             self._load()
             self._advertise()
         except Exception as error:  # noqa: BLE001  rclpy would swallow it without a message
-            self.get_logger().error(f'Cannot configure: {_reason(error)}')
+            self.get_logger().error(f'Cannot configure: {reason(error)}')
             self._free()
             return TransitionCallbackReturn.FAILURE
         return super().on_configure(state)
@@ -88,7 +93,7 @@ class PerceptionNode(LifecycleNode):
         try:
             self._start()
         except Exception as error:  # noqa: BLE001  as above
-            self.get_logger().error(f'Cannot activate: {_reason(error)}')
+            self.get_logger().error(f'Cannot activate: {reason(error)}')
             self._stop()
             super().on_deactivate(state)
             return TransitionCallbackReturn.FAILURE
@@ -127,6 +132,8 @@ class PerceptionNode(LifecycleNode):
     def _load(self) -> None:
         parameters, logger = self.parameters, self.get_logger()
         threads = set_threads(parameters['threads'])
+        if digest := parameters['model_sha256']:
+            check_sha256(parameters['model'], digest)
         model = load_model(parameters['model'])
         parameters.restrict_tasks(model.network.tasks)
         self.adapter_parameter = AdapterParameter(self, parameters, model)
@@ -146,7 +153,7 @@ class PerceptionNode(LifecycleNode):
         self.governor = GovernorInputs(self, self.parameters)
         for name in self.parameters['cameras']:
             camera = CameraChannel(
-                NodeContext(self, name, adapters, self.parameters, self.governor)
+                NodeContext(self, name, adapters, self.parameters, self.governor, self.failures)
             )
             self.cameras[name] = camera  # before it can fail, so that it is freed then
             camera.advertise()
@@ -154,7 +161,7 @@ class PerceptionNode(LifecycleNode):
     def _start(self) -> None:
         assert self.governor is not None
         self.governor.start()
-        self._worker = Worker(self._process, self._min_period)
+        self._worker = Worker(self._process, self._min_period, on_failure=self.failures.add)
         self._worker.start()
         for camera in self.cameras.values():
             camera.start(self._worker.mailbox, self.parameters['image_transport'])
@@ -259,7 +266,7 @@ class AdapterParameter:
         if not manager.failure:
             logger.info(f"Switched to model '{manager.engine.model.name}'")
             return
-        logger.error(f'Adapter not changed, the current one stays: {manager.failure}')
+        logger.error(f'Adapter not changed, the current one stays: {one_line(manager.failure)}')
         if self._node.executor is not None:
             # On the executor's thread, since the parameter may be set at the same time.
             self._node.executor.create_task(self._reset_parameter, adapter)
@@ -293,8 +300,3 @@ class EngineLog(logging.Handler):
         self._source.removeHandler(self)
         self._source.propagate = not self._source.handlers
         super().close()
-
-
-def _reason(error: Exception) -> str:
-    """Return the message of an error, with its type unless it is a ValueError of this package."""
-    return str(error) if isinstance(error, ValueError) else f'{type(error).__name__}: {error}'

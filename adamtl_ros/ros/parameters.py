@@ -28,6 +28,7 @@ from adamtl_ros.governor.limiters.deadline import DeadlineSettings
 from adamtl_ros.governor.limiters.thermal import ThermalSettings
 from adamtl_ros.nn.io.checkpoint import DEFAULT_WEIGHTS
 from adamtl_ros.tasks import TASKS, select
+from adamtl_ros.text import one_line, reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -65,6 +66,7 @@ class Spec:
 STRUCTURE = (
     Spec('autostart', 'Configure and activate the node when it starts.'),
     Spec('model', f'Weights: {DEFAULT_WEIGHTS} (shipped), or the path of a .safetensors file.'),
+    Spec('model_sha256', 'SHA-256 that the file of the model must have; empty: any.'),
     Spec('adapter', 'Path of an adapter file for this model; empty: none.', live=True),
     Spec('device', "Torch device such as cpu or cuda:0, or 'auto': the GPU if there is one."),
     Spec('engine', "What runs the network: torch, openvino, or 'auto': the fastest that agrees."),
@@ -84,6 +86,13 @@ STRUCTURE = (
         'max_rate_hz',
         'Largest number of frames processed per second [Hz]; 0: no limit.',
         0.0,
+        1000.0,
+        live=True,
+    ),
+    Spec(
+        'max_megapixels',
+        'Largest image that is decoded [megapixels]; a larger one is refused by its header.',
+        0.01,
         1000.0,
         live=True,
     ),
@@ -172,6 +181,7 @@ class LiveSettings:
         tasks: Enabled tasks.
         max_rate_hz: Largest number of frames per second [Hz]; 0: no limit.
         deadline_ms: Latency allowed for a frame [ms]; 0: any.
+        max_megapixels: Largest image that is decoded [megapixels].
         governor: Settings of the governor.
         thermal_zone: Thermal zone to read, 'hottest' for all, or '' for none.
         thermal_diagnostics: Whether to read temperatures from `/diagnostics`.
@@ -182,6 +192,7 @@ class LiveSettings:
     tasks: tuple[str, ...]
     max_rate_hz: float
     deadline_ms: float
+    max_megapixels: float = 16.0
     governor: GovernorSettings = field(default_factory=GovernorSettings)
     thermal_zone: str = ''
     thermal_diagnostics: bool = False
@@ -202,6 +213,7 @@ def live_settings(values: Mapping[str, Any]) -> LiveSettings:
         tasks=tuple(values['tasks']),
         max_rate_hz=values['max_rate_hz'],
         deadline_ms=values['deadline_ms'],
+        max_megapixels=values['max_megapixels'],
         governor=governor,
         thermal_zone=values['thermal.zone'],
         thermal_diagnostics=values['thermal.diagnostics'],
@@ -341,7 +353,7 @@ class Parameters:
 
     def _validate(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
         for parameter in parameters:
-            problem = self._problem_of(parameter)
+            problem = one_line(self._problem_of(parameter))
             if problem:
                 return SetParametersResult(successful=False, reason=problem)
         current = {spec.name: self[spec.name] for spec in SPECS}
@@ -355,8 +367,8 @@ class Parameters:
         if parameter.name == 'adapter' and not self._resetting:
             try:
                 self._check_adapter(parameter.value)
-            except ValueError as error:
-                return str(error)
+            except Exception as error:  # noqa: BLE001  of a file that may be anything
+                return reason(error)
         return ''
 
     def _apply(self, parameters: list[Parameter[Any]]) -> None:

@@ -14,6 +14,8 @@ from adamtl_ros.ros.context import ProcessedFrame
 from adamtl_ros.ros.overlay import OverlayTopic
 from adamtl_ros.ros.reporter import FrameTimes, age_ms, frame_stats
 from adamtl_ros.ros.topics import TaskTopics, scale_camera_info
+from adamtl_ros.runtime.threads import return_freed_memory
+from adamtl_ros.text import one_line, reason
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CameraInfo
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from adamtl_ros.ros.context import CameraFrame, NodeContext
     from adamtl_ros.ros.reporter import Reporter
 
+MUCH_SMALLER = 4
+"""Ratio of the pixels of two frames from which the memory of the larger one is returned."""
 THROTTLE_S = 5.0
 """Shortest time between two log messages about frames [s]."""
 
@@ -49,6 +53,7 @@ class Processor:
         prefix = context.private_topic('overlay')
         self._overlay = OverlayTopic(context.node, prefix, context.engine.model.network.tasks)
         self.camera_info: CameraInfo | None = None
+        self._pixels = 0
 
     def advertise(self) -> None:
         """Create the publishers of all tasks."""
@@ -85,7 +90,7 @@ class Processor:
             self._refuse(str(error))
         except Exception as error:  # noqa: BLE001  one bad frame must not take the node down
             if self._context.node.context.ok():
-                self._refuse(f'{type(error).__name__}: {error}')
+                self._refuse(reason(error))
             else:
                 counters.count('dropped')  # the process ends, and with it this frame
         else:
@@ -99,8 +104,9 @@ class Processor:
         decision, start_j = self._context.governor.decide(), self._context.governor.joules()
         start_s = time.perf_counter()
         message = deserialize_message(frame.serialized, frame.message_type)
-        image = decode_image(message)
+        image = decode_image(message, self._context.settings.max_megapixels)
         decode_ms = 1000 * (time.perf_counter() - start_s)
+        self._return_memory(image.shape[0] * image.shape[1])
         engine = self._context.engine  # read once: the next frame may have another one
         focal = self._reporter.lens.update(self.camera_info, image.shape[:2], tasks)
         inference = engine.run(image, decision.budget, tasks, focal)
@@ -114,6 +120,12 @@ class Processor:
             start_j=start_j,
             decode_ms=decode_ms,
         )
+
+    def _return_memory(self, pixels: int) -> None:
+        """Return the memory of a frame that was much larger than the next one."""
+        if MUCH_SMALLER * pixels <= self._pixels:
+            return_freed_memory()
+        self._pixels = pixels
 
     def _publish(self, frame: ProcessedFrame) -> None:
         info = self._scaled_info(frame)
@@ -166,13 +178,13 @@ class Processor:
             self._reporter.publish_stats(frame_stats(frame, times))
         except Exception as error:  # noqa: BLE001  the results are already published
             self._context.node.get_logger().error(
-                f'Statistics not published: {type(error).__name__}: {error}',
+                f'Statistics not published: {reason(error)}',
                 throttle_duration_sec=THROTTLE_S,
             )
 
-    def _refuse(self, reason: str) -> None:
-        self._reporter.refusal = reason
+    def _refuse(self, problem: str) -> None:
+        self._reporter.refusal = one_line(problem)
         self._reporter.counters.count('refused')
         self._context.node.get_logger().warning(
-            f'Frame refused: {reason}', throttle_duration_sec=THROTTLE_S
+            f'Frame refused: {self._reporter.refusal}', throttle_duration_sec=THROTTLE_S
         )

@@ -149,6 +149,7 @@ class Reporter:
         self.lens.reset()
         self._last_image = -math.inf
         self._reported = FrameCounts()
+        self._failures = self._context.failures.count
         self._sequence = 0
 
     def image_arrived(self) -> float:
@@ -201,12 +202,20 @@ class Reporter:
             latency_ms=self.counters.latency_percentiles(),
             deadline_ms=settings.deadline_ms,
             refusal=self.refusal,
+            failures=context.failures.count,
+            new_failure=self._new_failure(),
             focal=self.lens.focal if self.lens.is_needed(subscribed) else None,
             lens_problem=self.lens.problem if self.lens.is_needed(subscribed) else '',
             tasks=settings.tasks,
             subscribed=subscribed,
             decision=context.governor.decide(),
         )
+
+    def _new_failure(self) -> str:
+        """Return what the last failure since the last report said."""
+        failures, before = self._context.failures, self._failures
+        self._failures = failures.count
+        return failures.last if failures.count > before else ''
 
     def _new_counts(self) -> FrameCounts:
         """Return the counts since the last report."""

@@ -8,8 +8,11 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from adamtl_ros.nn.io.checkpoint import base_digest, check_base, load_adapted, read_adapter_header
 from adamtl_ros.runtime.worker import Worker
+from adamtl_ros.text import reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,8 +103,7 @@ class AdapterManager:
         try:
             engine = self._load_engine(adapter)
         except Exception as error:  # noqa: BLE001  after any failure the old engine stays
-            reason = str(error) if isinstance(error, ValueError) else repr(error)
-            notify = self._refuse(adapter, reason)
+            notify = self._refuse(adapter, reason(error))
         else:
             notify = self._install(adapter, engine)
         notify(adapter)
@@ -111,6 +113,7 @@ class AdapterManager:
             return self._base_engine
         engine = self._make_engine(load_adapted(self._base, Path(adapter), self._digest))
         engine.warm_up()
+        _check_results(engine)
         return engine
 
     def _install(self, adapter: str, engine: Engine) -> Callable[[str], None]:
@@ -122,9 +125,25 @@ class AdapterManager:
             self.engine, self.adapter, self.failure = engine, adapter, ''
             return self._on_change
 
-    def _refuse(self, adapter: str, reason: str) -> Callable[[str], None]:
+    def _refuse(self, adapter: str, problem: str) -> Callable[[str], None]:
         with self._lock:
             if adapter != self._requested:
                 return lambda _: None
-            self._requested, self.failure = self.adapter, reason
+            self._requested, self.failure = self.adapter, problem
             return self._on_change
+
+
+def _check_results(engine: Engine) -> None:
+    """Refuse a network whose results on noise are not finite; its weights may all be.
+
+    Raises:
+        ValueError: They are not.
+
+    """
+    noise = np.random.default_rng(0).integers(0, 256, (*engine.model.input_size, 3), np.uint8)
+    maps = engine.infer(noise).maps
+    bad = [name for name, raw in maps.items() if not np.isfinite(raw).all()]
+    if bad:
+        raise ValueError(
+            f"'{engine.model.name}' gives values that are not finite for {', '.join(bad)}"
+        )

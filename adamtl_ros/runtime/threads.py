@@ -33,6 +33,17 @@ def keep_freed_memory() -> bool:
     return all(bool(mallopt(name, value)) for name, value in settings)
 
 
+def return_freed_memory() -> bool:
+    """Return what `keep_freed_memory()` made the allocator keep to the system.
+
+    Returns:
+        Whether any memory was returned.
+
+    """
+    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
+    return bool(trim and trim(0))
+
+
 def default_threads() -> int:
     """Return the number of cores of this process less one for other processes, at least 1."""
     return max(1, len(os.sched_getaffinity(0)) - 1)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -96,17 +97,20 @@ class Worker(Generic[T]):
         handle: Callable[[T], None],
         min_period: Callable[[], float],
         name: str = 'adamtl-worker',
+        on_failure: Callable[[Exception], None] | None = None,
     ) -> None:
         """Create the thread; `start()` starts it.
 
         Args:
-            handle: Function called with each item. It must not raise: an exception ends the
-                thread.
+            handle: Function called with each item.
             min_period: Function that returns the shortest time between two calls of `handle`
                 [s]; evaluated before every call.
             name: Name of the thread.
+            on_failure: Function called with an exception of `handle`, after which the thread
+                goes on; by default it is logged.
 
         """
+        self._on_failure = on_failure or _log_failure
         self.mailbox: Mailbox[T] = Mailbox()
         self._handle = handle
         self._min_period = min_period
@@ -140,7 +144,17 @@ class Worker(Generic[T]):
             item = self.mailbox.take()
             if item is not None:
                 started = time.monotonic()
-                self._handle(item)
+                self._handle_safely(item)
+
+    def _handle_safely(self, item: T) -> None:
+        try:
+            self._handle(item)
+        except Exception as error:  # noqa: BLE001  without its thread the process does nothing
+            self._on_failure(error)
+
+
+def _log_failure(error: Exception) -> None:
+    logging.getLogger(__name__).error('A frame failed', exc_info=error)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from adamtl_ros.config import ConfigError, from_dict, set_entry
+from adamtl_ros.config import ConfigError, from_dict, read_yaml, set_entry
 from adamtl_ros.data.transforms import Augmentation
 from adamtl_ros.focal import check_focal
 from adamtl_ros.nn.adapters.inject import PARTS
@@ -23,6 +21,7 @@ from adamtl_ros.nn.adapters.lora import LoraConfig
 from adamtl_ros.nn.gating.plan import Rung  # noqa: TC001  read by from_dict
 from adamtl_ros.nn.gating.policy import PolicyConfig  # noqa: TC001  read by from_dict
 from adamtl_ros.tasks import TASKS
+from adamtl_ros.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -366,11 +365,11 @@ def read_recipe(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
 
     """
     try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise RecipeError(f'{path} is not YAML: {error}') from error
+        values = read_yaml(path)
+    except ConfigError as error:
+        raise RecipeError(f'{error}') from error
     if not isinstance(values, dict):
-        raise RecipeError(f'{path} must hold the entries of a recipe, got {values!r}')
+        raise RecipeError(f'{path} must hold the entries of a recipe, got {quote(values)}')
     try:
         for name, value in (changes or {}).items():
             set_entry(values, name, value)

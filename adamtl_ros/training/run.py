@@ -20,6 +20,7 @@ import adamtl_ros
 from adamtl_ros.data.batches import collate
 from adamtl_ros.data.lens import describe_unknown_lenses
 from adamtl_ros.data.transforms import resize
+from adamtl_ros.files import write_file
 from adamtl_ros.nn.adapters.inject import merge
 from adamtl_ros.nn.calibrate import calibrate
 from adamtl_ros.nn.io.checkpoint import IMAGENET_MEAN, IMAGENET_STD, Model, save_model
@@ -76,7 +77,7 @@ def train(recipe: Recipe, folder: Path, steps: int | None = None) -> Path | None
     if recipe.start and fresh and fabric.is_global_zero:
         print(f'{recipe.start} has no weights for: {", ".join(fresh)}; these start at random')
     if fabric.is_global_zero and not (folder / CHECKPOINT).is_file():
-        (folder / RECIPE).write_text(yaml.safe_dump(_plain(recipe.to_dict()), sort_keys=False))
+        write_file(folder / RECIPE, yaml.safe_dump(_plain(recipe.to_dict()), sort_keys=False))
     lens = recipe.focal if 'depth' in recipe.tasks else None
     if fabric.is_global_zero and (unknown := describe_unknown_lenses(dataset, lens)):
         print(unknown)

@@ -112,7 +112,7 @@ def test_out_names_the_folder(tmp_path, capsys):
 def test_errors_are_one_sentence(args, message, capfd):
     verb, *rest = args
     given = ['--out', 'new.safetensors'] if verb == 'calibrate' else ['--config', 'recipe.yaml']
-    assert main([verb, *given, *rest]) == 1
+    assert main([verb, *given, *rest]) == VERBS[verb].failure
     found = capfd.readouterr()
     assert found.out == ''
     last = found.err.splitlines()[-1]

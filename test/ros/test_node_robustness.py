@@ -10,13 +10,16 @@ import pytest
 import rclpy
 from adamtl_ros.msg import ComputeStats
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from helpers.ros_images import RELIABLE, image, send_until
+from helpers.ros_images import RELIABLE, compressed, image, picture, send_until
 from rclpy.context import Context
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image, Temperature
 
-from adamtl_ros.ros import camera_channel
+from adamtl_ros.governor.limiters.thermal import MAX_SENSORS
+from adamtl_ros.ros import camera_channel, processor
+from adamtl_ros.ros.failures import SteadyExecutor
 
 
 @pytest.mark.parametrize('second', [-5, 2**31 - 1])
@@ -311,3 +314,107 @@ def test_diagnostics(graph):
     values = {pair.key: pair.value for pair in status.values}
     assert values['subscribed tasks'] == 'edges'
     assert float(values['latency p95 [ms]']) > 0
+
+
+def test_images_of_too_many_pixels_are_refused_and_counted(graph):
+    """By their header; the limit holds for raw images too, and can be changed."""
+    node = graph.perception(image_transport='compressed', max_megapixels=0.01)
+    results = graph.listen(Image, '/adamtl/edges/image')
+    reports = graph.listen(DiagnosticArray, '/diagnostics')
+    camera = graph.client.create_publisher(CompressedImage, 'image/compressed', RELIABLE)
+    large = compressed(picture(120, 160), extension='.png')
+    counts = node.cameras[''].reporter.counters
+    send_until(graph, camera, large, lambda: counts.counts.refused)
+
+    def reported():
+        return any('160x120 pixels' in status.message for one in reports for status in one.status)
+
+    graph.until(reported)
+    send_until(graph, camera, compressed(), lambda: results)
+    assert results[0].height == 48
+    node.set_parameters([Parameter('max_megapixels', value=1.0)])
+    send_until(graph, camera, large, lambda: results[-1].height == 120)
+
+
+def test_foreign_text_cannot_forge_or_fill_the_log(graph, monkeypatch):
+    """An encoding of two megabytes, with a line of its own and a sequence of a terminal."""
+    node = graph.perception()
+    lines = []
+    monkeypatch.setattr(
+        type(node.get_logger()), 'warning', lambda _self, text, **_: lines.append(text)
+    )
+    graph.listen(Image, '/adamtl/edges/image')
+    reports = graph.listen(DiagnosticArray, '/diagnostics')
+    camera = graph.client.create_publisher(Image, 'image', RELIABLE)
+    wild = image()
+    wild.encoding = '\n[ERROR] [adamtl]: on fire \x1b[2J' + 'x' * 2_000_000
+    send_until(graph, camera, wild, lambda: node.cameras[''].reporter.counters.counts.refused)
+    graph.until(lambda: any('refused' in s.message for one in reports for s in one.status))
+    said = [s.message for one in reports for s in one.status if 'refused' in s.message] + lines
+    assert all(text.isprintable() and len(text) < 600 for text in said)
+    assert any(r'\n[ERROR] [adamtl]: on fire \x1b[2J' in text for text in said)
+
+
+def test_names_of_thermometers_are_capped(graph):
+    node = graph.perception()
+    heat = graph.client.create_publisher(Temperature, 'temperature', QoSProfile(depth=1000))
+    graph.until(heat.get_subscription_count)
+    sent = iter(range(100_000))
+
+    def full():
+        for _ in range(20):
+            message = Temperature(temperature=20.0)
+            message.header.frame_id = f'{next(sent)}\n' + 'x' * 10_000
+            heat.publish(message)
+        return len(node.governor._governor.thermal._readings) >= MAX_SENSORS
+
+    graph.until(full)
+    full()
+    names = node.governor._governor.thermal._readings
+    assert len(names) <= MAX_SENSORS + 1
+    assert all(len(name) <= 80 and name.isprintable() for name in names)
+
+
+def test_a_failing_callback_is_counted_in_the_diagnostics(graph):
+    node = graph.perception()
+    reports = graph.listen(DiagnosticArray, '/diagnostics')
+    node.failures.add(ValueError('Seconds value must not be negative'))
+
+    def statuses():
+        return [s for one in reports for s in one.status if s.name == '/adamtl: input']
+
+    graph.until(lambda: any(s.level == DiagnosticStatus.WARN for s in statuses()))
+    warned = next(s for s in statuses() if s.level == DiagnosticStatus.WARN)
+    assert warned.message == 'a callback failed: Seconds value must not be negative'
+    assert {v.key: v.value for v in warned.values}['failed callbacks'] == '1'
+
+
+def test_the_executor_goes_on_after_a_failure(graph):
+    """Two callbacks in turn; the first fails each time."""
+    failures, done = [], threading.Event()
+    executor = SteadyExecutor(failures.append, context=graph.context)
+    executor.create_task(lambda: 1 / 0)
+    executor.create_task(done.set)
+    while not done.is_set():
+        executor.spin_once(60)
+    assert [type(one) for one in failures] == [ZeroDivisionError]
+    executor.shutdown()
+
+
+def test_a_model_of_another_digest_is_not_loaded(graph):
+    node = graph.perception(activate=False, model_sha256='0' * 64)
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+
+
+def test_the_memory_of_a_much_larger_frame_is_returned(graph, monkeypatch):
+    returned = []
+    monkeypatch.setattr(processor, 'return_freed_memory', lambda: returned.append(True))
+    graph.perception()
+    results = graph.listen(Image, '/adamtl/edges/image')
+    camera = graph.client.create_publisher(Image, 'image', RELIABLE)
+    for height, width, times in ((96, 128, 0), (60, 80, 0), (30, 40, 1), (30, 40, 1), (96, 128, 1)):
+        send_until(
+            graph, camera, image(picture(height, width)),
+            lambda height=height: results and results[-1].height == height,
+        )  # fmt: skip
+        assert len(returned) == times

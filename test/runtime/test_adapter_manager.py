@@ -188,3 +188,16 @@ def test_memory_does_not_grow(manager, changes, files):
 def resident_kb():
     lines = Path('/proc/self/status').read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith('VmRSS'))
+
+
+def test_an_adapter_whose_results_are_not_finite_is_refused(manager, changes, tmp_path):
+    """All its weights are finite, but their products are not."""
+    model = made.trained()
+    for name, weight in model.network.named_parameters():
+        if name.startswith('decoders.') and weight.ndim > 1:
+            weight.data.fill_(3e38)
+    before = manager.engine
+    manager.request(str(made.save(tmp_path / 'hot.safetensors', model)))
+    changes.wait(1)
+    assert 'not finite' in manager.failure
+    assert manager.engine is before

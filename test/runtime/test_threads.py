@@ -28,3 +28,26 @@ def faults(choice):
 
 def test_frames_after_the_first_fault_no_pages():
     assert faults('keep') < faults('leave') / 20
+
+
+RETURN = """
+import numpy as np
+from adamtl_ros.runtime.threads import keep_freed_memory, return_freed_memory
+def resident():
+    return int(open('/proc/self/statm').read().split()[1]) * 4096 / 1e6
+assert keep_freed_memory()
+small = resident()
+arrays = [np.full(1_000_000, 1, np.uint8) for _ in range(200)]
+del arrays
+kept = resident()
+assert return_freed_memory()
+print(kept - small, resident() - small)
+"""
+
+
+def test_freed_memory_can_be_returned():
+    command = [sys.executable, '-c', RETURN]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    kept, left = map(float, done.stdout.split())
+    assert kept > 150
+    assert left < 50

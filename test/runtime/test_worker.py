@@ -75,3 +75,20 @@ def test_stop_ends_a_waiting_worker_and_returns_waiting_items():
     while worker.mailbox.put(2):  # until the first is taken; then the worker waits for years
         pass
     assert worker.stop() == [2]
+
+
+def test_a_failure_does_not_end_the_thread():
+    failures, done = [], threading.Event()
+
+    def handle(item):
+        if item == 'bad':
+            raise MemoryError
+        done.set()
+
+    worker = Worker(handle, lambda: 0.0, on_failure=failures.append)
+    worker.start()
+    worker.mailbox.put('bad', 'one')
+    worker.mailbox.put('good', 'two')
+    assert done.wait(PATIENCE)
+    worker.stop()
+    assert [type(failure) for failure in failures] == [MemoryError]

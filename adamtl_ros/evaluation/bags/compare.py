@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from adamtl_ros.evaluation.bags.confidence import paired, welch
 from adamtl_ros.evaluation.bags.summary import FORMAT
+from adamtl_ros.files import file_problem
 from adamtl_ros.tasks import TASKS
+from adamtl_ros.text import one_line, quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -124,16 +126,23 @@ def read_summary(path: Path) -> dict[str, Any]:
         OSError: The file cannot be read.
 
     """
+    if problem := file_problem(path):
+        raise FileNotFoundError(f'{path}: {problem}')
     try:
-        summary: dict[str, Any] = dict(json.loads(path.read_text()))
-    except (UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
-        raise ValueError(f'{path} is no metrics.json of evaluate-bag: {error}') from error
+        summary: dict[str, Any] = dict(json.loads(path.read_text(), parse_constant=_not_finite))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f'{path} is no metrics.json of evaluate-bag: {one_line(error)}') from error
     if summary.get('format') != FORMAT:
-        raise ValueError(f'{path} has format {summary.get("format")}, this version reads {FORMAT}')
+        found = quote(summary.get('format'))
+        raise ValueError(f'{path} has format {found}, this version reads {FORMAT}')
     missing = [name for name in ENTRIES if name not in summary]
     if missing:
         raise ValueError(f'{path} is no whole metrics.json: it lacks {", ".join(missing)}')
     return summary
+
+
+def _not_finite(text: str) -> float:
+    raise ValueError(f'{text} is no number that evaluate-bag writes')
 
 
 def compare(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +41,10 @@ from adamtl_ros.evaluation.bags.temporal import evaluate_temporal
 from adamtl_ros.governor.sensors import EnergyCounter
 from adamtl_ros.runtime.threads import default_threads
 from adamtl_ros.tasks import select
+from adamtl_ros.text import reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -254,7 +255,7 @@ class ScoringPipeline:
             stack.callback(scorer.finish)
         self._shown = settings.budgets.index(settings.shown)
         self._examples = Examples(result.name, tasks)
-        self._write = _open_outputs(model, settings, stack)
+        self._write = _open_outputs(model, settings, stack, result.issues)
 
     def add(self, frame: Frame, inferences: Sequence[Inference], joules: Sequence[float]) -> None:
         """Score a frame and write its outputs.
@@ -305,20 +306,56 @@ def _frame_cost(frame: Frame, inference: Inference, energy: float) -> FrameCost:
 
 
 def _open_outputs(
-    model: ModelInfo, settings: EvaluationSettings, stack: ExitStack
+    model: ModelInfo, settings: EvaluationSettings, stack: ExitStack, issues: IssueLog
 ) -> Callable[[Frame, Inference, FrameCost], None]:
     """Return a function that writes a frame to predictions and video, in the background."""
-    outputs: list[Predictions | Video] = []
+    outputs: list[_Output] = []
     if settings.out:
         folder, tasks = settings.out / model.result_name, model.tasks
         title = f'{model.name} at {settings.shown:g}'
-        outputs.append(Predictions(folder / PREDICTIONS, tasks, title, settings.shown))
-        stack.callback(outputs[-1].close)
-        outputs.append(Video(folder / VIDEO, tasks, title))
-        stack.callback(outputs[-1].close)
+        for name, make in (
+            (PREDICTIONS, lambda: Predictions(folder / PREDICTIONS, tasks, title, settings.shown)),
+            (VIDEO, lambda: Video(folder / VIDEO, tasks, title)),
+        ):
+            outputs.append(_Output(name, make, issues))
+            stack.callback(outputs[-1].close)
 
     def write(frame: Frame, inference: Inference, cost: FrameCost) -> None:
         for output in outputs:
             output.add(frame, inference, cost)
 
     return stack.enter_context(BackgroundWriter(write)).put if _has_spare_core() else write
+
+
+class _Output:
+    """Predictions or video; a failure is an issue of the recording, and costs only this output."""
+
+    def __init__(
+        self, name: str, make: Callable[[], Predictions | Video], issues: IssueLog
+    ) -> None:
+        self._name, self._issues = name, issues
+        self._output: Predictions | Video | None = None
+        with self._reported():
+            self._output = make()
+
+    def add(self, frame: Frame, inference: Inference, cost: FrameCost) -> None:
+        if self._output is not None:
+            with self._reported():
+                self._output.add(frame, inference, cost)
+
+    def close(self) -> None:
+        output, self._output = self._output, None
+        if output is not None:
+            with self._reported():
+                output.close()
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  of libraries, on times and sizes as recorded
+            failed, self._output = self._output, None
+            self._issues.add(f'{self._name} could not be written', reason(error))
+            with suppress(Exception):
+                if failed is not None:
+                    failed.close()

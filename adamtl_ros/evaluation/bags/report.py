@@ -23,6 +23,7 @@ from adamtl_ros.evaluation.bags.result import add_up, mac_fractions, select_exam
 from adamtl_ros.evaluation.bags.scores import VISIBLE
 from adamtl_ros.evaluation.bags.summary import PERCENTILES
 from adamtl_ros.evaluation.bags.temporal import GHOST_FRAMES
+from adamtl_ros.files import write_file
 from adamtl_ros.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -316,7 +317,7 @@ def write_report(
         unknown=UNKNOWN,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding='utf-8')
+    write_file(path, page)
 
 
 def number(value: float | None, digits: int = 1) -> str:

@@ -26,6 +26,7 @@ import adamtl_ros
 from adamtl_ros.config import json_value
 from adamtl_ros.evaluation.bags.result import add_up, mac_fractions
 from adamtl_ros.evaluation.machine import machine
+from adamtl_ros.files import write_file
 from adamtl_ros.nn.io.checkpoint import model_file
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def build_summary(
 def write_summary(summary: Mapping[str, Any], path: Path) -> None:
     """Write a summary as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(summary, indent=1, sort_keys=True, allow_nan=False) + '\n')
+    write_file(path, json.dumps(summary, indent=1, sort_keys=True, allow_nan=False) + '\n')
 
 
 def versions() -> dict[str, str]:

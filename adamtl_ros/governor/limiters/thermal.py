@@ -11,6 +11,11 @@ from adamtl_ros.governor.limiters import BudgetLimit, Input, SteppedClock
 
 MIN_PLAUSIBLE_C, MAX_PLAUSIBLE_C = -60.0, 200.0
 """Range outside of which a reading is implausible [degrees Celsius]."""
+MAX_SENSORS = 128
+"""Largest number of sensors that are told apart; more share one entry, `OTHERS`."""
+OTHERS = 'other sensors'
+MAX_NAMED = 4
+"""Largest number of sensors that a note names."""
 MAX_STEP_S = 5.0
 """Longest step of the controller; a longer pause between two calls is cut to it [s]."""
 
@@ -90,6 +95,9 @@ class ThermalLimiter:
     ) -> None:
         """Update with the temperature of a sensor, received at `now` [s].
 
+        With `MAX_SENSORS` of them, a new one takes the place of the one that has been silent for
+        longest. If none is silent, it shares `OTHERS` with further ones, where the hottest counts.
+
         Args:
             source: Name of the sensor.
             celsius: Temperature [degrees Celsius].
@@ -99,7 +107,21 @@ class ThermalLimiter:
 
         """
         self._clock.advance(now)
-        self._readings[source] = _Reading(celsius, self._clock.now, trip_c, too_hot)
+        source = self._place_of(source)
+        reading = _Reading(celsius, self._clock.now, trip_c, too_hot)
+        other = self._fresh().get(OTHERS)
+        if source != OTHERS or not (other and other.usable and reading.celsius < other.celsius):
+            self._readings[source] = reading
+
+    def _place_of(self, source: str) -> str:
+        """Return the name under which a sensor is kept."""
+        if source in self._readings or len(self._readings) < MAX_SENSORS:
+            return source
+        oldest = min(self._readings, key=lambda name: self._readings[name].time)
+        if oldest in self._fresh():
+            return OTHERS
+        del self._readings[oldest]
+        return source
 
     def watch(self, source: str, now: float) -> None:
         """Report a sensor as silent if it sends nothing within `timeout_s` from now on."""
@@ -158,7 +180,7 @@ class ThermalLimiter:
         """Return the state of the sensors and a note about those that are unusable."""
         silent = [name for name in self._readings if name not in fresh]
         if silent:
-            return Input.SILENT, f'no temperature from {", ".join(silent)}'
+            return Input.SILENT, f'no temperature from {_named(silent, ", ")}'
         received = {name: reading for name, reading in fresh.items() if reading.received}
         implausible = [
             f'{name} reports {reading.celsius:g} degrees Celsius'
@@ -166,5 +188,11 @@ class ThermalLimiter:
             if not reading.usable
         ]
         if implausible:
-            return Input.IMPLAUSIBLE, '; '.join(implausible)
+            return Input.IMPLAUSIBLE, _named(implausible, '; ')
         return (Input.RECEIVED if received else Input.ABSENT), ''
+
+
+def _named(entries: list[str], sign: str) -> str:
+    """Return the first entries, and the number of the others."""
+    more = len(entries) - MAX_NAMED
+    return sign.join(entries[:MAX_NAMED]) + (f' and {more} more' if more > 0 else '')

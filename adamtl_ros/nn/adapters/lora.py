@@ -35,6 +35,7 @@ the CPU cache. A is applied for all tasks in one product.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -49,7 +50,7 @@ from adamtl_ros.nn.swin.windows import permutation
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from adamtl_ros.nn.architecture import Architecture
+    from adamtl_ros.nn.architecture import Architecture, SwinArchitecture
     from adamtl_ros.nn.layers import LoRALinear
     from adamtl_ros.nn.swin.encoder import BlockMask
     from adamtl_ros.nn.swin.windows import WindowGrid
@@ -63,6 +64,8 @@ FORMS = ('matrix', 'foldable')
 one with its TA pair, which can then be merged ('foldable')."""
 PUBLISHED_SCALE = 4.0
 PUBLISHED_DROPOUT = 0.05
+MAX_RANK = 4
+"""Largest rank of a pair in each stage, for each of its channels."""
 CHUNK = 1 << 17
 """Hidden values of all tasks that are computed at a time, so that they stay in the CPU cache."""
 CACHED_COMBINATIONS = 64
@@ -93,7 +96,7 @@ class Ranks:
             raise ValueError(f'one scale for each rank, got {self.ranks} and {self.scales}')
         if not all(isinstance(rank, int) and rank >= 0 for rank in self.ranks):
             raise ValueError(f'ranks must be whole numbers from 0 on, got {self.ranks}')
-        if not all(scale > 0 for scale in self.scales):
+        if not all(0 < scale < math.inf for scale in self.scales):
             raise ValueError(f'scales must be positive, got {self.scales}')
 
     @classmethod
@@ -191,9 +194,24 @@ class LoraConfig:
                 raise ValueError(f'{name}: {len(ranks.ranks)} ranks for {stages} stages')
         if self.merging is not None and len(self.merging.ranks) != stages - 1:
             raise ValueError(f'merging: {len(self.merging.ranks)} ranks for {stages - 1} mergings')
+        merging = [('merging', self.merging)] if self.merging else []
+        for name, ranks in (('shared', self.shared), *self.tasks, *merging):
+            for rank, dim in zip(ranks.ranks, arch.dims, strict=False):
+                if rank > MAX_RANK * dim:
+                    raise ValueError(f'{name}: rank {rank} for {dim} channels')
         for name, _ in self.tasks:
             if name not in known:
                 raise ValueError(f"adapters for unknown task '{name}', known: {', '.join(known)}")
+
+    def fewest_weights(self, arch: Architecture) -> int:
+        """Return the number of weights of the TA pairs of a network that `check()` accepts."""
+        hidden = 1 + cast('SwinArchitecture', arch).mlp_ratio
+        widths = {'qkv': 4, 'proj': 2, 'fc1': hidden, 'fc2': hidden}
+        each = sum(widths[name] for name in self.shared_layers)
+        return sum(
+            depth * rank * dim * each
+            for depth, rank, dim in zip(arch.depths, self.shared.ranks, arch.dims, strict=True)
+        )
 
     def task_ranks(self, stage: int) -> dict[str, tuple[int, float]]:
         """Return rank and scale of each task that has TS pairs in a stage."""

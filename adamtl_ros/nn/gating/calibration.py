@@ -8,8 +8,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from adamtl_ros.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,8 +97,15 @@ class Calibration:
             }
             height, width = map(int, values['size'])
             images = int(values['images'])
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f'not a calibration of this version: {error}') from error
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f'not a calibration of this version: {one_line(error)}') from error
+        if not all(
+            math.isfinite(x)
+            for rows in levels.values()
+            for row in rows
+            for x in (row.budget, row.threshold, row.fraction)
+        ):
+            raise ValueError('the levels of a calibration must be finite')
         if any(
             a.budget >= b.budget for rows in levels.values() for a, b in itertools.pairwise(rows)
         ):

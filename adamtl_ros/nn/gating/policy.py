@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CELL = 4
 """Side of a cell, in tokens of the first stage."""
+MAX_SIZE = 1024
+"""Largest number of channels of a policy."""
 
 
 def cell_grid(height: int, width: int) -> tuple[int, int]:
@@ -121,8 +123,10 @@ class PolicyConfig:
             raise ValueError(f'gates must be some of {allowed}, each once, got {list(self.gates)}')
         if not 0 < self.narrow < 1:
             raise ValueError(f'narrow must lie between 0 and 1, got {self.narrow}')
-        if min(self.channels, self.hidden) < 1:
-            raise ValueError(f'sizes of a policy must be positive: {self}')
+        if not all(isinstance(one, int) for one in (self.channels, self.hidden)):
+            raise ValueError(f'sizes of a policy must be whole numbers: {self}')
+        if not 1 <= min(self.channels, self.hidden) <= max(self.channels, self.hidden) <= MAX_SIZE:
+            raise ValueError(f'sizes of a policy must be 1 to {MAX_SIZE}: {self}')
 
     @property
     def closed_block(self) -> BlockPlan:

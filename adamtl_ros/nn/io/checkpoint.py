@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 
+from adamtl_ros.files import file_problem, is_regular, write_file
 from adamtl_ros.focal import check_focal
 from adamtl_ros.nn.adapters.inject import adapter_state, inject, load_adapter_state, merge
 from adamtl_ros.nn.adapters.lora import LoraConfig
@@ -33,8 +36,11 @@ from adamtl_ros.nn.gating.calibration import Calibration
 from adamtl_ros.nn.gating.policy import PolicyConfig
 from adamtl_ros.nn.network import AdaptiveNetwork, random_network
 from adamtl_ros.tasks import TASKS, Task
+from adamtl_ros.text import one_line, quote
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from torch import Tensor
 
 DEFAULT_WEIGHTS = 'indoor_lite0'
@@ -50,6 +56,13 @@ ADAPTER_MARKS = ('.shared.', '.branches.')
 """Marks in the names of parameters that adapters add to a network."""
 ROUNDING = 1e-3
 """Largest rounding error of 16 bits, relative to a tensor's largest value; else it keeps 32."""
+MAX_HEADER, MAX_CALIBRATION = 16 << 20, 4 << 20
+"""Largest number of characters of a header and of a calibration; those of this package have
+30,000 and 150,000."""
+NAME_LIMIT = 80
+"""Largest number of characters of a name or a digest."""
+MAX_FILE = 4 << 30
+"""Largest file that is read [bytes]."""
 
 
 class CheckpointError(ValueError):
@@ -116,10 +129,10 @@ def _load_base(source: str, seed: int) -> Model:
         return read_model(shipped[source])
     if source in ARCHITECTURES:
         return Model(random_network(source, seed), f'{source} (random weights)')
-    if not Path(source).is_file():
+    if problem := file_problem(Path(source)):
         random, trained = ', '.join(ARCHITECTURES), ', '.join(shipped)
         raise CheckpointError(
-            f"model '{source}': no such file; give the path of a .safetensors file, {trained}, "
+            f"model '{source}': {problem}; give the path of a .safetensors file, {trained}, "
             f'or for random weights one of: {random}'
         )
     return read_model(Path(source))
@@ -134,7 +147,30 @@ def shipped_weights() -> dict[str, Path]:
 def model_file(source: str) -> Path | None:
     """Return the file that `load_model()` reads; None if it creates random weights."""
     path = shipped_weights().get(source, Path(source))
-    return path if path.is_file() else None
+    return path if is_regular(path) else None
+
+
+def check_sha256(source: str, expected: str) -> None:
+    """Check that the file of a model is the one that is meant.
+
+    Args:
+        source: Name or path of the model.
+        expected: SHA-256 of its file, as hex.
+
+    Raises:
+        CheckpointError: Another file, or a source without one.
+
+    """
+    path = model_file(source)
+    if path is None:
+        raise CheckpointError(f"model '{source}' is no file, so it has no SHA-256; leave it empty")
+    with path.open('rb') as file:
+        found = hashlib.file_digest(file, 'sha256').hexdigest()
+    if found != expected.strip().lower():
+        raise CheckpointError(
+            f"model '{source}' has the SHA-256 {found}, expected was {quote(expected)}; get the "
+            'file again, or change model_sha256'
+        )
 
 
 # Model files
@@ -167,7 +203,7 @@ def save_model(model: Model, path: Path, *, half: bool = False) -> None:
     tensors = {key: value.contiguous() for key, value in network.state_dict().items()}
     if half:
         tensors = {key: _to_half(value) for key, value in tensors.items()}
-    path.write_bytes(save(tensors, {MODEL_KEY: json.dumps(header)}))  # by the umask, not 0600
+    write_file(path, save(tensors, {MODEL_KEY: json.dumps(header)}))
 
 
 def read_model(path: Path) -> Model:
@@ -177,49 +213,114 @@ def read_model(path: Path) -> Model:
         CheckpointError: A file that is no model, damaged, or whose weights do not fit its header.
 
     """
-    header, tensors = _read_model_file(path)
+    with _sentences(path):
+        header, tensors = _read_model_file(path)
+        try:
+            model = _from_header(header, one_line(path.stem, NAME_LIMIT), _count(tensors))
+        except Exception as error:
+            raise _unusable_header(path, error) from error
+        _check_finite(tensors, path)
+        _load_weights(model.network, tensors, path)
+        return model
+
+
+@contextmanager
+def _sentences(path: Path) -> Iterator[None]:
+    """Turn every failure of a block into a `CheckpointError`: a file may hold anything."""
     try:
-        model = _from_header(header, path.stem)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise _unusable_header(path, error) from error
-    _load_weights(model.network, tensors, path)
-    return model
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:
+        what = type(error).__name__
+        raise CheckpointError(one_line(f'{path}: {what}: {error}')) from error
+
+
+def _count(tensors: Mapping[str, Tensor]) -> int:
+    return sum(value.numel() for value in tensors.values())
+
+
+def _check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights that are not finite: one of them makes every result meaningless."""
+    for name, value in tensors.items():
+        if value.is_floating_point() and not value.is_meta and not torch.isfinite(value).all():
+            raise CheckpointError(f'{path}: {quote(name)} has values that are not finite')
 
 
 def _read_model_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    _check_file(path, f'{path}')
     try:
         with safe_open(path, 'pt') as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f'{path}: not a complete safetensors file: {error}') from error
+        raise _damaged(path, error) from error
     if MODEL_KEY not in metadata:
         raise CheckpointError(f"{path}: has no '{MODEL_KEY}' header, so it holds no model")
-    try:
-        header = json.loads(metadata[MODEL_KEY])
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f'{path}: unusable header: {error}') from error
+    header = _parse_header(metadata[MODEL_KEY], path)
     found = header.get('format') if isinstance(header, dict) else None
     if found != MODEL_FORMAT:
-        raise CheckpointError(f'{path}: format {found}, this version reads {MODEL_FORMAT}')
+        raise CheckpointError(f'{path}: format {quote(found)}, this version reads {MODEL_FORMAT}')
     return header, tensors
 
 
-def _from_header(header: dict[str, Any], name: str) -> Model:
-    """Create the model that a header describes, without its weights."""
+def _check_file(path: Path, name: str) -> None:
+    """Refuse what is no file, or is too large to be read into memory."""
+    if problem := file_problem(path):
+        raise CheckpointError(f'{name}: {problem}; give the path of a .safetensors')
+    if (size := path.stat().st_size) > MAX_FILE:
+        raise CheckpointError(f'{name}: {size} bytes, at most {MAX_FILE} are read')
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f'{path}: not a complete safetensors file: {one_line(error)}')
+
+
+def _parse_header(text: str, path: Path) -> Any:
+    if len(text) > MAX_HEADER:
+        raise CheckpointError(
+            f'{path}: a header of {len(text)} characters, at most {MAX_HEADER} are read'
+        )
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _unusable_header(path, error) from error
+
+
+def _from_header(header: dict[str, Any], name: str, weights: int) -> Model:
+    """Create the model that a header describes, without its weights.
+
+    Args:
+        header: Header of the file.
+        name: Name of the model.
+        weights: Number of weights in the file: nothing is built that has more.
+
+    """
     arch = Architecture.from_dict(header['architecture'])
+    _check_count(arch.fewest_weights, weights)
     tasks = {name: _task(name, classes) for name, classes in header['tasks'].items()}
     mean, std = (tuple(float(value) for value in header[key]) for key in ('mean', 'std'))
-    if len(mean) != 3 or len(std) != 3 or not min(std) > 0:
-        raise ValueError(f'mean {mean} and std {std} must be three numbers each, std positive')
+    finite = all(map(math.isfinite, (*mean, *std)))
+    if len(mean) != 3 or len(std) != 3 or not finite or not min(std) > 0:
+        raise ValueError(
+            f'mean {quote(mean)} and std {quote(std)} must be three numbers each, std positive'
+        )
     network = AdaptiveNetwork(arch, tasks, PolicyConfig.from_dict(header['policy'])).eval()
     if header.get('adapters') is not None:  # missing in files from before there were adapters
-        inject(network, LoraConfig.from_dict(header['adapters']))
+        config = LoraConfig.from_dict(header['adapters'])
+        config.check(arch, tasks)
+        _check_count(config.fewest_weights(arch), weights)
+        inject(network, config)
     if header['calibration'] is not None:
         network.calibration = Calibration.from_dict(header['calibration'])
     focal = header.get('focal')  # missing in files from before depth followed the lens
     focal = check_focal(None if focal is None else float(focal))
     return Model(network, name, mean, std, bool(header['trained']), dict(header['notes']), focal)
+
+
+def _check_count(described: int, stored: int) -> None:
+    if described > stored:
+        raise ValueError(f'describes {described} weights or more, but the file holds {stored}')
 
 
 def _task(name: str, classes: list[str]) -> Task:
@@ -247,7 +348,7 @@ def _load_weights(network: AdaptiveNetwork, tensors: dict[str, Tensor], path: Pa
 
 
 def _unusable_header(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f'{path}: unusable header: {type(error).__name__}: {error}')
+    return CheckpointError(f'{path}: unusable header: {type(error).__name__}: {one_line(error)}')
 
 
 # Adapter files
@@ -328,7 +429,7 @@ def save_adapter(
     tensors = {name: _to_half(value) for name, value in state.items()}
     if network.calibration is not None:
         tensors[CALIBRATION] = _compress(network.calibration)
-    path.write_bytes(save(tensors, {ADAPTER_KEY: json.dumps(header)}))  # by the umask, not 0600
+    write_file(path, save(tensors, {ADAPTER_KEY: json.dumps(header)}))
 
 
 def read_adapter_header(path: Path) -> AdapterHeader:
@@ -338,7 +439,8 @@ def read_adapter_header(path: Path) -> AdapterHeader:
         CheckpointError: A missing or damaged file, or one of something else.
 
     """
-    return _read_adapter_file(path, weights=False)[0]
+    with _sentences(path):
+        return _read_adapter_file(path, weights=False)[0]
 
 
 def check_base(header: AdapterHeader, base: Model, digest: str, path: Path) -> None:
@@ -358,13 +460,14 @@ def check_base(header: AdapterHeader, base: Model, digest: str, path: Path) -> N
         raise CheckpointError(f"{path}: model '{base.name}' has adapters; give one without any")
     if header.base != digest:
         raise CheckpointError(
-            f"{path}: made for the base '{header.base_name}' (SHA-256 {header.base}), but the "
+            f'{path}: made for the base {quote(header.base_name)} (SHA-256 {header.base}), but the '
             f"model is '{base.name}' ({digest}); load that base, or adapt this model again"
         )
     classes = {name: list(task.classes) for name, task in base.network.tasks.items()}
     if header.tasks != classes:
         raise CheckpointError(
-            f"{path}: tasks and classes {header.tasks} are not those of '{base.name}', {classes}"
+            f'{path}: tasks and classes {quote(header.tasks)} are not those of '
+            f"'{base.name}', {quote(classes)}"
         )
 
 
@@ -381,17 +484,19 @@ def load_adapted(base: Model, path: Path, digest: str = '') -> Model:
         CheckpointError: A missing or damaged file, or adapters of another base.
 
     """
-    header, tensors = _read_adapter_file(path, weights=True)
-    check_base(header, base, digest or base_digest(base.network), path)
-    network = _share_weights(base.network)
-    try:
+    with _sentences(path):
+        header, tensors = _read_adapter_file(path, weights=True)
+        check_base(header, base, digest or base_digest(base.network), path)
+        _check_finite(tensors, path)
+        header.config.check(base.network.arch, base.network.tasks)
+        _check_count(header.config.fewest_weights(base.network.arch), _count(tensors))
+        network = _share_weights(base.network)
         inject(network, header.config)
         network.to(next(base.network.parameters()).device)
         _load_adapter_weights(network, tensors)
         merge(network)
-    except (KeyError, RuntimeError, TypeError, ValueError, zlib.error) as error:
-        raise CheckpointError(f'{path}: {error}') from error
-    name = f'{base.name}+{path.stem.removesuffix(".adapter")}'
+        _check_finite(network.state_dict(), path)  # a sum of finite weights may overflow
+    name = f'{base.name}+{one_line(path.stem.removesuffix(".adapter"), NAME_LIMIT)}'
     notes = {**base.notes, 'adapter': header.notes}
     return Model(network, name, base.mean, base.std, base.trained, notes, base.focal)
 
@@ -417,35 +522,50 @@ def _load_adapter_weights(network: AdaptiveNetwork, tensors: dict[str, Tensor]) 
             {name: value.to(old.get(name, value)) for name, value in new.items()}, assign=True
         )
     if calibration is not None:
-        text = zlib.decompress(calibration.numpy().tobytes())
-        network.calibration = Calibration.from_dict(json.loads(text))
+        network.calibration = Calibration.from_dict(json.loads(_decompress(calibration)))
+
+
+def _decompress(calibration: Tensor) -> bytes:
+    """Return what `_compress()` was given; a few kB may stand for gigabytes, and are refused."""
+    reader = zlib.decompressobj()
+    text = reader.decompress(calibration.numpy().tobytes(), MAX_CALIBRATION)
+    if not reader.eof:
+        raise ValueError(
+            f'error while decompressing the calibration: cut off, or more than {MAX_CALIBRATION} '
+            'bytes'
+        )
+    return text
 
 
 def _read_adapter_file(path: Path, *, weights: bool) -> tuple[AdapterHeader, dict[str, Tensor]]:
-    if not path.is_file():
-        raise CheckpointError(f"adapter '{path}': no such file; give the path of a .safetensors")
+    _check_file(path, f"adapter '{path}'")
     try:
         with safe_open(path, 'pt') as file:
             text = (file.metadata() or {}).get(ADAPTER_KEY)
         # Not by get_tensor(), which leaks some 60 bytes each time: 20 kB for each adapter.
         tensors = load(path.read_bytes()) if weights else {}
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f'{path}: not a complete safetensors file: {error}') from error
+        raise _damaged(path, error) from error
     if text is None:
         raise CheckpointError(f"{path}: has no '{ADAPTER_KEY}' header, so it holds no adapters")
+    header = _parse_header(text, path)
     try:
-        return _adapter_header(json.loads(text)), tensors
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return _adapter_header(header), tensors
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise _unusable_header(path, error) from error
 
 
 def _adapter_header(values: dict[str, Any]) -> AdapterHeader:
     if values['format'] != ADAPTER_FORMAT:
-        raise ValueError(f'format {values["format"]}, this version reads {ADAPTER_FORMAT}')
+        raise ValueError(f'format {quote(values["format"])}, this version reads {ADAPTER_FORMAT}')
     config = LoraConfig.from_dict(values['adapters'])
     tasks = {str(name): list(classes) for name, classes in values['tasks'].items()}
     return AdapterHeader(
-        str(values['base']), str(values['base_name']), config, tasks, dict(values['notes'])
+        one_line(values['base'], NAME_LIMIT),
+        str(values['base_name']),
+        config,
+        tasks,
+        dict(values['notes']),
     )
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
-import pickle
 import re
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from adamtl_ros.files import file_problem
 from adamtl_ros.nn.adapters.inject import inject, merge
 from adamtl_ros.nn.adapters.lora import (
     PUBLISHED_SCALE,
@@ -32,6 +33,7 @@ from adamtl_ros.nn.efficientnet.encoder import EfficientNetClassifier, Efficient
 from adamtl_ros.nn.io.checkpoint import CheckpointError, Model
 from adamtl_ros.nn.network import AdaptiveNetwork, init_weights
 from adamtl_ros.tasks import TASKS
+from adamtl_ros.text import one_line, quote, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,23 +76,49 @@ def read_pth(path: Path) -> dict[str, Tensor]:
             values, or one without weights.
 
     """
+    if problem := file_problem(path):
+        raise CheckpointError(f'{path}: cannot be read: {problem}')
     try:
+        _check_archive(path)
         content = torch.load(path, map_location='cpu', weights_only=True)
     except OSError as error:
         raise CheckpointError(f'{path}: cannot be read: {error}') from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # the reader of damaged pickles raises anything
+        first = one_line((str(error) or type(error).__name__).splitlines()[0])
         raise CheckpointError(
-            f'{path}: not a whole file of weights alone ({reason}); save its weights only'
+            f'{path}: not a whole file of weights alone ({first}); save its weights only'
         ) from error
     for key in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     weights = content if isinstance(content, dict) else {}
-    weights = {key: value for key, value in weights.items() if isinstance(value, Tensor)}
+    weights = {key: value for key, value in weights.items() if _is_weight(key, value)}
+    for key, value in weights.items():
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise CheckpointError(f'{path}: {quote(key)} is larger than what is stored of it')
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise CheckpointError(f'{path}: {quote(key)} has values that are not finite')
     if not weights:
         raise CheckpointError(f"{path}: holds no weights, nor does 'model' or 'state_dict' in it")
     return weights
+
+
+def _is_weight(key: object, value: object) -> bool:
+    return isinstance(key, str) and isinstance(value, Tensor) and value.layout == torch.strided
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse an archive that is larger unpacked; `torch.save()` does not compress.
+
+    Raises:
+        ValueError: It is larger.
+
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > path.stat().st_size:
+            raise ValueError(f'it is compressed, and has {unpacked} bytes unpacked')
 
 
 def load_swin(encoder: SwinEncoder, path: Path) -> None:
@@ -243,8 +271,8 @@ def import_mtlora(
     weights = read_pth(path)
     try:
         network = released_network(weights, input_size, scale, task_scale)
-    except ValueError as error:
-        raise CheckpointError(f'{path}: not a network of MTLoRA: {error}') from error
+    except Exception as error:  # names and shapes may be anything
+        raise CheckpointError(f'{path}: not a network of MTLoRA: {reason(error)}') from error
     notes = {'imported': f'MTLoRA, {path.name}', 'policy': POLICY_NOTE}
     return Model(network, path.stem, trained=True, notes=notes)
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from adamtl_ros.governor.limiters import Input
-from adamtl_ros.governor.limiters.thermal import ThermalLimiter, ThermalSettings
+from adamtl_ros.governor.limiters.thermal import MAX_SENSORS, ThermalLimiter, ThermalSettings
 
 SETTINGS = ThermalSettings(target_c=70, max_c=80, floor_budget=0.25, hysteresis_c=3)
 
@@ -186,3 +186,36 @@ def test_a_long_pause_is_not_made_up_for():
 def test_a_disabled_limiter_does_not_limit():
     limiter = ThermalLimiter(ThermalSettings(enabled=False))
     assert allowed(limiter, 99.0, 0.0).input is Input.OFF
+
+
+def test_names_of_sensors_are_not_collected_for_ever():
+    """A hundred thousand names, as of a publisher with a new frame_id each time."""
+    limiter = ThermalLimiter(SETTINGS)
+    for number in range(100_000):
+        limiter.update(f'sensor {number}', 30.0, 1.0 * number)
+    assert len(limiter._readings) <= MAX_SENSORS
+    found = limiter.limit(100_000.0)
+    assert found.input is Input.SILENT
+    assert found.note.endswith(f'and {MAX_SENSORS - 14} more')  # four named, ten fresh
+    assert len(found.note) < 200
+
+
+def test_a_sensor_that_sends_is_never_forgotten_for_a_new_name():
+    limiter = ThermalLimiter(SETTINGS)
+    for number in range(1000):
+        limiter.update('cpu', 85.0, 1.0 * number)
+        limiter.update(f'sensor {number}', 30.0, 1.0 * number)
+    assert limiter.celsius == 85
+    assert limiter.limit(1000.0).budget == 0.25
+
+
+def test_the_hottest_of_the_sensors_beyond_the_cap_counts():
+    limiter = ThermalLimiter(SETTINGS)
+    for number in range(MAX_SENSORS):
+        limiter.update(f'sensor {number}', 30.0, 0.0)
+    limiter.update('late and hot', 85.0, 0.0)
+    limiter.update('late and cool', 20.0, 0.0)
+    assert limiter.celsius == 85
+    assert limiter.limit(0.0).budget == 0.25
+    limiter.update('late and cool', 20.0, 30.0)
+    assert limiter.celsius == 20

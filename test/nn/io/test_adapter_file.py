@@ -3,7 +3,9 @@
 """Adapters as files: round trips, size, the base they belong to, and files that are not right."""
 
 import json
+import math
 import shutil
+import zlib
 from dataclasses import replace
 
 import pytest
@@ -38,6 +40,7 @@ from adamtl_ros.nn.io.checkpoint import (
 )
 from adamtl_ros.tasks import TASKS
 
+CALIBRATION = b'{"size": [192, 256], "images": 2, "levels": {"depth": [[0.5, %s, 0.4]]}}'
 IMAGES = torch.randn(2, 3, 96, 128, generator=torch.Generator().manual_seed(1))
 
 
@@ -251,12 +254,37 @@ def test_without_adapters_there_is_nothing_to_save(tmp_path):
             lambda _, t: t.update(calibration=torch.zeros(3, dtype=torch.uint8)),
             'while decompressing',
         ),
+        (lambda _, t: t.update(calibration=packed(bytes(1 << 28))), 'more than 4194304 bytes'),
+        (lambda _, t: t.update(calibration=packed(b'[' * 100_000)), 'RecursionError'),
+        (
+            lambda _, t: t.update(calibration=packed(CALIBRATION % b'NaN')),
+            'levels of a calibration must be finite',
+        ),
+        (
+            lambda _, t: t.update(calibration=packed(CALIBRATION % (b'1' + b'0' * 400))),
+            'not a calibration of this version',
+        ),
+        (lambda _, t: t['decoders.edges.' + _some(t)].fill_(math.nan), 'are not finite'),
+        (lambda _, t: t['decoders.edges.' + _some(t)].fill_(math.inf), 'are not finite'),
+        (lambda h, _: h['adapters']['shared'].update(ranks=[200_000] * 4), 'rank 200000 for 24'),
+        (lambda h, _: h['adapters']['shared'].update(ranks=[96] * 4), 'but the file holds'),
+        (lambda h, _: h['adapters']['merging'].update(ranks=[2**40] * 3), 'rank 1099511627776'),
+        (lambda h, _: h['adapters']['shared'].update(scales=[math.inf] * 4), 'must be positive'),
+        (lambda h, _: h.update(base_name='x\n\x1b[31m' * 1000, base='y'), r"base 'x\\n\\x1b\[31m"),
+        (lambda h, _: h.update(tasks={'a' * 10**6: []}), 'tasks and classes'),
     ],
 )
 def test_changed_files(file, change, text):
     rewrite(file, change)
-    with pytest.raises(CheckpointError, match=text):
+    with pytest.raises(CheckpointError, match=text) as error:
         load_adapted(load_model('scenes_nano'), file)
+    assert len(str(error.value)) < 1000
+    assert str(error.value).isprintable()
+
+
+def packed(content):
+    """Return bytes as a file has a calibration."""
+    return torch.frombuffer(bytearray(zlib.compress(content, 9)), dtype=torch.uint8)
 
 
 def _some(tensors):

@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks as files: round trips, and files that are not right."""
 
+import hashlib
 import json
+import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from adamtl_ros.nn.io.checkpoint import (
     MODEL_KEY,
     CheckpointError,
     Model,
+    check_sha256,
     load_model,
     read_model,
     save_model,
@@ -145,7 +149,29 @@ def test_foreign_safetensors_file(tmp_path):
         (lambda h, t: h['architecture'].update(input_size=[0, 0]), 'positive whole numbers'),
         (lambda h, t: h['architecture'].update(heads=[1, 2]), 'one number of heads for each'),
         (lambda h, t: h['architecture'].update(heads=[5, 2, 4, 8]), 'do not divide into heads'),
-        (lambda h, t: h['architecture'].update(embed_dim=48), r'has shape \(24,.*expected \(48,'),
+        (lambda h, t: h['architecture'].update(embed_dim=48), 'but the file holds'),
+        (lambda h, t: h['architecture'].update(embed_dim=24 << 10), 'channels of an architecture'),
+        (lambda h, t: h['architecture'].update(depths=[10**6] * 4), 'blocks of an architecture'),
+        (lambda h, t: h['architecture'].update(depths=[100] * 4), 'but the file holds'),
+        (lambda h, t: h['architecture'].update(depths=[1] * 10**5), 'at most 8 stages'),
+        (lambda h, t: h['architecture'].update(window=10**6), 'window of an architecture'),
+        (lambda h, t: h['architecture'].update(mlp_ratio=10**9), 'mlp_ratio of 16'),
+        (lambda h, t: h['architecture'].update(decoder_dim=10**9), 'channels of an architecture'),
+        (lambda h, t: h['architecture'].update(patch=2**60), 'patch of an architecture'),
+        (lambda h, t: h['architecture'].update(input_size=[10**6] * 2), 'sides of 8 to 4096'),
+        (lambda h, t: h['architecture'].update(input_size=[4096, 4096]), 'exceeds 4194304 pixels'),
+        (lambda h, t: h['architecture'].update(input_size=[1, 1]), 'sides of 8 to 4096'),
+        (lambda h, t: h['policy'].update(hidden=10**7), 'sizes of a policy must be 1 to 1024'),
+        (lambda h, t: h['policy'].update(channels=1.5), 'whole numbers'),
+        (lambda h, t: h.update(mean=[math.nan] * 3), 'must be three numbers each'),
+        (lambda h, t: h.update(std=[math.inf] * 3), 'must be three numbers each'),
+        (lambda h, t: h.update(mean=[10**400] * 3), 'unusable header: OverflowError'),
+        (lambda h, t: h.update(format='x\n' * 10**6), r"format 'x\\nx"),
+        (
+            lambda h, t: t['encoder.norms.1.bias'].fill_(math.nan),
+            "norms.1.bias' has values that",
+        ),
+        (lambda h, t: h['architecture'].update(decoder_dim=48), r'has shape \(24,.*expected \(48,'),
         (lambda h, t: t.pop('encoder.norms.1.bias'), r"'encoder.norms.1.bias' is missing.*\(48,\)"),
         (lambda h, t: t.update(extra=torch.zeros(1)), "'extra' belongs to no part"),
         (lambda h, t: h['tasks'].update(depth=['near']), "task 'depth' takes no classes, got 1"),
@@ -153,5 +179,32 @@ def test_foreign_safetensors_file(tmp_path):
 )
 def test_files_that_do_not_fit(saved, change, message):
     rewrite(saved, change)
-    with pytest.raises(CheckpointError, match=message):
+    with pytest.raises(CheckpointError, match=message) as error:
         read_model(saved)
+    assert len(str(error.value)) < 1000
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize('header', ['[' * 200_000, '{"format": ' + '1' * 10_000 + '}'])
+def test_a_header_that_no_parser_takes(tmp_path, header):
+    path = tmp_path / 'deep.safetensors'
+    save_file({'weight': torch.zeros(2)}, path, {MODEL_KEY: header})
+    with pytest.raises(CheckpointError, match='unusable header'):
+        read_model(path)
+
+
+def test_paths_that_are_no_files(tmp_path):
+    os.mkfifo(tmp_path / 'pipe')
+    for path in (tmp_path / 'pipe', tmp_path / ('a' * 300), tmp_path):
+        for read in (lambda one: load_model(str(one)), read_model):
+            with pytest.raises(CheckpointError, match=r'no regular file|name too long|a folder'):
+                read(path)
+
+
+def test_the_digest_of_a_file(saved):
+    digest = hashlib.sha256(saved.read_bytes()).hexdigest()
+    check_sha256(str(saved), digest.upper())
+    with pytest.raises(CheckpointError, match=f'has the SHA-256 {digest}, expected was .0000'):
+        check_sha256(str(saved), '0' * 64)
+    with pytest.raises(CheckpointError, match="'nano' is no file"):
+        check_sha256('nano', digest)
