@@ -119,6 +119,7 @@ def test_every_entry_of_a_recipe():
         expected[name] |= {'task_weights': {}, 'sets': [], 'weight': 1.0, 'focal': None}
     for stage in expected['stages']:
         stage |= {'encoder_lr': None, 'rungs': 4, 'rung_weight': 0.5, 'distillation': 0.5}
+        stage |= {'rung': 0, 'sandwich': True}
     assert recipe == expected
     assert [stage['kind'] for stage in recipe['stages']] == [
         'static',

@@ -41,6 +41,8 @@ COLUMNS = (
     'age_ms',
     *COUNT_COLUMNS,
     *SENSOR_COLUMNS,
+    'engine',
+    'precision',
 )
 """Columns of `compute_stats.csv`, fields of `ComputeStats`."""
 

@@ -40,6 +40,7 @@ def test_statistics_survive_a_bag():
     kind = STORE.types[STATS]
     numbers = {'blocks_run', 'blocks_total', 'windows_run', 'windows_total', 'sequence', 'macs'}
     values = {'header': header(), 'model': 'nano', 'device': 'cpu', 'tasks': ['depth', 'edges']}
+    values |= {'engine': 'torch', 'precision': 'float32'}
     for index, (name, _) in enumerate(STORE.fielddefs[STATS][1]):
         whole = name in numbers or re.match('frames_|macs_|limit_', name)
         values.setdefault(name, index if whole else index / 4)

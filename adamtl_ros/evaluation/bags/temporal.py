@@ -130,6 +130,7 @@ class _SharedEngine:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.model, self.tasks, self.output = engine.model, engine.tasks, 'input'
+        self.backend = engine.backend
         self.postprocess = engine.postprocess
         self._image: Array | None = None
         self._answers: dict[tuple[Any, ...], RawInference] = {}

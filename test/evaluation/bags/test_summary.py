@@ -97,7 +97,7 @@ def test_settings_say_all_that_decides_but_no_place_on_this_machine(tmp_path):
         'model': {'name': 'pico', 'sha256': ''}, 'budgets': [1.0, 0.5],
         'tasks': ['depth', 'edges'], 'camera': '/camera', 'truth': {'depth': '/d'},
         'classes': {'semseg': {'3': 'person'}}, 'threads': 3, 'realtime': True, 'shown': 0.5,
-        'max_depth': 30.0,
+        'max_depth': 30.0, 'engine': 'torch', 'precision': 'float32',
     }  # fmt: skip
     fields = {field.name for field in dataclasses.fields(EvaluationSettings)}
     # The model's entry names the adapter; `temporal` adds an entry and changes no other.

@@ -118,7 +118,7 @@ def test_what_remains_with_all_gates_shut():
         ({'gates': ()}, 'gates must be some of'),
         ({'gates': ('blocks', 'blocks')}, 'each once'),
         ({'narrow': 1.0}, 'narrow must lie between 0 and 1, got 1.0'),
-        ({'channels': 0}, 'sizes of a policy must be positive'),
+        ({'channels': 0}, 'sizes of a policy must be 1 to 1024'),
     ],
 )
 def test_impossible_configurations(values, message):
