@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 THROTTLE_S = 5.0
 """Shortest time between two log messages about failures [s]."""
+CHECK_S = 1.0
+"""Longest wait before the executor looks whether ROS is shut down [s]."""
 SERIES, PAUSE_S = 100, 0.01
 """Number of failures in a row from which each is followed by a pause [s]: the cause may last."""
 
@@ -73,6 +75,15 @@ class SteadyExecutor(SingleThreadedExecutor):
         super().__init__(**options)
         self._on_failure = on_failure
         self._series = 0
+
+    def spin(self) -> None:
+        """Execute callbacks until shutdown.
+
+        rclpy's signal handler wakes the executor and then shuts the context down. An executor that
+        waits again in between is not woken a second time, so it looks once a second.
+        """
+        while self.context.ok() and not self._is_shutdown:
+            self.spin_once(CHECK_S)
 
     def spin_once(self, timeout_sec: float | None = None) -> None:
         """Run a callback; an exception of it is passed to `on_failure`."""

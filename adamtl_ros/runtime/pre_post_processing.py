@@ -111,8 +111,8 @@ def labels(logits: Planes, size: Size) -> NDArray[np.uint8]:
     """Return the class of the largest bilinearly resized logit, (H, W).
 
     The maximum is taken over the classes that are the largest somewhere in the map, and at half
-    of the output's resolution where that is still finer than the map itself. This takes a tenth
-    of the time for 40 classes, and moves borders by a pixel at most.
+    of the output's resolution where that is still finer than the map itself. This takes an
+    eighth of the time for 40 classes, and moves borders by a pixel at most.
     """
     height, width = size
     present = np.unique(np.argmax(logits, axis=0))

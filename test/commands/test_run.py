@@ -3,6 +3,7 @@
 """`adamtl run`: files of each kind, and the page in a real browser."""
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -102,20 +103,28 @@ def test_a_known_lens_scales_depth(tmp_path):
     np.testing.assert_allclose(ratio, 2.0, rtol=1e-4)
 
 
+LISTENING = """import signal, sys
+from adamtl_ros.commands.main import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main(sys.argv[1:]))
+"""
+"""The command, also where a shell in the background has Ctrl-C ignored, which is inherited."""
+
+
 @pytest.fixture
 def page(tmp_path):
     """Run the command on a picture, and open its page."""
     if not CHROMIUM:
         pytest.skip('needs Chromium')
     folder = write_pictures(tmp_path / 'in', 1, (240, 320))
-    command = [sys.executable, '-m', 'adamtl_ros.commands.main', 'run', folder / '0.png']
+    command = [sys.executable, '-c', LISTENING, 'run', folder / '0.png']
     command += ['--port', '0', '--fov', '60', *SMALL]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     address = re.search(r'http://\S+', process.stdout.readline())[0]
     browser = Browser(address, tmp_path / 'profile')
     yield browser
     browser.close()
-    process.send_signal(2)
+    process.send_signal(signal.SIGINT)
     assert process.wait(30) == 0
     process.stdout.close()
 

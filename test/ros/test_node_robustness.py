@@ -5,6 +5,7 @@
 import math
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 import rclpy
@@ -12,6 +13,7 @@ from adamtl_ros.msg import ComputeStats
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from helpers.ros_images import RELIABLE, compressed, image, picture, send_until
 from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
@@ -399,6 +401,27 @@ def test_the_executor_goes_on_after_a_failure(graph):
         executor.spin_once(60)
     assert [type(one) for one in failures] == [ZeroDivisionError]
     executor.shutdown()
+
+
+def test_the_executor_sees_a_shutdown_that_did_not_wake_it():
+    """As by a signal that falls between two waits: no callback of the context is called."""
+    context = Context()
+    context.init([])
+    executor = SteadyExecutor(print, context=context)
+    waiting = threading.Event()
+    executor.create_task(waiting.set)
+
+    def spin():
+        with suppress(ExternalShutdownException):
+            executor.spin()
+
+    thread = threading.Thread(target=spin, daemon=True)
+    thread.start()
+    assert waiting.wait(60)
+    with context.handle:
+        context.handle.shutdown()
+    thread.join(60)
+    assert not thread.is_alive()
 
 
 def test_a_model_of_another_digest_is_not_loaded(graph):
